@@ -1,0 +1,47 @@
+/*
+ * Pieces of immutable files in memory: decompressed chunks of Data.db, pages of Index.db. Bounded
+ * in bytes; CLOCK; 16 shards. A piece in use is not evicted. Thread-safe.
+ */
+#ifndef SSTFS_CHUNK_CACHE_H
+#define SSTFS_CHUNK_CACHE_H
+
+#include "engine/auto.h"
+#include "engine/bytes.h"
+
+struct chunk_cache;
+
+/** `file` is unique in the process for ever (chunk_cache_new_file()). */
+struct chunk_key {
+    uint64_t file;
+    uint64_t number;
+};
+
+/** A counted reference to a piece; `content` lives until chunk_release(). */
+struct chunk {
+    struct bytes content;
+};
+
+struct chunk_cache *chunk_cache_new(uint64_t bytes_max);
+void chunk_cache_free(struct chunk_cache *cache);
+uint64_t chunk_cache_new_file(struct chunk_cache *cache);
+
+/** The piece if it is here, with a reference; else NULL. */
+struct chunk *chunk_cache_get(struct chunk_cache *cache, struct chunk_key key);
+/**
+ * Memory for a piece of `size` bytes, to be filled by the caller and then given to
+ * chunk_cache_put() or chunk_release(). NULL: no memory.
+ */
+struct chunk *chunk_new(struct chunk_cache *cache, size_t size);
+/** Puts it in (unless another thread was faster) and returns the one to use, with a reference. */
+struct chunk *chunk_cache_put(struct chunk_cache *cache, struct chunk_key key, struct chunk *chunk);
+/** NULL does nothing. */
+void chunk_release(struct chunk_cache *cache, struct chunk *chunk);
+/** Forgets all pieces of a file that is closed. */
+void chunk_cache_drop_file(struct chunk_cache *cache, uint64_t file);
+
+struct chunk_cache_stats {
+    uint64_t hits, misses, evictions, bytes, bytes_max;
+};
+void chunk_cache_get_stats(struct chunk_cache *cache, struct chunk_cache_stats *ret_stats);
+
+#endif

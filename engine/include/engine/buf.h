@@ -1,0 +1,45 @@
+/*
+ * A growing byte buffer with a sticky error: a run of appends is checked once, at its end.
+ *
+ *   struct buf b = BUF_INIT;
+ *   buf_append(&b, data, size); put_be32(&b, 7); …
+ *   if (buf_error(&b) < 0) …          -ENOMEM: one of the appends found no memory
+ */
+#ifndef SSTFS_ENGINE_BUF_H
+#define SSTFS_ENGINE_BUF_H
+
+#include "engine/bytes.h"
+
+struct buf {
+    uint8_t *data;
+    size_t size;
+    size_t capacity;
+    int error; /* 0, or -ENOMEM from the first append that failed; later ones do nothing */
+};
+
+#define BUF_INIT ((struct buf){NULL, 0, 0, 0})
+
+/** Frees the memory; the buffer is then as BUF_INIT. */
+void buf_release(struct buf *buf);
+
+/** Empties it and clears the error, keeping the memory. */
+void buf_clear(struct buf *buf);
+
+/** Room for `size` more bytes at the end, now part of the buffer, uninitialised; NULL if none. */
+uint8_t *buf_extend(struct buf *buf, size_t size);
+
+void buf_append(struct buf *buf, const void *data, size_t size);
+void buf_append_bytes(struct buf *buf, struct bytes bytes);
+void buf_append_u8(struct buf *buf, uint8_t value);
+
+static inline int buf_error(const struct buf *buf)
+{
+    return buf->error;
+}
+
+static inline struct bytes buf_bytes(const struct buf *buf)
+{
+    return (struct bytes){buf->data, buf->size};
+}
+
+#endif

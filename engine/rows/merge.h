@@ -1,0 +1,44 @@
+/*
+ * K-way merges: newest timestamp wins. Memory is one unfiltered a source, never a partition.
+ */
+#ifndef SSTFS_ROWS_MERGE_H
+#define SSTFS_ROWS_MERGE_H
+
+#include "engine/unfiltered.h"
+
+/**
+ * One partition out of `count` (at least 1) iterators over the same partition and slice; takes
+ * them over, also on failure. Deletions are kept (as Cassandra's UnfilteredRowIterators.merge).
+ */
+MUST_USE int merge_partitions(const struct table_schema *schema,
+    struct partition_iterator **sources, unsigned count, struct partition_iterator **ret_iterator);
+
+/** The same over whole scanners; takes them over, also on failure. */
+MUST_USE int merge_scanners(const struct table_schema *schema, struct partition_scanner **sources,
+    unsigned count, struct partition_scanner **ret_scanner);
+
+/**
+ * Which tombstones may go: of local deletion time below `gc_before_s`, and of a timestamp below
+ * what `max_purgeable` answers for the partition: the smallest timestamp of any data outside the
+ * merge that may belong to it; INT64_MAX when there is none. It is asked at most once a partition.
+ */
+struct purge {
+    int64_t now_s;       /* expired cells become tombstones as of now */
+    int64_t gc_before_s; /* now - gc_grace, or now + 1 when grace is 0: everything */
+    int64_t (*max_purgeable)(void *arg, const struct decorated_key *key);
+    void *arg;
+};
+
+/**
+ * `scanner` without what may be purged; partitions that become empty are left out. Takes it over,
+ * also on failure. Live data is never dropped; an expired cell that may not go becomes a tombstone
+ * with local deletion time expiry - ttl. Cassandra: db/partitions/PurgeFunction.java.
+ */
+MUST_USE int purge_scanner(struct partition_scanner *scanner, const struct purge *purge,
+    struct partition_scanner **ret_scanner);
+
+/** Only rows live at `now_s`, with live cells only, no markers: what a SELECT sees. Takes it over. */
+MUST_USE int live_partition(struct partition_iterator *source, int64_t now_s,
+    struct partition_iterator **ret_iterator);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * The inside of a batch: the encoding of its mutations (commitlog/FORMAT.md, "Updates"), which is
+ * at once what the commit log stores and what memtables are filled from, in service and in replay.
+ */
+#ifndef SSTFS_ROWS_UPDATE_H
+#define SSTFS_ROWS_UPDATE_H
+
+#include <stdatomic.h>
+
+#include "engine/buf.h"
+#include "engine/mutation.h"
+
+/** Memory of a batch or of a replayed record, shared by the memtables whose cells point into it. */
+struct record_memory {
+    _Atomic uint32_t references;
+    size_t bytes; /* of data[] */
+    uint8_t *data;
+};
+
+/** Takes over `data` (from malloc), with one reference; NULL: no memory (data stays the caller's). */
+struct record_memory *record_memory_new(uint8_t *data, size_t bytes);
+struct record_memory *record_memory_ref(struct record_memory *memory);
+void record_memory_unref(struct record_memory *memory);
+
+/** For the engine: a batch for `table_count` tables of `schemas`, without admission. */
+struct batch *batch_new(const struct table_schema *schemas, unsigned table_count);
+/** NULL does nothing. */
+void batch_free(struct batch *batch);
+/** Ends building: 0, -ENOMEM, -EFBIG. Then batch_updates() is complete; idempotent. */
+MUST_USE int batch_finish(struct batch *batch);
+/** The encoded updates, borrowed from the batch. */
+struct bytes batch_updates(const struct batch *batch);
+unsigned batch_update_count(const struct batch *batch);
+/** The tables touched, bit per table. */
+uint64_t batch_tables(const struct batch *batch);
+/** Hands the memory that batch_updates() points into over; the batch is then empty. */
+struct record_memory *batch_take_memory(struct batch *batch);
+
+/** What batch_visit() finds; each returns 0 or a negative errno, which ends the visit. */
+struct update_visitor {
+    int (*partition_deletion)(void *arg, unsigned table, const struct decorated_key *key,
+        struct deletion deletion);
+    int (*range_tombstone)(void *arg, unsigned table, const struct decorated_key *key,
+        const struct slice *slice, struct deletion deletion);
+    /** Row deletion, liveness and cells; clustering kind KIND_STATIC: the static row. */
+    int (*row)(
+        void *arg, unsigned table, const struct decorated_key *key, const struct row *row);
+};
+
+/**
+ * Decodes encoded updates: values get timestamp `timestamp_us`, deletions one less, with local
+ * deletion time timestamp / 1e6, clamped. `wanted` has a bit per table; updates of other tables
+ * are skipped unread. -EUCLEAN when the bytes are not what batch_… wrote (also: a table or column
+ * that `schemas` do not have). Everything handed out points into `updates`.
+ */
+MUST_USE int batch_visit(const struct table_schema *schemas, unsigned table_count,
+    struct bytes updates, unsigned update_count, int64_t timestamp_us, uint64_t wanted,
+    const struct update_visitor *visitor, void *arg);
+
+#endif
