@@ -14,7 +14,7 @@
     __attribute__((format(printf, format_index, first_index)))
 #define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define CONTAINER_OF(pointer, type, member)                                                        \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /** Cleanup for a pointer that came from malloc: `AUTO(freep) char *p = NULL;` */
 static inline void freep(void *pointer_to_pointer)

@@ -11,7 +11,8 @@
 #include <string.h>
 
 struct bytes {
-    const uint8_t *data; /* NULL means "no value" where that is a case; an empty value is not NULL */
+    const uint8_t
+        *data; /* NULL means "no value" where that is a case; an empty value is not NULL */
     size_t size;
 };
 

@@ -34,8 +34,8 @@ enum type_kind {
 
 struct type {
     enum type_kind kind;
-    bool reversed;                 /* CLUSTERING ORDER BY … DESC */
-    bool frozen;                   /* a collection that is one value, in one cell */
+    bool reversed;                   /* CLUSTERING ORDER BY … DESC */
+    bool frozen;                     /* a collection that is one value, in one cell */
     const struct type *arguments[2]; /* map: key, value; set, list: element */
 };
 
@@ -71,12 +71,12 @@ struct table_schema {
     const struct column *regulars;
 
     /* How SSTables of it are written. */
-    uint32_t chunk_bytes;         /* power of two; 0: not compressed */
-    double min_compress_ratio;    /* 0: chunks are never stored raw */
-    double filter_fp_chance;      /* bloom filter */
-    uint32_t min_index_interval;  /* partitions per summary entry: 128 */
-    uint32_t column_index_bytes;  /* promoted index: bytes per block */
-    int32_t gc_grace_s;           /* tombstones live at least this long */
+    uint32_t chunk_bytes;        /* power of two; 0: not compressed */
+    double min_compress_ratio;   /* 0: chunks are never stored raw */
+    double filter_fp_chance;     /* bloom filter */
+    uint32_t min_index_interval; /* partitions per summary entry: 128 */
+    uint32_t column_index_bytes; /* promoted index: bytes per block */
+    int32_t gc_grace_s;          /* tombstones live at least this long */
 };
 
 /** "dirents-5f5f6e0000001000800073737466730a": the table's folder, name and 32 hex digits. */

@@ -16,8 +16,8 @@
 #include "engine/schema.h"
 
 #define TIMESTAMP_NONE INT64_MIN
-#define LOCAL_DELETION_TIME_NONE INT32_MAX          /* live, in an nb SSTable */
-#define LOCAL_DELETION_TIME_MAX (INT32_MAX - 1)     /* 2038-01-19T03:14:06Z */
+#define LOCAL_DELETION_TIME_NONE INT32_MAX      /* live, in an nb SSTable */
+#define LOCAL_DELETION_TIME_MAX (INT32_MAX - 1) /* 2038-01-19T03:14:06Z */
 #define CLUSTERING_COLUMNS_MAX 32
 
 /** Everything with a timestamp at or below the first number is deleted. */
@@ -149,7 +149,7 @@ struct partition_iterator {
     struct deletion deletion;
     const struct row *static_row; /* NULL: none */
     uint64_t position;            /* of the partition in its SSTable's stream; 0 elsewhere */
-    uint64_t rows_position;       /* of what follows the partition's header (static row), for dump */
+    uint64_t rows_position; /* of what follows the partition's header (static row), for dump */
 };
 
 MUST_USE static inline int partition_next(

@@ -1,0 +1,221 @@
+/*
+ * The file system without FUSE: POSIX semantics over the engine, called by fs/fuse and by tests.
+ *
+ * Life of a request that changes something:
+ *
+ *   fs_begin()   outside all locks: admission; may say -EINPROGRESS and call back later
+ *   fs_create()… one operation: locks, reads, one batch applied, locks released
+ *   fs_end()     what must be waited for before the reply (sync mode, O_SYNC); may call back later
+ *
+ * Requests that only read are called alone. Functions return 0 or a result or a negative errno.
+ * Inodes are named by number; whoever was given an entry (lookup, create, …) owes a fs_forget().
+ * All functions are thread-safe. docs: fs/SCHEMA.md.
+ */
+#ifndef SSTFS_FS_FS_H
+#define SSTFS_FS_FS_H
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "engine/engine.h"
+
+struct fs;
+struct fs_handle; /* an open file or directory */
+
+#define FS_ROOT_INO 1ull
+#define FS_NAME_MAX 255
+#define FS_TARGET_MAX 4095
+#define FS_FILE_BYTES_MAX (256ull << 40) /* 256 TiB */
+#define FS_WRITE_BYTES_MAX (1u << 20)
+#define FS_SMALL_BYTES_MAX 8192 /* content up to here lives in the table `small` */
+
+/* The tables, in the order of their numbers. */
+enum fs_table {
+    TABLE_DIRENTS,
+    TABLE_SMALL,
+    TABLE_BLOCKS,
+    TABLE_INODES,
+    TABLE_META,
+    FS_TABLE_COUNT
+};
+extern const struct table_schema fs_tables[FS_TABLE_COUNT];
+/** The CREATE TABLE statement of a table (without keyspace creation), for schema.cql. */
+void fs_table_cql(enum fs_table table, struct buf *to);
+
+struct fs_options {
+    bool read_only;
+    bool relatime;  /* default: atimes never follow reads */
+    uint64_t owner; /* uid << 32 | gid of who mounted: owns .snapshots */
+};
+
+/** Who asks. */
+struct fs_caller {
+    uint32_t uid, gid;
+    uint32_t umask; /* already applied to modes by the kernel; kept for default ACLs */
+    int32_t pid;
+};
+
+/** An inode as a reply to lookup, create, … tells it. */
+struct fs_entry {
+    uint64_t nodeid; /* what the kernel calls it; st_ino but for synthetic inodes */
+    struct stat attributes;
+    uint32_t attribute_timeout_s; /* 0: do not cache */
+    uint32_t entry_timeout_s;
+};
+#define FS_TIMEOUT_FOREVER 1000000000u
+
+/** Opens the file system of an open engine: makes the root of an empty store, finishes what a crash
+ * left half done (orphans in the background). */
+MUST_USE int fs_open(
+    struct engine *engine, struct env *env, const struct fs_options *options, struct fs **ret_fs);
+/** Deletes data of files still open but unlinked, then frees; the engine stays open. */
+int fs_close(struct fs *fs);
+
+/* ---- changing requests: begin, operation, end ---- */
+
+/** One changing request; zero-initialise (FS_REQUEST_INIT). Lives until fs_end() or its callback.
+ */
+struct fs_request {
+    struct batch *batch;
+    uint64_t position; /* in the log, of what it applied */
+    bool synchronous;  /* O_SYNC, dirsync: fs_end() waits for the disk */
+};
+#define FS_REQUEST_INIT ((struct fs_request){0})
+
+/** `bytes`: payload. `reclaim`: unlink, rmdir, truncate down, chmod and the like: goes when full.
+ */
+MUST_USE int fs_begin(struct fs *fs, struct fs_request *request, enum fs_table table,
+    uint64_t bytes, bool reclaim, engine_go go, void *arg);
+/** Without the operation: gives back what fs_begin() took. Legal after the operation too. */
+void fs_cancel(struct fs *fs, struct fs_request *request);
+/** 0, an error, or -EINPROGRESS: go() will be called. */
+MUST_USE int fs_end(struct fs *fs, struct fs_request *request, engine_go go, void *arg);
+
+/* Name: bytes without '/' and NUL; -ENAMETOOLONG over FS_NAME_MAX is said here. */
+MUST_USE int fs_create(struct fs *fs, struct fs_request *request, const struct fs_caller *caller,
+    uint64_t parent, struct bytes name, uint32_t mode, int open_flags, struct fs_entry *ret_entry,
+    struct fs_handle **ret_handle); /* -EEXIST: always exclusive */
+/** Files, FIFOs, sockets, devices. */
+MUST_USE int fs_mknod(struct fs *fs, struct fs_request *request, const struct fs_caller *caller,
+    uint64_t parent, struct bytes name, uint32_t mode, uint64_t rdev, struct fs_entry *ret_entry);
+MUST_USE int fs_mkdir(struct fs *fs, struct fs_request *request, const struct fs_caller *caller,
+    uint64_t parent, struct bytes name, uint32_t mode, struct fs_entry *ret_entry);
+MUST_USE int fs_symlink(struct fs *fs, struct fs_request *request, const struct fs_caller *caller,
+    uint64_t parent, struct bytes name, struct bytes target, struct fs_entry *ret_entry);
+MUST_USE int fs_link(struct fs *fs, struct fs_request *request, uint64_t ino, uint64_t parent,
+    struct bytes name, struct fs_entry *ret_entry);
+MUST_USE int fs_unlink(
+    struct fs *fs, struct fs_request *request, uint64_t parent, struct bytes name);
+MUST_USE int fs_rmdir(
+    struct fs *fs, struct fs_request *request, uint64_t parent, struct bytes name);
+/** `flags`: 0, RENAME_NOREPLACE, RENAME_EXCHANGE; others -EINVAL. */
+MUST_USE int fs_rename(struct fs *fs, struct fs_request *request, uint64_t parent,
+    struct bytes name, uint64_t new_parent, struct bytes new_name, unsigned flags);
+
+enum fs_set {
+    FS_SET_MODE = 1,
+    FS_SET_UID = 2,
+    FS_SET_GID = 4,
+    FS_SET_SIZE = 8,
+    FS_SET_ATIME = 16,
+    FS_SET_MTIME = 32,
+    FS_SET_ATIME_NOW = 64,
+    FS_SET_MTIME_NOW = 128,
+    FS_SET_KILL_SUID = 256, /* truncate by one who may not keep the bits */
+};
+struct fs_setattr {
+    unsigned set; /* enum fs_set */
+    uint32_t mode, uid, gid;
+    uint64_t size;
+    int64_t atime_ns, mtime_ns; /* since 1970 */
+};
+MUST_USE int fs_setattr(struct fs *fs, struct fs_request *request, uint64_t ino,
+    const struct fs_setattr *change, struct stat *ret_attributes);
+
+MUST_USE int fs_write(struct fs *fs, struct fs_request *request, uint64_t ino, struct bytes data,
+    uint64_t offset, bool kill_suid);
+/** fallocate(2): modes 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE; others -EOPNOTSUPP. */
+MUST_USE int fs_fallocate(struct fs *fs, struct fs_request *request, uint64_t ino, int mode,
+    uint64_t offset, uint64_t size);
+
+/** `flags`: XATTR_CREATE, XATTR_REPLACE. */
+MUST_USE int fs_setxattr(struct fs *fs, struct fs_request *request, uint64_t ino, const char *name,
+    struct bytes value, int flags);
+MUST_USE int fs_removexattr(
+    struct fs *fs, struct fs_request *request, uint64_t ino, const char *name);
+
+/* ---- reading requests ---- */
+
+/** -ENOENT when there is none (the caller may tell the kernel to remember that for
+ * `ret_entry->entry_timeout_s`). */
+MUST_USE int fs_lookup(
+    struct fs *fs, uint64_t parent, struct bytes name, struct fs_entry *ret_entry);
+/** Memory only, O(1). */
+void fs_forget(struct fs *fs, uint64_t ino, uint64_t count);
+MUST_USE int fs_getattr(struct fs *fs, uint64_t ino, struct stat *ret_attributes);
+MUST_USE int fs_readlink(struct fs *fs, uint64_t ino, struct buf *ret_target);
+/** One value; -ENODATA. */
+MUST_USE int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, struct buf *ret_value);
+/** NUL-terminated names. `trusted`: those of trusted.* too. */
+MUST_USE int fs_listxattr(struct fs *fs, uint64_t ino, bool trusted, struct buf *ret_names);
+void fs_statfs(struct fs *fs, struct statvfs *ret_statvfs);
+
+/* ---- open files ---- */
+
+/** O_TRUNC in `open_flags` needs a begun request; else `request` may be NULL. -ESTALE: gone. */
+MUST_USE int fs_open_file(struct fs *fs, struct fs_request *request, uint64_t ino, int open_flags,
+    struct fs_handle **ret_handle);
+/** Whether the kernel may keep cached pages of this file over opens (false: snapshot SHA256SUMS).
+ */
+bool fs_handle_keep_cache(const struct fs_handle *handle);
+/** Appends exactly min(size, file size - offset) bytes to `to`; holes are zeros. */
+MUST_USE int fs_read(struct fs *fs, uint64_t ino, struct fs_handle *handle, uint64_t offset,
+    size_t size, struct buf *to);
+/** SEEK_DATA and SEEK_HOLE; -ENXIO past the end. */
+MUST_USE int fs_seek(
+    struct fs *fs, uint64_t ino, uint64_t offset, int whence, uint64_t *ret_offset);
+/** Never fails: the last close of an unlinked file deletes its data in the background. */
+void fs_release(struct fs *fs, uint64_t ino, struct fs_handle *handle);
+/** fsync, fdatasync, fsyncdir: all earlier changes of the inode and the names that lead to it. */
+MUST_USE int fs_sync(struct fs *fs, uint64_t ino, engine_go go, void *arg);
+
+/* ---- open directories ---- */
+
+MUST_USE int fs_open_directory(struct fs *fs, uint64_t ino, struct fs_handle **ret_handle);
+void fs_release_directory(struct fs *fs, struct fs_handle *handle);
+
+struct fs_dirent {
+    struct bytes name;
+    uint64_t cookie;       /* the position after it */
+    struct fs_entry entry; /* plain: only st_ino and the type in st_mode are set */
+};
+/** 0: go on; anything else: it did not fit, and is the first of the next call. */
+typedef int (*fs_dirent_each)(void *arg, const struct fs_dirent *dirent);
+/**
+ * Entries from `cookie` on (0: from the start, "." and ".." first). `plus`: entries are complete
+ * and counted as looked up (but for "." and "..", and where nodeid is 0): `each` takes those that
+ * it returned 0 for. Cookies are the handle's own. One caller per handle at a time.
+ */
+MUST_USE int fs_read_directory(struct fs *fs, struct fs_handle *handle, uint64_t cookie, bool plus,
+    fs_dirent_each each, void *arg);
+
+/* ---- snapshots (under .snapshots) and the inside ---- */
+
+/** A request that concerns what is inside a tag that is not complete waits outside of workers:
+ * 0, or -EINPROGRESS and go() is called. Cheap for inodes that are not synthetic. */
+MUST_USE int fs_settle(struct fs *fs, uint64_t ino, engine_go go, void *arg);
+
+struct fs_stats {
+    uint64_t nodes, handles, orphans;
+};
+void fs_get_stats(struct fs *fs, struct fs_stats *ret_stats);
+
+/* ---- proving a tree (sstfs verify) ---- */
+
+/** Called for each violated invariant of data-model "What verify proves". */
+typedef void (*fs_verify_finding)(void *arg, const char *text);
+/** Number of findings, or a negative errno. `ret_files`, `ret_directories`: counts. */
+MUST_USE int64_t fs_verify_tree(struct source *source, uint32_t node, fs_verify_finding finding,
+    void *arg, uint64_t *ret_files, uint64_t *ret_directories);
+
+#endif
