@@ -8,6 +8,7 @@
 #include "memtable/iterator.h"
 #include "memtable/record_set.h"
 #include "rows/compare.h"
+#include "rows/reconcile.h"
 
 #define SHARD_BITS 6
 #define SHARD_COUNT (1u << SHARD_BITS)
@@ -220,12 +221,6 @@ int memtable_delete_range(struct memtable *memtable, const struct decorated_key 
     return r;
 }
 
-static bool row_is_nothing(const struct row *row)
-{
-    return row->cell_count == 0 && row->complex_deletion_count == 0 &&
-           row->liveness.timestamp_us == TIMESTAMP_NONE && deletion_is_live(row->deletion);
-}
-
 static bool row_has_large_value(const struct row *row)
 {
     for (uint32_t i = 0; i < row->cell_count; i++) {
@@ -244,7 +239,7 @@ int memtable_apply_row(struct memtable *memtable, const struct decorated_key *ke
     struct shard *shard;
     int r;
 
-    if (row_is_nothing(row))
+    if (row_is_empty(row))
         return 0;
     /* The reference first: what is published is read at once. */
     if (memory && row_has_large_value(row)) {

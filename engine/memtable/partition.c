@@ -133,16 +133,20 @@ static struct bytes copy_packed(struct bytes bytes, bool copy_all, uint8_t **at)
 static bool copy_values(const struct partition_writer *writer, const struct row *row, bool copy_all,
     struct row *ret_row)
 {
-    struct cell *cells = arena_alloc(writer->scratch, row->cell_count * sizeof(*cells));
+    struct cell *cells;
     size_t bytes = 0;
     uint8_t *at;
 
+    *ret_row = *row;
+    if (row->cell_count == 0)
+        return true;
     for (uint32_t i = 0; i < row->cell_count; i++) {
         const struct cell *cell = &row->cells[i];
 
         bytes += is_copied(cell->path, copy_all) ? cell->path.size : 0;
         bytes += is_copied(cell->value, copy_all) ? cell->value.size : 0;
     }
+    cells = arena_alloc(writer->scratch, row->cell_count * sizeof(*cells));
     at = arena_alloc(writer->arena, bytes);
     if (!cells || !at)
         return false;
@@ -151,7 +155,6 @@ static bool copy_values(const struct partition_writer *writer, const struct row 
         cells[i].path = copy_packed(cells[i].path, copy_all, &at);
         cells[i].value = copy_packed(cells[i].value, copy_all, &at);
     }
-    *ret_row = *row;
     ret_row->cells = cells;
     return true;
 }
