@@ -891,6 +891,36 @@ static void many_ascending_range_tombstones_take_memory_in_proportion(void **sta
     world_release(&world);
 }
 
+static void tombstones_side_by_side_of_one_deletion_are_one(void **state)
+{
+    struct partition_iterator *iterator;
+    const struct unfiltered *unfiltered;
+    static struct world world;
+    struct slice all = SLICE_ALL;
+    (void)state;
+
+    world_init(&world, &tables[BY_INT], 1);
+    for (unsigned place = 0; place + 1 < world.place_count; place++) {
+        struct slice slice = {world.places[place], world.places[place + 1]};
+
+        slice.start.kind = kind_as_start(slice.start.kind);
+        slice.end.kind = kind_as_end(slice.end.kind);
+        assert_int_equal(
+            memtable_delete_range(world.memtable, &world.keys[0], &slice, (struct deletion){5, 5}),
+            0);
+
+        /* After each one: some are added in place, some make a new list. */
+        assert_int_equal(memtable_read(world.memtable, &world.keys[0], &all, &iterator), 1);
+        assert_int_equal(partition_next(iterator, &unfiltered), 1);
+        assert_true(same_clustering(&world, &unfiltered->marker.bound, &all.start));
+        assert_int_equal(partition_next(iterator, &unfiltered), 1);
+        assert_true(same_clustering(&world, &unfiltered->marker.bound, &slice.end));
+        assert_int_equal(partition_next(iterator, &unfiltered), 0);
+        partition_close(iterator);
+    }
+    world_release(&world);
+}
+
 /* ---- threads ---- */
 
 /*
@@ -1052,6 +1082,7 @@ int main(void)
         cmocka_unit_test(mutations_of_nothing_leave_no_partition),
         cmocka_unit_test(stats_cover_all_that_was_written),
         cmocka_unit_test(many_ascending_range_tombstones_take_memory_in_proportion),
+        cmocka_unit_test(tombstones_side_by_side_of_one_deletion_are_one),
         cmocka_unit_test(readers_beside_writers_see_whole_rows),
     };
     return cmocka_run_group_tests_name("memtable/memtable", tests, NULL, NULL);
