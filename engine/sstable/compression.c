@@ -96,8 +96,7 @@ int compression_chunk_place(const struct compression_info *info, uint64_t chunk,
     return 0;
 }
 
-int compression_put_chunk(
-    struct buf *to, const struct compression_info *info, struct bytes chunk)
+int compression_put_chunk(struct buf *to, const struct compression_info *info, struct bytes chunk)
 {
     int bound = LZ4_compressBound((int)chunk.size);
     size_t start = to->size;

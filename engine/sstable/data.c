@@ -9,8 +9,8 @@
 
 int data_encoder_init(struct data_encoder *encoder, const struct serialization_header *header)
 {
-    unsigned most = header->statics.count > header->regulars.count ? header->statics.count :
-                                                                     header->regulars.count;
+    unsigned most = header->statics.count > header->regulars.count ? header->statics.count
+                                                                   : header->regulars.count;
 
     *encoder = (struct data_encoder){.header = header, .body = BUF_INIT};
     encoder->present = calloc(most + 1, sizeof(*encoder->present));
@@ -73,12 +73,13 @@ static void put_value(struct buf *to, unsigned fixed_width, struct bytes value)
 static void put_clustering_values(struct buf *to, const struct serialization_header *header,
     const struct bytes *values, unsigned count)
 {
-    static_assert(CLUSTERING_COLUMNS_MAX <= CLUSTERING_BATCH, "one batch holds a clustering");
+    _Static_assert(CLUSTERING_COLUMNS_MAX <= CLUSTERING_BATCH, "one batch holds a clustering");
     uint64_t bits = 0;
 
     if (count == 0)
         return;
     for (unsigned i = 0; i < count; i++) {
+        ASSERT(values[i].size <= CLUSTERING_VALUE_BYTES_MAX);
         if (!values[i].data)
             bits |= 2ull << 2 * i;
         else if (values[i].size == 0)
@@ -91,8 +92,8 @@ static void put_clustering_values(struct buf *to, const struct serialization_hea
     }
 }
 
-void data_put_clustering_prefix(struct buf *to, const struct serialization_header *header,
-    const struct clustering *clustering)
+void data_put_clustering_prefix(
+    struct buf *to, const struct serialization_header *header, const struct clustering *clustering)
 {
     ASSERT(clustering->count <= header->clustering.count);
     buf_append_u8(to, clustering->kind);
@@ -160,17 +161,16 @@ static void put_cell(struct buf *to, const struct serialization_header *header,
 {
     bool tombstone = cell_is_tombstone(cell), expiring = cell_is_expiring(cell);
     bool empty = tombstone || cell->value.size == 0;
-    bool row_timestamp = liveness->timestamp_us != TIMESTAMP_NONE &&
-                         liveness->timestamp_us == cell->timestamp_us;
+    bool row_timestamp =
+        liveness->timestamp_us != TIMESTAMP_NONE && liveness->timestamp_us == cell->timestamp_us;
     bool row_ttl = liveness->timestamp_us != TIMESTAMP_NONE && expiring && liveness->ttl_s != 0 &&
                    cell->ttl_s == liveness->ttl_s &&
                    cell->local_deletion_time_s == liveness->local_deletion_time_s;
 
-    buf_append_u8(to, (uint8_t)((tombstone ? CELL_FLAG_DELETED : 0) |
-                                (expiring ? CELL_FLAG_EXPIRING : 0) |
-                                (empty ? CELL_FLAG_EMPTY : 0) |
-                                (row_timestamp ? CELL_FLAG_ROW_TIMESTAMP : 0) |
-                                (row_ttl ? CELL_FLAG_ROW_TTL : 0)));
+    buf_append_u8(to,
+        (uint8_t)((tombstone ? CELL_FLAG_DELETED : 0) | (expiring ? CELL_FLAG_EXPIRING : 0) |
+                  (empty ? CELL_FLAG_EMPTY : 0) | (row_timestamp ? CELL_FLAG_ROW_TIMESTAMP : 0) |
+                  (row_ttl ? CELL_FLAG_ROW_TTL : 0)));
     if (!row_timestamp)
         put_timestamp(to, header, cell->timestamp_us);
     if ((tombstone || expiring) && !row_ttl)
@@ -187,8 +187,8 @@ static void put_cell(struct buf *to, const struct serialization_header *header,
  * Every complex column of a row with a complex deletion carries one, live where there is none.
  * Cassandra 5.0 takes the live one's local deletion time from its 64-bit form, cut to 32: -1.
  */
-static void put_complex_deletion(
-    struct buf *to, const struct serialization_header *header, const struct row *row, unsigned column)
+static void put_complex_deletion(struct buf *to, const struct serialization_header *header,
+    const struct row *row, unsigned column)
 {
     struct deletion deletion = {TIMESTAMP_NONE, -1};
 
@@ -250,11 +250,10 @@ static void put_row(struct buf *to, struct data_encoder *encoder, const struct r
         put_subset(body, encoder->present, present, columns->count);
     put_columns(body, encoder, columns, row, present);
 
-    buf_append_u8(
-        to, (uint8_t)((has_liveness ? FLAG_TIMESTAMP : 0) | (has_ttl ? FLAG_TTL : 0) |
-                      (has_deletion ? FLAG_DELETION : 0) | (all ? FLAG_ALL_COLUMNS : 0) |
-                      (row->complex_deletion_count > 0 ? FLAG_COMPLEX_DELETION : 0) |
-                      (is_static ? FLAG_EXTENSION : 0)));
+    buf_append_u8(to, (uint8_t)((has_liveness ? FLAG_TIMESTAMP : 0) | (has_ttl ? FLAG_TTL : 0) |
+                                (has_deletion ? FLAG_DELETION : 0) | (all ? FLAG_ALL_COLUMNS : 0) |
+                                (row->complex_deletion_count > 0 ? FLAG_COMPLEX_DELETION : 0) |
+                                (is_static ? FLAG_EXTENSION : 0)));
     if (is_static) {
         buf_append_u8(to, EXTENDED_FLAG_STATIC);
     } else {

@@ -20,6 +20,8 @@
 #define HEAD_BYTES_MAX (4u << 20)
 #define DELETION_BYTES 12u
 #define KEY_BYTES_MAX 65535u
+/** Statistics.db counts the bytes of one in 16 bits. */
+#define CLUSTERING_VALUE_BYTES_MAX 65535u
 
 /* ---- writing ---- */
 
@@ -38,8 +40,8 @@ void data_encoder_release(struct data_encoder *encoder);
 void data_put_deletion(struct buf *to, struct deletion deletion);
 void data_put_partition_header(struct buf *to, struct bytes key, struct deletion deletion);
 /** As in IndexInfo, and behind the flags of a marker: kind, for bounds their size, values. */
-void data_put_clustering_prefix(struct buf *to, const struct serialization_header *header,
-    const struct clustering *clustering);
+void data_put_clustering_prefix(
+    struct buf *to, const struct serialization_header *header, const struct clustering *clustering);
 /** The static row of a header with static columns; `row` NULL: an empty one. */
 void data_put_static_row(struct buf *to, struct data_encoder *encoder, const struct row *row);
 /** `previous_bytes`: from the start of the unfiltered before (or of the partition) to this one. */

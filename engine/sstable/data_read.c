@@ -93,8 +93,8 @@ enum data_result data_get_clustering_prefix(struct decoder *d,
 
     if (decoder_failed(d))
         return DATA_MORE;
-    return kind == KIND_ROW ? get_row_clustering(d, header, memory, ret_clustering) :
-                              get_bound(d, header, kind, memory, ret_clustering);
+    return kind == KIND_ROW ? get_row_clustering(d, header, memory, ret_clustering)
+                            : get_bound(d, header, kind, memory, ret_clustering);
 }
 
 enum data_result data_get_head(struct decoder *d, const struct serialization_header *header,
@@ -167,8 +167,7 @@ static int64_t get_timestamp(struct decoder *d, const struct serialization_heade
     return (int64_t)((uint64_t)header->min_timestamp_us + get_uvint(d));
 }
 
-static int32_t get_local_deletion_time(
-    struct decoder *d, const struct serialization_header *header)
+static int32_t get_local_deletion_time(struct decoder *d, const struct serialization_header *header)
 {
     return (int32_t)((uint32_t)header->min_local_deletion_time_s + (uint32_t)get_uvint32(d));
 }
@@ -179,8 +178,8 @@ static int32_t get_ttl(struct decoder *d, const struct serialization_header *hea
 }
 
 /** Live by its timestamp, whatever the local deletion time: its live form differs by version. */
-static int get_deletion_delta(struct decoder *d, const struct serialization_header *header,
-    struct deletion *ret_deletion)
+static int get_deletion_delta(
+    struct decoder *d, const struct serialization_header *header, struct deletion *ret_deletion)
 {
     struct deletion deletion;
 
@@ -189,8 +188,7 @@ static int get_deletion_delta(struct decoder *d, const struct serialization_head
     if (deletion_is_live(deletion))
         deletion = DELETION_LIVE;
     else if (deletion.local_deletion_time_s < 0)
-        return err_new(
-            -EUCLEAN, "local deletion time %d", (int)deletion.local_deletion_time_s);
+        return err_new(-EUCLEAN, "local deletion time %d", (int)deletion.local_deletion_time_s);
     *ret_deletion = deletion;
     return 0;
 }
@@ -287,8 +285,8 @@ static int get_column(struct decoder *d, const struct serialization_header *head
     const struct header_column *column, const struct unfiltered_head *head,
     const struct liveness *liveness, struct row_memory *memory)
 {
-    return column->is_complex ? get_complex_column(d, header, column, head, liveness, memory) :
-                                add_cell(d, header, column, liveness, memory);
+    return column->is_complex ? get_complex_column(d, header, column, head, liveness, memory)
+                              : add_cell(d, header, column, liveness, memory);
 }
 
 /**
@@ -433,8 +431,8 @@ int data_get_body(const struct serialization_header *header, const struct unfilt
 
     get_uvint(&d); /* size of the unfiltered before: nobody uses it */
     ret_unfiltered->is_marker = head->is_marker;
-    r = head->is_marker ? get_marker(&d, header, head, &ret_unfiltered->marker) :
-                          get_row(&d, header, head, memory, &ret_unfiltered->row);
+    r = head->is_marker ? get_marker(&d, header, head, &ret_unfiltered->marker)
+                        : get_row(&d, header, head, memory, &ret_unfiltered->row);
     if (r < 0)
         return r;
     if (decoder_failed(&d) || decoder_left(&d) != 0)

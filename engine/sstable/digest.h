@@ -17,7 +17,8 @@ MUST_USE int digest_decode(struct bytes text, uint32_t *ret_crc);
 
 /** The header of CRC.db: chunk bytes; behind it a big-endian CRC-32 a chunk. */
 #define CRC_HEADER_BYTES 4u
-/** Checks size and header of CRC.db for a Data.db of `data_bytes`; the chunk's size is given back. */
+/** Checks size and header of CRC.db for a Data.db of `data_bytes`; the chunk's size is given back.
+ */
 MUST_USE int crc_table_check(struct bytes content, uint64_t data_bytes, uint32_t *ret_chunk_bytes);
 uint32_t crc_table_get(struct bytes content, uint64_t chunk);
 

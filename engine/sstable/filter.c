@@ -116,8 +116,8 @@ int filter_decode(struct bytes content, struct filter *ret_filter)
             (unsigned long long)filter.word_count * 8);
     filter.bits = malloc(filter.word_count * 8);
     if (!filter.bits)
-        return err_new(-ENOMEM, "a bloom filter of %llu words",
-            (unsigned long long)filter.word_count);
+        return err_new(
+            -ENOMEM, "a bloom filter of %llu words", (unsigned long long)filter.word_count);
     memcpy(filter.bits, d.at, filter.word_count * 8);
     *ret_filter = filter;
     return 0;

@@ -10,8 +10,7 @@
 /* No table of ours or of our users is near it; it bounds what a damaged header may ask for. */
 #define COLUMNS_MAX 32767u
 
-static void describe_column(
-    struct header_column *to, const struct type *type, unsigned number)
+static void describe_column(struct header_column *to, const struct type *type, unsigned number)
 {
     *to = (struct header_column){
         .type = type,
@@ -37,8 +36,8 @@ static int describe_columns(struct arena *arena, const struct column *columns, u
     return 0;
 }
 
-int header_of_schema(struct arena *arena, const struct table_schema *schema,
-    struct serialization_header *ret_header)
+int header_of_schema(
+    struct arena *arena, const struct table_schema *schema, struct serialization_header *ret_header)
 {
     struct serialization_header header = {
         .min_timestamp_us = HEADER_EPOCH_TIMESTAMP_US,
@@ -146,7 +145,7 @@ static int get_columns(struct arena *arena, struct decoder *d, const char *what,
     unsigned *ret_count, const struct column **ret_columns)
 {
     struct column *columns;
-    unsigned count;
+    unsigned count = 0;
     int r;
 
     r = get_count(d, 2, what, &count);
@@ -181,7 +180,7 @@ static int get_keys(struct arena *arena, struct decoder *d, struct table_schema 
     const struct type *types[CLUSTERING_COLUMNS_MAX];
     struct bytes text = get_vbytes(d);
     struct column *columns;
-    unsigned count;
+    unsigned count = 0;
     int r;
 
     if (decoder_failed(d))
@@ -208,8 +207,8 @@ static int get_keys(struct arena *arena, struct decoder *d, struct table_schema 
     for (unsigned i = 0; i < count; i++) {
         columns[i].name = "clustering";
         text = get_vbytes(d);
-        r = decoder_failed(d) ? err_new(-EUCLEAN, "ends") :
-                                type_parse(arena, text, &columns[i].type);
+        r = decoder_failed(d) ? err_new(-EUCLEAN, "ends")
+                              : type_parse(arena, text, &columns[i].type);
         if (r < 0)
             return err_with(r, "header: clustering column %u", i);
     }
@@ -244,8 +243,8 @@ int header_decode(struct arena *arena, struct bytes content, struct table_schema
     if (r < 0)
         return r;
     ret_header->min_timestamp_us = (int64_t)(timestamp + (uint64_t)HEADER_EPOCH_TIMESTAMP_US);
-    ret_header->min_local_deletion_time_s = (int32_t)((uint32_t)local_deletion_time +
-                                                      (uint32_t)HEADER_EPOCH_LOCAL_DELETION_TIME_S);
+    ret_header->min_local_deletion_time_s =
+        (int32_t)((uint32_t)local_deletion_time + (uint32_t)HEADER_EPOCH_LOCAL_DELETION_TIME_S);
     ret_header->min_ttl_s = ttl;
     return 0;
 }
@@ -305,8 +304,7 @@ int header_adopt_schema(struct arena *arena, struct serialization_header *header
         schema->clustering_count, "clustering");
     if (r < 0)
         return r;
-    r = adopt_columns(
-        arena, &header->statics, own->statics, schema->statics, schema->static_count);
+    r = adopt_columns(arena, &header->statics, own->statics, schema->statics, schema->static_count);
     if (r < 0)
         return r;
     r = adopt_columns(

@@ -29,8 +29,7 @@ void summary_builder_release(struct summary_builder *builder)
     buf_release(&builder->last_key);
 }
 
-void summary_builder_add(
-    struct summary_builder *builder, struct bytes key, uint64_t index_position)
+void summary_builder_add(struct summary_builder *builder, struct bytes key, uint64_t index_position)
 {
     if (builder->partitions == 0)
         buf_append_bytes(&builder->first_key, key);
@@ -78,8 +77,7 @@ static struct bytes get_ibytes(struct decoder *d)
     return get_bytes(d, size);
 }
 
-int summary_decode_header(
-    struct bytes header, uint32_t *ret_interval, uint64_t *ret_entries_bytes)
+int summary_decode_header(struct bytes header, uint32_t *ret_interval, uint64_t *ret_entries_bytes)
 {
     struct decoder d = decoder_of(header);
     uint32_t interval = get_be32(&d);
@@ -95,8 +93,7 @@ int summary_decode_header(
     return 0;
 }
 
-int summary_decode_keys(
-    struct bytes tail, struct bytes *ret_first_key, struct bytes *ret_last_key)
+int summary_decode_keys(struct bytes tail, struct bytes *ret_first_key, struct bytes *ret_last_key)
 {
     struct decoder d = decoder_of(tail);
     struct bytes first = get_ibytes(&d);
@@ -148,12 +145,12 @@ int summary_decode(uint8_t *content, size_t size, struct summary *ret_summary)
     if (r < 0)
         return r;
     if (size < SUMMARY_HEADER_BYTES || entries_bytes > size - SUMMARY_HEADER_BYTES)
-        return err_new(-EUCLEAN, "%llu bytes of entries do not fit in",
-            (unsigned long long)entries_bytes);
+        return err_new(
+            -EUCLEAN, "%llu bytes of entries do not fit in", (unsigned long long)entries_bytes);
     summary.count = load_be32(content + 4);
     base = content + SUMMARY_HEADER_BYTES;
-    r = summary_decode_keys(bytes_of(base + entries_bytes,
-                                size - SUMMARY_HEADER_BYTES - entries_bytes),
+    r = summary_decode_keys(
+        bytes_of(base + entries_bytes, size - SUMMARY_HEADER_BYTES - entries_bytes),
         &summary.first_key, &summary.last_key);
     if (r < 0)
         return r;
