@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <lz4.h>
-#include <math.h>
 
 #include "base/crc32.h"
 #include "engine/coding.h"
@@ -13,10 +12,15 @@
 
 uint32_t compression_max_bytes(uint32_t chunk_bytes, double min_compress_ratio)
 {
+    double most;
+
     /* Cassandra: schema/CompressionParams.java, calcMaxCompressedLength(). */
     if (min_compress_ratio <= 0)
         return CHUNK_ALWAYS_COMPRESSED;
-    return (uint32_t)ceil(chunk_bytes / fmax(min_compress_ratio, 1.0));
+    if (min_compress_ratio < 1)
+        return chunk_bytes;
+    most = chunk_bytes / min_compress_ratio;
+    return (uint32_t)most + ((double)(uint32_t)most < most);
 }
 
 static void put_utf(struct buf *to, const char *text)

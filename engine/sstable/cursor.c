@@ -129,8 +129,9 @@ int partition_cursor_open(struct partition_cursor *cursor, uint64_t position)
     cursor->key = decorated_key_of(buf_bytes(&cursor->key_memory));
     cursor->deletion = header.deletion;
     cursor->position += bytes;
+    r = cursor->header->statics.count > 0 ? read_static_row(cursor) : 0;
     cursor->rows_position = cursor->position;
-    return cursor->header->statics.count > 0 ? read_static_row(cursor) : 0;
+    return r;
 }
 
 int partition_cursor_peek(struct partition_cursor *cursor)

@@ -1,7 +1,5 @@
 #include "sstable/estimates.h"
 
-#include <math.h>
-
 #include "base/murmur3.h"
 #include "engine/unfiltered.h"
 
@@ -19,7 +17,7 @@ void histogram_init(struct histogram *histogram, unsigned offset_count)
     histogram->offsets[0] = last;
     for (unsigned i = 1; i < offset_count; i++) {
         /* Math.round(): half up. */
-        int64_t next = (int64_t)floor((double)last * 1.2 + 0.5);
+        int64_t next = (int64_t)((double)last * 1.2 + 0.5);
 
         if (next == last)
             next++;
