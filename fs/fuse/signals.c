@@ -9,17 +9,10 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <spawn.h>
-#include <string.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "engine/error.h"
 #include "engine/log.h"
-
-extern char **environ;
 
 #define SIGNAL_STOP (SIGRTMIN + 1) /* for the thread itself: session_close() */
 #define SIGNAL_WAKE SIGUSR2        /* for the main thread: look again */
@@ -53,24 +46,6 @@ void session_block_signals(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* As umount(8); without root only fusermount3, which is set-uid, may. */
-static int unmount(const char *mountpoint, bool detach)
-{
-    char program[] = "fusermount3", quiet[] = "-uq", lazy[] = "-uqz", dashes[] = "--";
-    char *arguments[] = {program, detach ? lazy : quiet, dashes, (char *)mountpoint, NULL};
-    pid_t pid;
-    int status;
-
-    if (geteuid() == 0)
-        return umount2(mountpoint, UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)) < 0 ? -errno : 0;
-    if (posix_spawnp(&pid, program, NULL, NULL, arguments, environ) != 0)
-        return -ENOENT;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return -errno;
-    return status == 0 ? 0 : -EBUSY;
-}
-
 /* fuse_session_exit() of libfuse before 3.18 does not wake the thread that waits for the workers.
  */
 static void end_loop(struct session *session)
@@ -88,15 +63,15 @@ static void end_loop(struct session *session)
 static bool unmount_gently(struct session *session)
 {
     const char *mountpoint = session->options.mountpoint;
-    int r = unmount(mountpoint, false);
+    int r = session_unmount(mountpoint, false);
 
     if (r == -EBUSY) {
         log_info("'%s' is busy: detached it, serving open files for at most %d s", mountpoint,
             SESSION_GRACE_S);
-        r = unmount(mountpoint, true);
+        r = session_unmount(mountpoint, true);
     }
     if (r < 0)
-        log_warning("unmount '%s': %s", mountpoint, strerror(-r));
+        log_warning("unmount '%s': %s", mountpoint, err_text(r));
     return r >= 0;
 }
 

@@ -44,4 +44,8 @@ MUST_USE int session_serve(struct session *session);
 /** Unmounts if it still is mounted. NULL does nothing. */
 void session_close(struct session *session);
 
+/** umount(2), or for others than root fusermount3, which is set-uid. `detach`: at once, also while
+ * files are open. -EBUSY, -EPERM. Any process, any thread. */
+MUST_USE int session_unmount(const char *mountpoint, bool detach);
+
 #endif
