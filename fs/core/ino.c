@@ -46,7 +46,7 @@ static int lease_renew(struct fs *fs, struct batch *batch)
     uint8_t bytes[4], value[8];
     struct row_key key;
     uint64_t position;
-    uint64_t next;
+    uint64_t next = 0;
     int r;
 
     /* Read again for each run: that costs a lookup in 4096 creates, and no state is kept. */
