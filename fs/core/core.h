@@ -39,6 +39,7 @@ struct fs {
     struct node_shard shards[NODE_SHARDS];
     _Atomic uint64_t forgotten_changes; /* nodes freed whose rows had been written: node.c */
     _Atomic uint64_t handle_count;
+    _Atomic uint64_t open_orphans;
     struct node *root; /* pinned */
 
     pthread_mutex_t lease_mutex;

@@ -63,6 +63,7 @@ struct node {
     uint64_t lookups; /* guarded by the shard */
     uint32_t pins;    /* guarded by the shard */
     _Atomic uint32_t handles;
+    uint32_t type; /* S_IFMT of mode; constant once `loaded` */
     pthread_rwlock_t lock;
 
     /* Below: guarded by `lock`. */
@@ -70,26 +71,73 @@ struct node {
     uint64_t dir; /* HOME_DIRENT: the directory */
     uint8_t *name;
     struct xattr_list *xattrs; /* HOME_ORPHAN: xattr.h; else NULL */
-    uint64_t orphan_small;     /* HOME_ORPHAN: what its row says */
-    uint32_t orphan_extents;
     uint8_t name_size;
-    uint8_t home;                  /* enum home_kind */
-    bool loaded;                   /* false: who made it failed to read it */
+    uint8_t home;  /* enum home_kind */
+    bool loaded;   /* false: who made it failed to read it */
+    bool detached; /* in no chain; guarded by the shard */
+    _Atomic bool atime_queued;
     _Atomic bool changed;          /* its row was written since it was loaded */
     _Atomic uint64_t position;     /* in the log, of its last change (fsync) */
     _Atomic uint64_t name_changes; /* directories: names added, removed, replaced in it */
 };
 
-/** Whether it is a directory: type never changes, so no lock is needed. */
+/** Whether it is a directory: a loaded node's type never changes, so no lock is needed. */
 static inline bool node_is_directory(const struct node *node)
 {
-    return (node->inode.mode & S_IFMT) == S_IFDIR;
+    return node->type == S_IFDIR;
 }
 
-/* ---- finding and keeping ---- */
+/* ---- making, finding and keeping ---- */
+
+/**
+ * Pins the node of `ino`, making it if there is none: then `*ret_created`, and it is locked
+ * exclusively (nobody else knows it, so this never waits, whatever locks are held), to be given to
+ * node_load() and unlocked.
+ */
+MUST_USE int node_find_or_create(
+    struct fs *fs, uint64_t ino, struct node **ret_node, bool *ret_created);
+/**
+ * Fills a node just created from the row of its name, as it was read under a lock of the
+ * directory; `forgotten_changes` is what node_forgotten_changes() said before that read. Reads
+ * again when a node was forgotten meanwhile whose row had been written (it may have been this
+ * one), and reads the static row of a directory or the `inodes` row of a file of many names. On
+ * failure the node is taken out of the table, and whoever waits for it gets -ESTALE.
+ */
+MUST_USE int node_load(struct node *node, uint64_t dir, struct bytes name, const struct row *row,
+    uint64_t forgotten_changes);
+uint64_t node_forgotten_changes(struct fs *fs);
+
+/** A node that is in no table yet, pinned, for an inode about to be made. */
+MUST_USE int node_new(struct fs *fs, uint64_t ino, struct node **ret_node);
+/** Its inode is a fact now: others may find it. `lookups`: counted at once. */
+void node_publish(struct node *node, uint64_t lookups);
+
+/** The kernel was (or: was not, after all) told of it. */
+void node_add_lookup(struct node *node);
+void node_drop_lookups(struct node *node, uint64_t count);
+
+/**
+ * Sets the home. HOME_DIRENT: the row (dir, name), and `name` (malloc'ed, at most FS_NAME_MAX
+ * bytes) is taken over, so that this cannot fail after the batch is applied. Exclusive lock.
+ */
+void node_set_home(
+    struct node *node, enum home_kind kind, uint64_t dir, uint8_t *name, size_t name_size);
+static inline struct bytes node_name(const struct node *node)
+{
+    return bytes_of(node->name, node->name_size);
+}
+
+/** At fs_close(), when nobody else uses the file system. */
+void node_each(struct fs *fs, void (*each)(struct node *node));
+/** All nodes go, whatever their counts. */
+void node_sweep(struct fs *fs);
+MUST_USE int node_table_open(struct fs *fs);
+uint64_t node_table_count(struct fs *fs);
 
 /** Pins the node of an inode the kernel knows. -ESTALE: it is not known (or synthetic). */
 MUST_USE int node_pin(struct fs *fs, uint64_t ino, struct node **ret_node);
+/** Once more, of a node that something else keeps (a handle, a pin). */
+void node_pin_held(struct node *node);
 void node_unpin(struct node *node);
 /** For AUTO(); NULL does nothing. Declare it before the locks are taken, unlock by hand. */
 void node_unpinp(struct node **node);
@@ -136,6 +184,30 @@ static inline void inode_touch(struct inode *inode, int64_t now_ns)
  * and with `kill_suid` S_ISUID, and S_ISGID of a file that its group may execute.
  */
 void inode_kill_privileges(struct inode *inode, bool kill_suid);
+
+/* ---- rows ---- */
+
+/** What a row of `kind` (HOME_DIRENT, HOME_INODE, HOME_DIRECTORY) says. -EUCLEAN. */
+MUST_USE int inode_decode(const struct row *row, enum home_kind kind, struct inode *to);
+/** All cells of an inode, for the row begun last, which is of `kind`; neither target nor xattrs. */
+void inode_put(struct batch *batch, enum home_kind kind, const struct inode *inode);
+/** Target and xattrs of `row` (of `from`), for the row begun last, which is of `kind`. */
+void inode_put_blobs(
+    struct batch *batch, enum home_kind kind, const struct row *row, enum home_kind from);
+
+/**
+ * The row of a name. 1; 0: there is none, or it is a ghost (no `ino`, so no entry). `*ret_ino` and
+ * `*ret_type` (S_IFMT) are what every such row holds. -EUCLEAN.
+ */
+MUST_USE int dirent_get(struct source *source, uint64_t dir, struct bytes name, uint64_t columns,
+    struct rowref *ret_row, uint64_t *ret_ino, uint32_t *ret_type);
+/** The same for a row read by a scan. */
+MUST_USE int dirent_decode(const struct row *row, uint64_t *ret_ino, uint32_t *ret_type);
+/** Whether the row holds the attributes of its file; else they are in `inodes`, or it is a
+ * directory, with its own. */
+bool dirent_is_home(const struct row *row);
+/** When the name came to be, µs: `named`, or the row's own timestamp. */
+MUST_USE int dirent_named(const struct row *row, int64_t *ret_us);
 
 /* ---- the home row ---- */
 

@@ -2,8 +2,8 @@
  * Content that is to be deleted: rows of `meta`, section `orphans`, and the reclaimer, which works
  * them off in the background.
  *
- *   key   be64 ino, be32 first extent
- *   value u8 kind, be64 partition in `small` (0: none), be32 extents (one past the last)
+ *   key   be64 ino, u8 kind, be32 first extent
+ *   value be64 partition in `small` (0: none), be32 one past the last extent
  *
  * ORPHAN_FILE: a file without a name, that was open when it lost it, or was too large to be deleted
  * in one batch. ORPHAN_RANGE: the cut of a living file, too large for one batch; it is worked off
@@ -26,19 +26,24 @@ struct orphan {
     uint8_t kind;          /* enum orphan_kind */
 };
 
-#define ORPHAN_KEY_BYTES 12
-#define ORPHAN_VALUE_BYTES 13
+#define ORPHAN_KEY_BYTES 13
+#define ORPHAN_VALUE_BYTES 12
 
-struct orphan_work; /* one in the queue */
+struct node;
+struct reclaim_work; /* one in the queue */
 
 struct reclaimer {
     struct task *task;
     pthread_mutex_t mutex;
-    struct orphan_work *first, *last; /* guarded by mutex */
-    uint64_t count;                   /* guarded by mutex: queued or in work */
-    struct batch *batch;              /* admitted for the task */
-    bool admission_pending;           /* guarded by mutex */
-    int admission_result;             /* guarded by mutex */
+    struct event event;
+    struct batch *batch; /* admitted for the task; set by the engine while `pending` */
+
+    /* Guarded by mutex. */
+    struct reclaim_work *first, *last; /* the first may be in work */
+    uint64_t count;
+    bool pending; /* an admission */
+    bool closing;
+    int result; /* of the last admission that was pending */
 };
 
 /** Adds the row of an orphan to a batch (again: over the former). */
@@ -55,6 +60,9 @@ MUST_USE int reclaim_now(struct fs *fs, const struct orphan *orphan);
 /** Leaves an orphan, whose row is there, to the background. Never fails: without memory it waits
  * for the next mount. */
 void reclaim_later(struct fs *fs, const struct orphan *orphan);
+
+/** Has the background write the atime of a node (attr.h), which is kept until then. */
+void reclaim_atime(struct node *node);
 
 /** At fs_open(): starts the task, finishes ranges, queues files. Not with read_only. */
 MUST_USE int reclaimer_open(struct fs *fs);
