@@ -344,8 +344,6 @@ int blocks_delete(struct source *source, struct batch *batch, uint64_t ino, uint
         delete_in_extent(batch, ino, whole_end * EXTENT_PAGES, end, false);
     if (whole_end <= whole)
         return 0;
-    if (whole == 0)
-        delete_extent(source, batch, ino, (uint32_t)whole++);
     if (whole_end - whole > EXTENTS_PER_BATCH_MAX) {
         struct orphan range = {
             .ino = ino,

@@ -189,8 +189,8 @@ static int exchange_prepared(struct renaming *renaming, struct move *there, stru
 
 static int exchange_locked(struct renaming *renaming)
 {
-    struct move there = {.row = ROWREF_INIT};
-    struct move back = {.row = ROWREF_INIT};
+    struct move there = {.child = NULL};
+    struct move back = {.child = NULL};
     int r;
 
     r = exchange_prepared(renaming, &there, &back);
@@ -268,7 +268,7 @@ static int move_prepared(struct renaming *renaming, struct move *move)
 
 static int move_locked(struct renaming *renaming)
 {
-    struct move move = {.row = ROWREF_INIT};
+    struct move move = {.child = NULL};
     int r;
 
     r = move_prepared(renaming, &move);

@@ -35,7 +35,7 @@ static int xattrs_walk(const struct node *node, xattr_each each, void *arg)
     unsigned column = 0;
     int r;
 
-    if (node->home == HOME_NONE)
+    if (!atomic_load(&node->loaded) || node->home == HOME_NONE)
         return err_new(-ESTALE, "inode %" PRIu64 " is gone", node->ino);
     if (!(node->inode.xattr_bits & XATTR_ANY))
         return 0;
@@ -105,7 +105,7 @@ int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, struct buf *ret_v
     if (r < 0)
         return r;
     node_lock_shared(node);
-    if (node->home != HOME_NONE && is_capability(state.name) &&
+    if (atomic_load(&node->loaded) && node->home != HOME_NONE && is_capability(state.name) &&
         !(node->inode.xattr_bits & XATTR_CAPABILITY))
         r = 0;
     else

@@ -1,4 +1,4 @@
-#include "model_engine.h"
+#include "support/model_engine.h"
 
 #include <errno.h>
 #include <stdio.h>
