@@ -90,6 +90,11 @@ static int resolve_parent(const char *path, char **ret_path)
     return 0;
 }
 
+bool errno_is_of_dead_mount(int code)
+{
+    return code == ENOTCONN || code == ECONNABORTED;
+}
+
 int absolute_path(const char *path, char **ret_path)
 {
     char *resolved = realpath(path, NULL);
@@ -99,8 +104,8 @@ int absolute_path(const char *path, char **ret_path)
         *ret_path = resolved;
         return 0;
     }
-    /* ENOTCONN: the last component is a dead mountpoint; ENOENT: it is to be made. */
-    r = errno == ENOENT || errno == ENOTCONN ? resolve_parent(path, ret_path) : -errno;
+    /* The last component is to be made, or it is a dead mountpoint. */
+    r = errno == ENOENT || errno_is_of_dead_mount(errno) ? resolve_parent(path, ret_path) : -errno;
     if (r < 0)
         return err_new(r, "'%s': %s", path, strerror(-r));
     return 0;
@@ -115,7 +120,9 @@ int folder_is_within(const char *inner, const char *outer)
         return errno == ENOENT ? 0 : err_new(-errno, "'%s': %s", outer, strerror(errno));
     fd = open(inner, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT ? 0 : err_new(-errno, "'%s': %s", inner, strerror(errno));
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : err_new(-errno, "'%s': %s", inner, strerror(errno));
     if (fstat(fd, &here) < 0)
         r = -errno;
     for (int depth = 0; r == 0 && depth < FOLDER_DEPTH_MAX; depth++) {

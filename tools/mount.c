@@ -47,11 +47,13 @@ static int detach_dead_mount(const char *mountpoint)
 {
     struct stat unused;
 
-    for (int i = 0; i < DEAD_MOUNTS_MAX && stat(mountpoint, &unused) < 0 && errno == ENOTCONN;
-         i++) {
+    for (int i = 0; i < DEAD_MOUNTS_MAX; i++) {
         struct mount mount = {0};
-        int r = mount_find(mountpoint, true, &mount);
+        int r;
 
+        if (stat(mountpoint, &unused) == 0 || !errno_is_of_dead_mount(errno))
+            break;
+        r = mount_find(mountpoint, true, &mount);
         mount_release(&mount);
         if (r < 0)
             return r;

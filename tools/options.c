@@ -239,6 +239,9 @@ int options_seal(struct mount_options *options)
 {
     if (options->read_only)
         pass(options, "ro");
+    /* What the mount table shows; access times are kept by the daemon, not by the kernel. */
+    if (!options->relatime)
+        pass(options, "noatime");
     buf_append_u8(&options->flags, '\0');
     if (options->log.size > 0)
         buf_append_u8(&options->log, '\0');

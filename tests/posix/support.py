@@ -5,6 +5,7 @@ A case is a function whose name is a sentence and that takes a Place. SSTFS name
 SSTFS_KEEP=1 keeps the folders of failed cases. SSTFS_OPTIONS adds mount options to every mount.
 """
 import ctypes
+import errno
 import json
 import os
 import shutil
@@ -95,6 +96,16 @@ class Place:
             if time.monotonic() > deadline:
                 raise Failed(f'the daemon {pid} outlives signal {how}')
             time.sleep(0.01)
+
+    def is_alive(self):
+        """Whether somebody answers at the mountpoint."""
+        try:
+            os.listdir(self.mnt)
+        except OSError as error:
+            if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
+                return False
+            raise
+        return True
 
     def stats(self):
         return json.loads(sstfs('stats', '--json', self.mnt).stdout)

@@ -198,7 +198,7 @@ def a_dead_mount_is_detached_by_the_next(place):
     place.mount()
     (place.mnt / 'file').write_text('acknowledged')
     place.kill()
-    support.raises(107, os.listdir, place.mnt)  # ENOTCONN
+    assert not place.is_alive()
     done = place.mount()
     assert 'detached the dead mount' in done.stderr, done.stderr
     assert (place.mnt / 'file').read_text() == 'acknowledged'
