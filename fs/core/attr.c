@@ -1,0 +1,152 @@
+/*
+ * Attributes: getattr from memory, setattr as one batch, and atimes that follow reads.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "core/attr.h"
+
+int fs_getattr(struct fs *fs, uint64_t ino, struct stat *ret_attributes)
+{
+    AUTO(node_unpinp) struct node *node = NULL;
+    int r;
+
+    if (ino_is_synthetic(ino))
+        return snapshot_dir_getattr(fs, ino, ret_attributes);
+    r = node_pin(fs, ino, &node);
+    if (r < 0)
+        return r;
+    node_lock_shared(node);
+    if (atomic_load(&node->loaded))
+        node_stat(node, ret_attributes);
+    else
+        r = err_new(-ESTALE, "inode %#" PRIx64 " was not read", ino);
+    node_unlock(node);
+    return r;
+}
+
+static void set_owner(const struct fs_setattr *change, struct inode *to)
+{
+    if (change->set & FS_SET_UID)
+        to->uid = change->uid;
+    if (change->set & FS_SET_GID)
+        to->gid = change->gid;
+    inode_kill_privileges(to, true);
+}
+
+static void set_times(const struct fs_setattr *change, int64_t now_ns, struct inode *to)
+{
+    if (change->set & FS_SET_ATIME)
+        to->atime_ns = change->atime_ns;
+    if (change->set & FS_SET_MTIME)
+        to->mtime_ns = change->mtime_ns;
+    if (change->set & FS_SET_ATIME_NOW)
+        to->atime_ns = now_ns;
+    if (change->set & FS_SET_MTIME_NOW)
+        to->mtime_ns = now_ns;
+}
+
+int attr_set_locked(
+    struct fs *fs, struct fs_request *request, struct node *node, const struct fs_setattr *change)
+{
+    struct changes changes = CHANGES_NONE;
+    struct orphan range = {.kind = 0};
+    int64_t now = core_now_ns(fs);
+    struct inode *to;
+    int cut = 0;
+    int r;
+
+    if (!atomic_load(&node->loaded))
+        return err_new(-ESTALE, "inode %#" PRIx64 " was not read", node->ino);
+    if (change->set == 0)
+        return 0;
+    to = changes_of(&changes, node);
+    to->ctime_ns = now;
+    if (change->set & FS_SET_SIZE) {
+        r = node_check_content(node);
+        if (r == 0)
+            r = cut = data_truncate(fs, node, request->batch, to, change->size, &range);
+        if (r < 0)
+            return r;
+        inode_touch(to, now);
+        inode_kill_privileges(to, (change->set & FS_SET_KILL_SUID) != 0);
+    } else if (change->set & FS_SET_KILL_SUID) {
+        inode_kill_privileges(to, true);
+    }
+    if (change->set & (FS_SET_UID | FS_SET_GID))
+        set_owner(change, to);
+    /* After chown's own clearing: who sets both at once means this mode. */
+    if (change->set & FS_SET_MODE)
+        to->mode = (to->mode & S_IFMT) | (change->mode & 07777);
+    set_times(change, now, to);
+    r = changes_apply(fs, request, &changes);
+    if (r < 0)
+        return r;
+    /* What was too much for one batch, before anybody can write there again. */
+    return cut > 0 ? reclaim_now(fs, &range) : 0;
+}
+
+int fs_setattr(struct fs *fs, struct fs_request *request, uint64_t ino,
+    const struct fs_setattr *change, struct stat *ret_attributes)
+{
+    AUTO(node_unpinp) struct node *node = NULL;
+    int r;
+
+    if (ino_is_synthetic(ino))
+        return change->set ? err_new(-EROFS, "snapshots are read-only")
+                           : snapshot_dir_getattr(fs, ino, ret_attributes);
+    r = node_pin(fs, ino, &node);
+    if (r < 0)
+        return r;
+    node_lock_exclusive(node);
+    r = attr_set_locked(fs, request, node, change);
+    if (r == 0)
+        node_stat(node, ret_attributes);
+    node_unlock(node);
+    return r;
+}
+
+/* ---- atimes ---- */
+
+#define DAY_NS (INT64_C(86400) * 1000000000)
+
+/* As the kernel's relatime: once after each change, and once a day. */
+static bool atime_is_due(const struct inode *inode, int64_t now_ns)
+{
+    return inode->atime_ns <= inode->mtime_ns || inode->atime_ns <= inode->ctime_ns ||
+           now_ns - inode->atime_ns >= DAY_NS;
+}
+
+void atime_read(struct node *node)
+{
+    struct fs *fs = node->fs;
+    bool due;
+
+    if (!fs->options.relatime || fs->options.read_only)
+        return;
+    node_lock_shared(node);
+    due = node->home != HOME_NONE && atime_is_due(&node->inode, core_now_ns(fs));
+    node_unlock(node);
+    if (due && !atomic_exchange(&node->atime_queued, true))
+        reclaim_atime(node);
+}
+
+int atime_write(struct node *node, struct batch *batch, uint64_t *ret_position)
+{
+    int64_t now = core_now_ns(node->fs);
+    struct inode to;
+    int r;
+
+    atomic_store(&node->atime_queued, false);
+    node_lock_exclusive(node);
+    to = node->inode;
+    if (atime_is_due(&to, now))
+        to.atime_ns = now;
+    home_write(batch, node, &to);
+    atomic_store(&node->changed, true);
+    r = engine_apply(node->fs->engine, batch, ret_position);
+    if (r == 0)
+        node->inode = to;
+    node_unlock(node);
+    return r;
+}

@@ -1,0 +1,416 @@
+/*
+ * Content of files: where the bytes of read(2) and write(2) lie.
+ *
+ *   up to FS_SMALL_BYTES_MAX   whole, in one row of `small`
+ *   beyond                     pages in `blocks` (blocks.h)
+ *   `allocated` absent         every page of the size is stored: no look at what was there
+ *
+ * A file goes to `small` with its first byte, moves to `blocks` in the batch that makes it larger,
+ * and stays there until it is empty. A file whose name is not known (hard links, orphans) starts in
+ * `blocks`: there is no directory beside whose files it could lie.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include "core/content.h"
+
+/* ---- reading ---- */
+
+static int content_read(
+    struct fs *fs, const struct node *node, uint64_t offset, size_t size, uint8_t *to)
+{
+    struct small_content small;
+    int r;
+
+    memset(to, 0, size);
+    if (inode_is_hollow(&node->inode))
+        return 0;
+    if (node->inode.small == 0)
+        return blocks_read(fs->live, node->ino, offset, size, to);
+    r = small_read(fs, node->ino, &node->inode, &small);
+    if (r < 0)
+        return r;
+    if (offset < small.size)
+        memcpy(to, small.data + offset, size < small.size - offset ? size : small.size - offset);
+    return 0;
+}
+
+int fs_read(struct fs *fs, uint64_t ino, struct fs_handle *handle, uint64_t offset, size_t size,
+    struct buf *to)
+{
+    AUTO(node_unpinp) struct node *node = NULL;
+    size_t before = to->size;
+    int r;
+
+    if (ino_is_synthetic(ino))
+        return snapshot_dir_read(fs, ino, handle, offset, size, to);
+    r = node_pin(fs, ino, &node);
+    if (r < 0)
+        return r;
+    node_lock_shared(node);
+    r = node_check_content(node);
+    if (r == 0 && offset < node->inode.size && size) {
+        uint64_t left = node->inode.size - offset;
+        size_t count = size < left ? size : (size_t)left;
+        uint8_t *space = buf_extend(to, count);
+
+        r = space ? content_read(fs, node, offset, count, space) : -ENOMEM;
+        if (r < 0 && space)
+            to->size = before;
+    }
+    node_unlock(node);
+    if (r < 0)
+        return err_with(r, "read inode %" PRIu64 " at %" PRIu64, ino, offset);
+    atime_read(node);
+    return 0;
+}
+
+/* ---- writing ---- */
+
+/* The first or last page of a write that keeps bytes of what was there. */
+struct edge {
+    uint64_t page;
+    uint8_t data[PAGE_BYTES];
+    size_t size;
+};
+
+/* What the pages of a write hold before it. */
+struct overwritten {
+    uint64_t first, last;
+    struct edge edges[2]; /* of pages `first` and `last`; size 0: nothing there */
+    uint64_t stored;      /* pages there, when they are counted */
+};
+
+static int take_overwritten(void *arg, uint64_t page, struct bytes content)
+{
+    struct overwritten *old = arg;
+
+    old->stored++;
+    for (unsigned i = 0; i < 2; i++) {
+        if (page != (i ? old->last : old->first) || !content.size)
+            continue;
+        memcpy(old->edges[i].data, content.data, content.size);
+        old->edges[i].size = content.size;
+    }
+    return 0;
+}
+
+/*
+ * Reads what a write of [offset, end) must keep or count. Full pages of a file without holes are
+ * neither, so a sequential write of whole pages reads nothing.
+ */
+static int read_overwritten(
+    const struct change *change, uint64_t offset, uint64_t end, struct overwritten *old)
+{
+    const struct inode *inode = change->to;
+    uint64_t pages = pages_of(inode->size);
+    bool head = offset % PAGE_BYTES != 0 && old->first < pages;
+    bool tail = end % PAGE_BYTES != 0 && end < inode->size;
+    struct source *live = change->fs->live;
+    uint64_t ino = change->node->ino;
+    int r = 0;
+
+    if (inode_is_hollow(inode))
+        return 0;
+    if (inode->allocated != ALLOCATED_ALL)
+        return blocks_each(live, ino, old->first, old->last + 1 < pages ? old->last + 1 : pages,
+            take_overwritten, old);
+    if (head || (tail && old->first == old->last))
+        r = blocks_each(live, ino, old->first, old->first + 1, take_overwritten, old);
+    if (r == 0 && tail && old->last != old->first)
+        r = blocks_each(live, ino, old->last, old->last + 1, take_overwritten, old);
+    return r;
+}
+
+/* As read_overwritten(), of a file that moves out of `small`: all of it is less than two pages. */
+static void take_small(const struct small_content *small, struct overwritten *old)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t start = (i ? old->last : old->first) * PAGE_BYTES;
+        size_t size;
+
+        if (start >= small->size)
+            continue;
+        size = small->size - start < PAGE_BYTES ? small->size - start : PAGE_BYTES;
+        memcpy(old->edges[i].data, small->data + start, size);
+        old->edges[i].size = size;
+    }
+}
+
+static void put_pages(const struct change *change, struct bytes data, uint64_t offset,
+    struct overwritten *old, struct blocks_writer *writer)
+{
+    uint64_t end = offset + data.size;
+
+    for (uint64_t page = old->first; page <= old->last; page++) {
+        uint64_t start = page * PAGE_BYTES;
+        uint64_t from = offset > start ? offset : start;
+        uint64_t to = end < start + PAGE_BYTES ? end : start + PAGE_BYTES;
+        struct bytes part = bytes_of(data.data + (from - offset), to - from);
+        struct edge *edge = NULL;
+
+        if (page == old->first)
+            edge = &old->edges[0];
+        else if (page == old->last)
+            edge = &old->edges[1];
+        /* Whole, or all that the file has of this page: what was there does not matter. */
+        if (!edge || (from == start && (to == start + PAGE_BYTES || to >= change->to->size))) {
+            blocks_writer_put(writer, page, part);
+            continue;
+        }
+        if (edge->size < from - start)
+            memset(edge->data + edge->size, 0, from - start - edge->size);
+        memcpy(edge->data + (from - start), part.data, part.size);
+        if (edge->size < to - start)
+            edge->size = to - start;
+        blocks_writer_put(writer, page, bytes_of(edge->data, edge->size));
+    }
+}
+
+/* `allocated` of a file that had the first `before` pages and got [first, last]. */
+static int64_t allocated_after(uint64_t before, const struct overwritten *old)
+{
+    uint64_t after = old->last + 1 > before ? old->last + 1 : before;
+
+    if (old->first <= before)
+        return ALLOCATED_ALL;
+    return (int64_t)((after - (old->first - before)) * PAGE_BYTES);
+}
+
+static int write_pages(const struct change *change, struct bytes data, uint64_t offset)
+{
+    struct inode *to = change->to;
+    uint64_t end = offset + data.size;
+    struct overwritten old = {
+        .first = offset / PAGE_BYTES,
+        .last = (end - 1) / PAGE_BYTES,
+    };
+    struct small_content small = {.size = 0};
+    struct blocks_writer writer;
+    int64_t allocated;
+    int r;
+
+    if (to->small) {
+        r = small_read(change->fs, change->node->ino, to, &small);
+        if (r < 0)
+            return r;
+        take_small(&small, &old);
+        allocated = allocated_after(pages_of(small.size), &old);
+        small_delete(change);
+    } else {
+        r = read_overwritten(change, offset, end, &old);
+        if (r < 0)
+            return r;
+        if (to->allocated == ALLOCATED_ALL)
+            allocated = allocated_after(pages_of(to->size), &old);
+        else
+            allocated =
+                to->allocated + (int64_t)((old.last - old.first + 1 - old.stored) * PAGE_BYTES);
+    }
+    blocks_writer_init(&writer, change->batch, change->node->ino, old.first, old.last + 1);
+    small_put_pages(&writer, &small, old.first);
+    put_pages(change, data, offset, &old, &writer);
+    to->allocated = allocated;
+    return 0;
+}
+
+static int write_small(const struct change *change, struct bytes data, uint64_t offset)
+{
+    uint64_t end = offset + data.size;
+    struct small_content small = {.size = 0};
+    bool whole = offset == 0 && end >= change->to->size;
+    int r;
+
+    if (change->to->small && !whole) {
+        r = small_read(change->fs, change->node->ino, change->to, &small);
+        if (r < 0)
+            return r;
+    }
+    if (small.size < offset)
+        memset(small.data + small.size, 0, offset - small.size);
+    memcpy(small.data + offset, data.data, data.size);
+    if (small.size < end)
+        small.size = end;
+    small_write(
+        change, change->to->small ? change->to->small : change->node->dir, small.data, small.size);
+    return 0;
+}
+
+static int content_write(const struct change *change, struct bytes data, uint64_t offset)
+{
+    struct inode *to = change->to;
+    uint64_t end, size;
+    bool fits, can_be_small;
+    int r;
+
+    if (data.size > FS_WRITE_BYTES_MAX)
+        return err_new(
+            -EINVAL, "a write of %zu bytes: one has at most %u", data.size, FS_WRITE_BYTES_MAX);
+    if (offset > FS_FILE_BYTES_MAX || data.size > FS_FILE_BYTES_MAX - offset)
+        return err_new(-EFBIG, "write of %zu bytes at %" PRIu64, data.size, offset);
+    end = offset + data.size;
+    size = end > to->size ? end : to->size;
+    fits = size <= FS_SMALL_BYTES_MAX;
+    can_be_small = to->small != 0 || (inode_is_hollow(to) && change->node->home == HOME_DIRENT);
+    r = fits && can_be_small ? write_small(change, data, offset)
+                             : write_pages(change, data, offset);
+    if (r < 0)
+        return r;
+    to->size = size;
+    return 0;
+}
+
+/* Times, privileges, the home row; then it is a fact. */
+static int change_apply(
+    const struct change *change, struct fs_request *request, struct node *node, bool kill_suid)
+{
+    int r;
+
+    inode_touch(change->to, core_now_ns(change->fs));
+    inode_kill_privileges(change->to, kill_suid);
+    home_write(change->batch, node, change->to);
+    r = core_apply(change->fs, request, &node, 1);
+    if (r == 0)
+        node->inode = *change->to;
+    return r;
+}
+
+int fs_write(struct fs *fs, struct fs_request *request, uint64_t ino, struct bytes data,
+    uint64_t offset, bool kill_suid)
+{
+    AUTO(node_unpinp) struct node *node = NULL;
+    struct inode to;
+    int r;
+
+    if (ino_is_synthetic(ino))
+        return err_new(-EROFS, "snapshots are not written");
+    if (data.size == 0)
+        return 0;
+    r = node_pin(fs, ino, &node);
+    if (r < 0)
+        return r;
+    node_lock_exclusive(node);
+    r = node_check_content(node);
+    if (r == 0) {
+        struct change change = {fs, node, request->batch, &to};
+
+        to = node->inode;
+        r = content_write(&change, data, offset);
+        if (r == 0)
+            r = change_apply(&change, request, node, kill_suid);
+    }
+    node_unlock(node);
+    if (r < 0)
+        return err_with(r, "write inode %" PRIu64, ino);
+    return 0;
+}
+
+static int fallocate_locked(struct fs *fs, struct fs_request *request, struct node *node, int mode,
+    uint64_t offset, uint64_t end)
+{
+    struct inode to = node->inode;
+    struct change change = {fs, node, request->batch, &to};
+    struct orphan range;
+    bool changed;
+    int r, deletes;
+
+    r = node_check_content(node);
+    if (r < 0)
+        return r;
+    deletes = content_allocate(&change, mode, offset, end, &range, &changed);
+    if (deletes < 0 || !changed)
+        return deletes;
+    r = change_apply(&change, request, node, false);
+    if (r < 0 || !deletes)
+        return r;
+    return reclaim_now(fs, &range);
+}
+
+int fs_fallocate(struct fs *fs, struct fs_request *request, uint64_t ino, int mode, uint64_t offset,
+    uint64_t size)
+{
+    AUTO(node_unpinp) struct node *node = NULL;
+    int r;
+
+    if (ino_is_synthetic(ino))
+        return err_new(-EROFS, "snapshots are not written");
+    if (mode != 0 && mode != FALLOC_FL_KEEP_SIZE &&
+        mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) && mode != FALLOC_FL_ZERO_RANGE &&
+        mode != (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE))
+        return err_new(-EOPNOTSUPP, "fallocate mode %d", mode);
+    if (size == 0)
+        return err_new(-EINVAL, "fallocate of nothing");
+    if (offset > FS_FILE_BYTES_MAX || size > FS_FILE_BYTES_MAX - offset)
+        return err_new(-EFBIG, "fallocate of %" PRIu64 " bytes at %" PRIu64, size, offset);
+    r = node_pin(fs, ino, &node);
+    if (r < 0)
+        return r;
+    node_lock_exclusive(node);
+    r = fallocate_locked(fs, request, node, mode, offset, offset + size);
+    node_unlock(node);
+    if (r < 0)
+        return err_with(r, "fallocate inode %" PRIu64, ino);
+    return 0;
+}
+
+/* ---- seeking ---- */
+
+static int seek_locked(
+    struct fs *fs, const struct node *node, uint64_t offset, bool data, uint64_t *ret_offset)
+{
+    const struct inode *inode = &node->inode;
+    uint64_t page, found;
+    int r = node_check_content(node);
+
+    if (r < 0)
+        return r;
+    if (offset >= inode->size)
+        return err_new(-ENXIO, "seek to %" PRIu64 " of %" PRIu64, offset, inode->size);
+    if (inode->allocated == ALLOCATED_ALL) {
+        *ret_offset = data ? offset : inode->size;
+        return 0;
+    }
+    if (inode_is_hollow(inode)) {
+        *ret_offset = offset;
+        return data ? err_new(-ENXIO, "no data after %" PRIu64, offset) : 0;
+    }
+    r = blocks_find(fs->live, node->ino, offset / PAGE_BYTES, pages_of(inode->size), data, &page);
+    if (r < 0)
+        return r;
+    if (data && page == pages_of(inode->size))
+        return err_new(-ENXIO, "no data after %" PRIu64, offset);
+    found = page * PAGE_BYTES;
+    if (found < offset)
+        found = offset;
+    *ret_offset = found < inode->size ? found : inode->size;
+    return 0;
+}
+
+int fs_seek(struct fs *fs, uint64_t ino, uint64_t offset, int whence, uint64_t *ret_offset)
+{
+    AUTO(node_unpinp) struct node *node = NULL;
+    int r;
+
+    if (whence != SEEK_DATA && whence != SEEK_HOLE)
+        return err_new(-EINVAL, "whence %d", whence);
+    if (ino_is_synthetic(ino)) {
+        struct stat attributes;
+
+        r = snapshot_dir_getattr(fs, ino, &attributes);
+        if (r < 0)
+            return r;
+        if (offset >= (uint64_t)attributes.st_size)
+            return err_new(-ENXIO, "seek past the end");
+        *ret_offset = whence == SEEK_DATA ? offset : (uint64_t)attributes.st_size;
+        return 0;
+    }
+    r = node_pin(fs, ino, &node);
+    if (r < 0)
+        return r;
+    node_lock_shared(node);
+    r = seek_locked(fs, node, offset, whence == SEEK_DATA, ret_offset);
+    node_unlock(node);
+    return r;
+}

@@ -1,0 +1,39 @@
+/*
+ * What namespace.c and rename.c share: rows of names, and the end of what a name stood for.
+ */
+#ifndef SSTFS_FS_CORE_NAMESPACE_H
+#define SSTFS_FS_CORE_NAMESPACE_H
+
+#include "core/changes.h"
+#include "core/entry.h"
+
+/**
+ * Begins the row (dir, name), inserted, of an inode whose home is of `kind`: with all its
+ * attributes (HOME_DIRENT), else with number and type only. Further cells may follow.
+ */
+void dirent_put(struct batch *batch, uint64_t dir, struct bytes name, const struct node *child,
+    const struct inode *inode, enum home_kind kind);
+
+/** 1, 0, or an error. Ghosts do not count. Its exclusive lock is held. */
+MUST_USE int directory_is_empty(struct fs *fs, uint64_t ino);
+
+/** An inode that loses a name: what becomes of it. */
+struct removal {
+    struct node *child;
+    struct inode to;
+    enum home_kind home;  /* afterwards: HOME_INODE, HOME_ORPHAN, HOME_NONE */
+    struct orphan orphan; /* kind 0: none */
+};
+
+/**
+ * Adds to the batch what the loss of one name does to `child` (a directory: empty): fewer links,
+ * or its content deleted, or an orphan. Not the row of the name itself. Exclusive lock held.
+ */
+MUST_USE int removal_prepare(
+    struct removal *removal, struct batch *batch, struct node *child, int64_t now);
+/** The batch is applied. */
+void removal_done(struct fs *fs, struct removal *removal, uint64_t position);
+/** It is not. */
+void removal_undo(struct removal *removal);
+
+#endif

@@ -1,0 +1,115 @@
+/*
+ * Synthetic inodes: what the kernel has walked to under .snapshots.
+ *
+ *   .snapshots ─┬─ TAG ── sstfs ── dirents-… ── nb-…-Data.db
+ *               └─ latest ── (what the newest complete tag holds)
+ *
+ * A node is one (parent, name) that was walked, of one tag: its number is a counter of this mount,
+ * since the kernel wants one dentry for a directory. Numbers that programs see (st_ino) are stable:
+ * snapshot_dir.c. Nodes below `latest` are of the tag that was the newest when they were walked to.
+ *
+ * All of it is guarded by the mutex of struct snapshot_dir, which is held over reads of the store's
+ * folder, the deletion and the renaming of tags: nothing outside of .snapshots ever waits for it.
+ */
+#ifndef SSTFS_FS_CORE_SNAPSHOT_NODE_H
+#define SSTFS_FS_CORE_SNAPSHOT_NODE_H
+
+#include <pthread.h>
+
+#include "engine/buf.h"
+#include "engine/engine.h"
+
+#define SNAPSHOTS_NAME ".snapshots"
+#define LATEST_NAME "latest"
+#define SNAPSHOTS_FOLDER "snapshots"
+
+/** A tag that nodes belong to. A tag deleted and made anew is another one, by its point. */
+struct snapshot_tag {
+    struct snapshot_tag *next;
+    uint64_t refs;
+    uint64_t point_us;
+    uint64_t open_files;
+    bool complete; /* known to be; false: ask the engine */
+    bool gone;     /* deleted: what is below answers -ENOENT */
+    char name[SNAPSHOT_TAG_MAX + 1];
+};
+
+enum snapshot_kind {
+    SNAPSHOT_ROOT,   /* .snapshots */
+    SNAPSHOT_LATEST, /* .snapshots/latest */
+    SNAPSHOT_TAG,    /* .snapshots/TAG */
+    SNAPSHOT_INSIDE, /* a file or directory of the tag's folder */
+};
+
+struct snapshot_node {
+    struct snapshot_node *next_by_number, *next_by_name; /* in their chains */
+    struct snapshot_node *parent;                        /* referenced; NULL: .snapshots */
+    struct snapshot_tag *tag;                            /* referenced; NULL: .snapshots, latest */
+    uint64_t number;                                     /* nodeid */
+    uint64_t lookups;
+    uint64_t refs; /* children and open handles */
+    enum snapshot_kind kind;
+    unsigned depth;    /* below .snapshots */
+    struct bytes name; /* behind the struct; a tag's is in the tag */
+    uint8_t data[];
+};
+
+#define SNAPSHOT_CHAINS 4096u
+/** A tag's folder is four levels deep; whoever puts deeper ones there cannot walk into them. */
+#define SNAPSHOT_DEPTH_MAX 8u
+
+struct snapshot_dir {
+    pthread_mutex_t mutex;
+    struct snapshot_node *by_number[SNAPSHOT_CHAINS];
+    struct snapshot_node *by_name[SNAPSHOT_CHAINS];
+    struct snapshot_tag *tags;
+    struct snapshot_node *root; /* .snapshots; never freed before the end */
+    uint64_t next_number;
+};
+
+MUST_USE int snapshot_nodes_open(struct snapshot_dir **ret_dir);
+/** Whatever counts there are. NULL does nothing. */
+void snapshot_nodes_close(struct snapshot_dir *dir);
+
+/* All below: mutex held. */
+
+/** NULL: there is none. */
+struct snapshot_node *snapshot_node_find(struct snapshot_dir *dir, uint64_t number);
+/** The node of a name, made if there is none; neither lookups nor refs are counted. `tag` NULL or
+ * borrowed. */
+MUST_USE int snapshot_node_ensure(struct snapshot_dir *dir, struct snapshot_node *parent,
+    enum snapshot_kind kind, struct bytes name, struct snapshot_tag *tag,
+    struct snapshot_node **ret_node);
+/** Frees it, and the parents it was the last to hold, if nothing counts on it. */
+void snapshot_node_settle(struct snapshot_dir *dir, struct snapshot_node *node);
+
+/** The tag of that name and point, made if there is none; referenced only by nodes: without one,
+ * snapshot_tag_settle() frees it. */
+MUST_USE int snapshot_tag_ensure(
+    struct snapshot_dir *dir, const char *name, uint64_t point_us, struct snapshot_tag **ret_tag);
+void snapshot_tag_settle(struct snapshot_dir *dir, struct snapshot_tag *tag);
+/** NULL: nobody walked to it. */
+struct snapshot_tag *snapshot_tag_find(struct snapshot_dir *dir, const char *name);
+/** The engine has renamed it: its nodes are found by the new name. */
+void snapshot_tag_rename(struct snapshot_dir *dir, struct snapshot_tag *tag, const char *name);
+
+/** "snapshots/TAG/…": where the store has it. Not for .snapshots and latest. */
+void snapshot_node_path(const struct snapshot_node *node, struct buf *to);
+
+/** 64 bits of a run of bytes, the same for ever; `seed`: 0, or what came of the run before. */
+uint64_t snapshot_hash(uint64_t seed, struct bytes bytes);
+
+/* ---- of snapshot_dir.c, for snapshot_handle.c ---- */
+
+struct fs;
+
+/** st_ino of a path within a tag's folder, "" for itself. */
+uint64_t snapshot_number_inside(const struct snapshot_tag *tag, const char *path);
+/** st_ino of .snapshots and of `latest`. */
+uint64_t snapshot_number_of_name(const char *name);
+/** The tag that a directory's content is of; of `latest`, the newest now: snapshot_tag_settle() it
+ * when no node was made. -ENOENT. */
+MUST_USE int snapshot_tag_below(
+    struct fs *fs, const struct snapshot_node *node, struct snapshot_tag **ret_tag);
+
+#endif

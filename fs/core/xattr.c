@@ -1,0 +1,412 @@
+/*
+ * Extended attributes: cells of the map in an inode's home row, of an orphan in its node.
+ *
+ * inode.xattr_bits answers the questions that come with each open, exec and write ("has it
+ * security.capability?") without a look at the row.
+ */
+#include "core/xattr.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sys/xattr.h>
+
+#include "core/core.h"
+#include "engine/coding.h"
+
+#define NAME_BYTES_MAX 255u
+#define TRUSTED_PREFIX "trusted."
+#define ACL_ACCESS_NAME "system.posix_acl_access"
+
+/* ---- walking over those of an inode ---- */
+
+/** 0: go on; else the walk ends with it. */
+typedef int (*xattr_each)(void *arg, struct bytes name, struct bytes value);
+
+static bool is_capability(struct bytes name)
+{
+    return bytes_equal(name, bytes_of_string(XATTR_CAPABILITY_NAME));
+}
+
+/* Under the node's lock. A capability that a write took away from an orphan is still in its list.
+ */
+static int xattrs_walk(const struct node *node, xattr_each each, void *arg)
+{
+    AUTO(rowref_release) struct rowref row = ROWREF_INIT;
+    unsigned column = 0;
+    int r;
+
+    if (!atomic_load(&node->loaded) || node->home == HOME_NONE)
+        return err_new(-ESTALE, "inode %" PRIu64 " is gone", node->ino);
+    if (!(node->inode.xattr_bits & XATTR_ANY))
+        return 0;
+    if (node->home == HOME_ORPHAN) {
+        for (const struct xattr_list *at = node->xattrs; at; at = at->next) {
+            if (is_capability(at->name) && !(node->inode.xattr_bits & XATTR_CAPABILITY))
+                continue;
+            r = each(arg, at->name, at->value);
+            if (r != 0)
+                return r;
+        }
+        return 0;
+    }
+    r = home_read(node, HOME_XATTRS, &row, &column, NULL);
+    if (r <= 0)
+        return r;
+    for (uint32_t i = 0; i < row.row.cell_count; i++) {
+        const struct cell *cell = &row.row.cells[i];
+
+        if (cell->column != column)
+            continue;
+        r = each(arg, cell->path, cell->value);
+        if (r != 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static int check_name(const char *name)
+{
+    size_t size = strlen(name);
+
+    if (size == 0 || size > NAME_BYTES_MAX)
+        return err_new(-ERANGE, "the name of an extended attribute has 1 to %u bytes, not %zu",
+            NAME_BYTES_MAX, size);
+    return 0;
+}
+
+struct get_state {
+    struct bytes name;
+    struct buf *to;
+};
+
+static int get_one(void *arg, struct bytes name, struct bytes value)
+{
+    struct get_state *state = arg;
+
+    if (!bytes_equal(name, state->name))
+        return 0;
+    buf_append_bytes(state->to, value);
+    return 1;
+}
+
+int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, struct buf *ret_value)
+{
+    AUTO(node_unpinp) struct node *node = NULL;
+    struct get_state state = {bytes_of_string(name), ret_value};
+    int r = check_name(name);
+
+    if (r < 0)
+        return r;
+    if (ino_is_synthetic(ino))
+        return err_new(-ENODATA, "snapshots have no extended attributes");
+    r = node_pin(fs, ino, &node);
+    if (r < 0)
+        return r;
+    node_lock_shared(node);
+    if (atomic_load(&node->loaded) && node->home != HOME_NONE && is_capability(state.name) &&
+        !(node->inode.xattr_bits & XATTR_CAPABILITY))
+        r = 0;
+    else
+        r = xattrs_walk(node, get_one, &state);
+    node_unlock(node);
+    if (r == 0)
+        return err_new(-ENODATA, "inode %" PRIu64 " has no '%s'", ino, name);
+    return r < 0 ? r : buf_error(ret_value);
+}
+
+struct list_state {
+    bool trusted;
+    struct buf *to;
+};
+
+static int list_one(void *arg, struct bytes name, struct bytes value)
+{
+    struct list_state *state = arg;
+    struct bytes trusted = BYTES_LITERAL(TRUSTED_PREFIX);
+
+    (void)value;
+    if (!state->trusted && name.size >= trusted.size &&
+        memcmp(name.data, trusted.data, trusted.size) == 0)
+        return 0;
+    buf_append_bytes(state->to, name);
+    buf_append_u8(state->to, 0);
+    return 0;
+}
+
+int fs_listxattr(struct fs *fs, uint64_t ino, bool trusted, struct buf *ret_names)
+{
+    AUTO(node_unpinp) struct node *node = NULL;
+    struct list_state state = {trusted, ret_names};
+    size_t before = ret_names->size;
+    int r;
+
+    if (ino_is_synthetic(ino))
+        return 0;
+    r = node_pin(fs, ino, &node);
+    if (r < 0)
+        return r;
+    node_lock_shared(node);
+    r = xattrs_walk(node, list_one, &state);
+    node_unlock(node);
+    if (r < 0)
+        return r;
+    if (buf_error(ret_names) < 0)
+        return buf_error(ret_names);
+    if (ret_names->size - before > XATTR_NAMES_BYTES_MAX)
+        return err_new(-E2BIG, "names of extended attributes of inode %" PRIu64, ino);
+    return 0;
+}
+
+/* ---- those of orphans ---- */
+
+static struct xattr_list *xattr_list_new(struct bytes name, struct bytes value)
+{
+    struct xattr_list *one = malloc(sizeof(*one) + name.size + value.size);
+
+    if (!one)
+        return NULL;
+    memcpy(one->data, name.data, name.size);
+    if (value.size)
+        memcpy(one->data + name.size, value.data, value.size);
+    one->next = NULL;
+    one->name = bytes_of(one->data, name.size);
+    one->value = bytes_of(one->data + name.size, value.size);
+    return one;
+}
+
+void xattr_list_free(struct xattr_list *list)
+{
+    while (list) {
+        struct xattr_list *next = list->next;
+
+        free(list);
+        list = next;
+    }
+}
+
+static void xattr_list_remove(struct xattr_list **list, struct bytes name)
+{
+    for (struct xattr_list **at = list; *at; at = &(*at)->next) {
+        struct xattr_list *one = *at;
+
+        if (!bytes_equal(one->name, name))
+            continue;
+        *at = one->next;
+        free(one);
+        return;
+    }
+}
+
+int xattr_keep(struct node *node, const struct row *row, unsigned column)
+{
+    struct xattr_list *list = NULL, **end = &list;
+
+    for (uint32_t i = 0; i < row->cell_count; i++) {
+        const struct cell *cell = &row->cells[i];
+
+        if (cell->column != column)
+            continue;
+        *end = xattr_list_new(cell->path, cell->value);
+        if (!*end) {
+            xattr_list_free(list);
+            return -ENOMEM;
+        }
+        end = &(*end)->next;
+    }
+    xattr_list_free(node->xattrs);
+    node->xattrs = list;
+    return 0;
+}
+
+/* ---- changing ---- */
+
+/* What there is beside the one that is set or removed. */
+struct survey {
+    struct bytes name;
+    bool exists;
+    uint32_t others;
+    uint64_t bytes, name_bytes; /* of the others */
+};
+
+static int survey_one(void *arg, struct bytes name, struct bytes value)
+{
+    struct survey *survey = arg;
+
+    if (bytes_equal(name, survey->name)) {
+        survey->exists = true;
+        return 0;
+    }
+    survey->others++;
+    survey->bytes += name.size + value.size;
+    survey->name_bytes += name.size + 1;
+    return 0;
+}
+
+#define ACL_VERSION 2u
+#define ACL_ENTRY_BYTES 8u
+enum acl_tag { ACL_USER_OBJ = 1, ACL_GROUP_OBJ = 4, ACL_MASK = 16, ACL_OTHER = 32 };
+
+/*
+ * An access ACL says the permission bits anew, which the kernel leaves to us (linux
+ * fs/fuse/acl.c). Layout: linux/posix_acl_xattr.h: le32 version, entries of le16 tag, le16
+ * permissions, le32 id.
+ */
+static int acl_mode(struct bytes acl, uint32_t *mode)
+{
+    uint32_t user = 0, group = 0, other = 0;
+    bool mask = false;
+
+    if (acl.size < 4 || load_le32(acl.data) != ACL_VERSION || (acl.size - 4) % ACL_ENTRY_BYTES)
+        return err_new(-EINVAL, "an ACL of %zu bytes that is none", acl.size);
+    for (size_t at = 4; at < acl.size; at += ACL_ENTRY_BYTES) {
+        uint32_t entry = load_le32(acl.data + at);
+        uint32_t permissions = entry >> 16 & 7;
+
+        switch (entry & 0xffff) {
+        case ACL_USER_OBJ:
+            user = permissions;
+            break;
+        case ACL_GROUP_OBJ:
+            group = mask ? group : permissions;
+            break;
+        case ACL_MASK:
+            group = permissions;
+            mask = true;
+            break;
+        case ACL_OTHER:
+            other = permissions;
+            break;
+        default:
+            break;
+        }
+    }
+    *mode = (*mode & ~0777u) | user << 6 | group << 3 | other;
+    return 0;
+}
+
+/* Applies the row's changes and one map entry (`value` NULL: its deletion). */
+static int xattr_apply(struct fs *fs, struct fs_request *request, struct node *node,
+    struct inode *to, struct bytes name, const struct bytes *value)
+{
+    struct xattr_list *one = NULL;
+    unsigned column = 0;
+    int r;
+
+    if (node->home == HOME_ORPHAN && value) {
+        one = xattr_list_new(name, *value);
+        if (!one)
+            return -ENOMEM;
+    }
+    to->ctime_ns = core_now_ns(fs);
+    home_write(request->batch, node, to);
+    /* A capability that goes has been deleted by home_write(). */
+    if ((value || !is_capability(name)) && home_begin(request->batch, node, &column)) {
+        if (value)
+            batch_map_put(request->batch, column, name, *value);
+        else
+            batch_map_delete(request->batch, column, name);
+    }
+    r = core_apply(fs, request, &node, 1);
+    if (r < 0) {
+        xattr_list_free(one);
+        return r;
+    }
+    if (node->home == HOME_ORPHAN) {
+        xattr_list_remove(&node->xattrs, name);
+        if (one) {
+            one->next = node->xattrs;
+            node->xattrs = one;
+        }
+    }
+    node->inode = *to;
+    return 0;
+}
+
+static int setxattr_locked(struct fs *fs, struct fs_request *request, struct node *node,
+    struct bytes name, struct bytes value, int flags)
+{
+    struct survey survey = {.name = name};
+    struct inode to = node->inode;
+    int r = xattrs_walk(node, survey_one, &survey);
+
+    if (r < 0)
+        return r;
+    if (survey.exists && flags & XATTR_CREATE)
+        return err_new(-EEXIST, "it has one of that name");
+    if (!survey.exists && flags & XATTR_REPLACE)
+        return err_new(-ENODATA, "it has none of that name");
+    if (survey.bytes + name.size + value.size > XATTRS_BYTES_MAX ||
+        survey.name_bytes + name.size + 1 > XATTR_NAMES_BYTES_MAX)
+        return err_new(
+            -ENOSPC, "extended attributes of an inode have at most %u bytes", XATTRS_BYTES_MAX);
+    if (bytes_equal(name, BYTES_LITERAL(ACL_ACCESS_NAME))) {
+        r = acl_mode(value, &to.mode);
+        if (r < 0)
+            return r;
+    }
+    to.xattr_bits |= XATTR_ANY;
+    if (is_capability(name))
+        to.xattr_bits |= XATTR_CAPABILITY;
+    return xattr_apply(fs, request, node, &to, name, &value);
+}
+
+int fs_setxattr(struct fs *fs, struct fs_request *request, uint64_t ino, const char *name,
+    struct bytes value, int flags)
+{
+    AUTO(node_unpinp) struct node *node = NULL;
+    int r = check_name(name);
+
+    if (r < 0)
+        return r;
+    if (flags & ~(XATTR_CREATE | XATTR_REPLACE))
+        return err_new(-EINVAL, "setxattr flags %d", flags);
+    if (value.size > XATTR_VALUE_BYTES_MAX)
+        return err_new(-E2BIG, "a value of %zu bytes", value.size);
+    if (ino_is_synthetic(ino))
+        return err_new(-EROFS, "snapshots are not written");
+    r = node_pin(fs, ino, &node);
+    if (r < 0)
+        return r;
+    node_lock_exclusive(node);
+    r = setxattr_locked(fs, request, node, bytes_of_string(name), value, flags);
+    node_unlock(node);
+    return r < 0 ? err_with(r, "set '%s' of inode %" PRIu64, name, ino) : 0;
+}
+
+static int removexattr_locked(
+    struct fs *fs, struct fs_request *request, struct node *node, struct bytes name)
+{
+    struct survey survey = {.name = name};
+    struct inode to = node->inode;
+    int r = xattrs_walk(node, survey_one, &survey);
+
+    if (r < 0)
+        return r;
+    if (!survey.exists)
+        return err_new(-ENODATA, "it has none of that name");
+    if (!survey.others)
+        to.xattr_bits &= (uint8_t)~XATTR_ANY;
+    if (is_capability(name))
+        to.xattr_bits &= (uint8_t)~XATTR_CAPABILITY;
+    return xattr_apply(fs, request, node, &to, name, NULL);
+}
+
+int fs_removexattr(struct fs *fs, struct fs_request *request, uint64_t ino, const char *name)
+{
+    AUTO(node_unpinp) struct node *node = NULL;
+    int r = check_name(name);
+
+    if (r < 0)
+        return r;
+    if (ino_is_synthetic(ino))
+        return err_new(-EROFS, "snapshots are not written");
+    r = node_pin(fs, ino, &node);
+    if (r < 0)
+        return r;
+    node_lock_exclusive(node);
+    r = removexattr_locked(fs, request, node, bytes_of_string(name));
+    node_unlock(node);
+    return r < 0 ? err_with(r, "remove '%s' of inode %" PRIu64, name, ino) : 0;
+}
