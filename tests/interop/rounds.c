@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "engine/buf.h"
+#include "engine/coding.h"
 #include "engine/engine.h"
 #include "engine/error.h"
 #include "engine/print.h"
@@ -69,7 +69,8 @@ static struct bytes value_of(const struct type *type, uint64_t number, uint8_t *
         store_be32(to, (uint32_t)number);
         return bytes_of(to, 4);
     default:
-        n = sprintf((char *)to, "%" PRIx64, number * 0x9e3779b97f4a7c15ull >> (number % 60));
+        n = sprintf((char *)to, "%" PRIx64,
+            (uint64_t)(number * 0x9e3779b97f4a7c15ull >> (number % 60)));
         return bytes_of(to, number % 11 == 0 ? 0 : (size_t)n);
     }
 }
