@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "core/tables.h"
+#include "engine/buf.h"
 #include "support/fs_world.h"
 #include "support/random.h"
 
