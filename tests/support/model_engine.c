@@ -844,7 +844,7 @@ struct engine *model_engine_new(const struct table_schema *tables, unsigned tabl
     struct engine *engine = model_alloc(sizeof(*engine));
 
     ASSERT(table_count <= ENGINE_TABLES_MAX);
-    mutex_init(&engine->mutex, 63);
+    mutex_init(&engine->mutex, 1);
     engine->schemas = tables;
     engine->table_count = table_count;
     engine->timestamp_us = 1700000000000000;
