@@ -234,6 +234,8 @@ static struct model_row *model_partition_find(const struct table_schema *schema,
 
 static void model_partition_remove(struct model_partition *partition, size_t at, size_t count)
 {
+    if (count == 0)
+        return;
     for (size_t i = at; i < at + count; i++)
         model_row_free(partition->rows[i]);
     partition->row_count -= count;
