@@ -62,7 +62,8 @@ void *arena_alloc(struct arena *arena, size_t size)
 
     if (size > SIZE_MAX / 2)
         return NULL;
-    size = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+    /* Of nothing, too, there is a place. */
+    size = size ? (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1) : ARENA_ALIGN;
     if (size > arena->piece_bytes / 4) {
         /* A piece of its own goes behind the newest, which stays in use. */
         piece = new_piece(arena, size);

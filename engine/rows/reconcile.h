@@ -30,6 +30,9 @@ int cell_order(const struct column *columns, const struct cell *a, const struct 
 MUST_USE int row_merge(const struct column *columns, const struct row *const *rows, unsigned count,
     struct deletion active, struct arena *arena, struct row *ret_row);
 
+/** Whether there is nothing in it: no liveness, no deletion, no cell. */
+bool row_is_empty(const struct row *row);
+bool liveness_is_live(struct liveness liveness, int64_t now_s);
 /** Live at `now_s`: has liveness that is not expired, or a live cell. */
 bool row_is_live(const struct row *row, int64_t now_s);
 bool cell_is_live(const struct cell *cell, int64_t now_s);

@@ -1,0 +1,528 @@
+/*
+ * Building of batches. Cells are encoded as they come; where a row ends its items are looked at,
+ * and only if they came out of order are they moved to their places.
+ */
+#include "rows/update.h"
+
+#include <errno.h>
+
+#include "engine/assert.h"
+#include "engine/coding.h"
+#include "rows/type.h"
+#include "rows/update_format.h"
+
+#define NO_OFFSET SIZE_MAX
+/* Memory beyond the encoded bytes that a memtable may keep alive, as a share of them. */
+#define SLACK_SHARE 4
+
+struct item {
+    size_t start; /* of its bytes in the buffer */
+    size_t size;
+    size_t path; /* of the path's bytes in the buffer */
+    size_t path_size;
+    uint16_t column;
+    uint8_t type;
+};
+
+struct batch {
+    const struct table_schema *schemas;
+    unsigned table_count;
+    int error;
+    bool finished;
+
+    struct buf out;
+    unsigned update_count; /* ended ones */
+    uint64_t tables;
+
+    /* The update being built. */
+    size_t update; /* its offset, or NO_OFFSET */
+    unsigned table;
+    size_t key, key_size;
+    unsigned mutations; /* in it, an unfinished row not counted */
+
+    /* The row being built. */
+    size_t row;            /* offset of its code, or NO_OFFSET */
+    bool row_stands_alone; /* is one without items */
+    const struct column *columns;
+    unsigned column_count;
+    struct item *items;
+    unsigned item_count, item_capacity;
+    bool items_disordered;
+    struct buf sorted; /* scratch */
+
+    struct record_memory *memory; /* made beforehand, so that handing over cannot fail */
+};
+
+struct record_memory *record_memory_new(uint8_t *data, size_t bytes)
+{
+    struct record_memory *memory = malloc(sizeof(*memory));
+
+    if (!memory)
+        return NULL;
+    atomic_init(&memory->references, 1);
+    memory->bytes = bytes;
+    memory->data = data;
+    return memory;
+}
+
+struct record_memory *record_memory_ref(struct record_memory *memory)
+{
+    uint32_t before = atomic_fetch_add_explicit(&memory->references, 1, memory_order_relaxed);
+
+    ASSERT(before > 0 && before < UINT32_MAX);
+    return memory;
+}
+
+void record_memory_unref(struct record_memory *memory)
+{
+    uint32_t before;
+
+    if (!memory)
+        return;
+    before = atomic_fetch_sub_explicit(&memory->references, 1, memory_order_acq_rel);
+    ASSERT(before > 0);
+    if (before > 1)
+        return;
+    free(memory->data);
+    free(memory);
+}
+
+struct batch *batch_new(const struct table_schema *schemas, unsigned table_count)
+{
+    struct batch *batch;
+
+    ASSERT(table_count <= UPDATE_TABLES_MAX);
+    batch = calloc(1, sizeof(*batch));
+    if (!batch)
+        return NULL;
+    batch->memory = record_memory_new(NULL, 0);
+    if (!batch->memory) {
+        free(batch);
+        return NULL;
+    }
+    batch->schemas = schemas;
+    batch->table_count = table_count;
+    batch->update = NO_OFFSET;
+    batch->row = NO_OFFSET;
+    return batch;
+}
+
+void batch_free(struct batch *batch)
+{
+    if (!batch)
+        return;
+    record_memory_unref(batch->memory);
+    buf_release(&batch->out);
+    buf_release(&batch->sorted);
+    free(batch->items);
+    free(batch);
+}
+
+/* ---- limits and errors ---- */
+
+/* Whether `more` bytes may still be added; if not, the batch has failed. */
+static bool has_room(struct batch *batch, size_t more)
+{
+    if (batch->error < 0)
+        return false;
+    if (batch->out.error < 0)
+        batch->error = batch->out.error;
+    else if (more > BATCH_BYTES_MAX || batch->out.size > BATCH_BYTES_MAX - more)
+        batch->error = -EFBIG;
+    return batch->error == 0;
+}
+
+static void put_clustering(struct batch *batch, const struct clustering *clustering)
+{
+    const struct table_schema *schema = &batch->schemas[batch->table];
+
+    ASSERT(clustering->count <= schema->clustering_count);
+    buf_append_u8(&batch->out, clustering->count);
+    for (unsigned i = 0; i < clustering->count; i++) {
+        ASSERT(clustering->values[i].size <= UPDATE_CLUSTERING_BYTES_MAX);
+        ASSERT(value_width_is_valid(schema->clustering[i].type, clustering->values[i].size));
+        put_vbytes(&batch->out, clustering->values[i]);
+    }
+}
+
+static size_t clustering_size(const struct clustering *clustering)
+{
+    size_t size = 0;
+
+    for (unsigned i = 0; i < clustering->count; i++)
+        size += clustering->values[i].size;
+    return size;
+}
+
+/* ---- rows ---- */
+
+static int item_order(const struct batch *batch, const struct item *a, const struct item *b)
+{
+    const struct type *type;
+
+    if (a->column != b->column)
+        return a->column < b->column ? -1 : 1;
+    if (a->type == ITEM_COMPLEX_DELETION || b->type == ITEM_COMPLEX_DELETION)
+        return (b->type == ITEM_COMPLEX_DELETION) - (a->type == ITEM_COMPLEX_DELETION);
+    type = batch->columns[a->column].type;
+    if (!type_is_complex(type))
+        return 0;
+    return type_compare(type_path(type), bytes_of(batch->out.data + a->path, a->path_size),
+        bytes_of(batch->out.data + b->path, b->path_size));
+}
+
+static int item_order_for_sort(const void *a, const void *b, void *batch)
+{
+    const struct item *x = a, *y = b;
+    int r = item_order(batch, x, y);
+
+    /* Twice the same cell: which of the two would be true? */
+    ASSERT(r != 0 || x->start == y->start);
+    return r;
+}
+
+static void sort_items(struct batch *batch)
+{
+    size_t first = batch->items[0].start, end = batch->out.size;
+
+    qsort_r(batch->items, batch->item_count, sizeof(*batch->items), item_order_for_sort, batch);
+    buf_clear(&batch->sorted);
+    for (unsigned i = 0; i < batch->item_count; i++)
+        buf_append(&batch->sorted, batch->out.data + batch->items[i].start, batch->items[i].size);
+    if (buf_error(&batch->sorted) < 0) {
+        batch->error = buf_error(&batch->sorted);
+        return;
+    }
+    ASSERT(batch->sorted.size == end - first);
+    memcpy(batch->out.data + first, batch->sorted.data, batch->sorted.size);
+}
+
+static void end_row(struct batch *batch)
+{
+    size_t start = batch->row;
+
+    if (start == NO_OFFSET || batch->error < 0)
+        return;
+    batch->row = NO_OFFSET;
+    if (batch->item_count == 0 && !batch->row_stands_alone) {
+        batch->out.size = start;
+        return;
+    }
+    if (batch->items_disordered)
+        sort_items(batch);
+    put_uvint(&batch->out, 0);
+    batch->mutations++;
+    has_room(batch, 0);
+}
+
+static void begin_row(
+    struct batch *batch, enum mutation_code code, const struct clustering *clustering)
+{
+    const struct table_schema *schema = &batch->schemas[batch->table];
+    bool is_static = code == MUTATION_STATIC_ROW;
+
+    batch->row = batch->out.size;
+    batch->row_stands_alone = code == MUTATION_ROW_INSERT;
+    batch->columns = is_static ? schema->statics : schema->regulars;
+    batch->column_count = is_static ? schema->static_count : schema->regular_count;
+    batch->item_count = 0;
+    batch->items_disordered = false;
+    buf_append_u8(&batch->out, (uint8_t)code);
+    if (!is_static) {
+        ASSERT(clustering->kind == KIND_ROW && clustering->count == schema->clustering_count);
+        put_clustering(batch, clustering);
+    }
+}
+
+/* ---- partition updates ---- */
+
+static void end_update(struct batch *batch)
+{
+    end_row(batch);
+    if (batch->update == NO_OFFSET || batch->error < 0)
+        return;
+    if (batch->mutations == 0) {
+        batch->out.size = batch->update;
+    } else {
+        size_t body = batch->out.size - batch->update - UPDATE_HEADER_BYTES;
+        store_le32(batch->out.data + batch->update + 1, (uint32_t)body);
+        batch->tables |= 1ull << batch->table;
+        if (++batch->update_count > UPDATES_MAX)
+            batch->error = -EFBIG;
+    }
+    batch->update = NO_OFFSET;
+}
+
+/* Makes the partition the one that mutations go to; false if the batch has failed. */
+static bool enter(struct batch *batch, unsigned table, struct bytes key, size_t more)
+{
+    ASSERT(!batch->finished && table < batch->table_count);
+    ASSERT(key.size > 0 && key.size <= UPDATE_KEY_BYTES_MAX);
+    if (!has_room(batch, key.size + more))
+        return false;
+    end_row(batch);
+    if (batch->update != NO_OFFSET && batch->table == table &&
+        bytes_equal(bytes_of(batch->out.data + batch->key, batch->key_size), key))
+        return batch->error == 0;
+    end_update(batch);
+    if (batch->error < 0)
+        return false;
+    batch->update = batch->out.size;
+    batch->table = table;
+    batch->mutations = 0;
+    buf_append_u8(&batch->out, (uint8_t)table);
+    put_le32(&batch->out, 0);
+    put_vbytes(&batch->out, key);
+    if (!has_room(batch, 0))
+        return false;
+    batch->key = batch->out.size - key.size;
+    batch->key_size = key.size;
+    return true;
+}
+
+void batch_delete_partition(struct batch *batch, unsigned table, struct bytes key)
+{
+    if (!enter(batch, table, key, 0))
+        return;
+    buf_append_u8(&batch->out, MUTATION_PARTITION_DELETION);
+    batch->mutations++;
+}
+
+void batch_delete_range(
+    struct batch *batch, unsigned table, struct bytes key, const struct slice *slice)
+{
+    const struct clustering *start = &slice->start, *end = &slice->end;
+
+    if (!enter(batch, table, key, clustering_size(start) + clustering_size(end)))
+        return;
+    ASSERT(batch->schemas[table].clustering_count > 0);
+    ASSERT(start->kind == KIND_INCL_START || start->kind == KIND_EXCL_START);
+    ASSERT(end->kind == KIND_INCL_END || end->kind == KIND_EXCL_END);
+    if (clustering_compare(&batch->schemas[table], start, end) >= 0)
+        return; /* nothing lies within */
+    buf_append_u8(&batch->out, MUTATION_RANGE);
+    buf_append_u8(&batch->out, start->kind);
+    put_clustering(batch, start);
+    buf_append_u8(&batch->out, end->kind);
+    put_clustering(batch, end);
+    batch->mutations++;
+}
+
+void batch_delete_row(
+    struct batch *batch, unsigned table, struct bytes key, const struct clustering *clustering)
+{
+    if (!enter(batch, table, key, clustering_size(clustering)))
+        return;
+    ASSERT(clustering->kind == KIND_ROW);
+    ASSERT(clustering->count == batch->schemas[table].clustering_count);
+    buf_append_u8(&batch->out, MUTATION_ROW_DELETION);
+    put_clustering(batch, clustering);
+    batch->mutations++;
+}
+
+void batch_row(struct batch *batch, unsigned table, struct bytes key,
+    const struct clustering *clustering, bool insert)
+{
+    if (enter(batch, table, key, clustering_size(clustering)))
+        begin_row(batch, insert ? MUTATION_ROW_INSERT : MUTATION_ROW, clustering);
+}
+
+void batch_static_row(struct batch *batch, unsigned table, struct bytes key)
+{
+    if (enter(batch, table, key, 0))
+        begin_row(batch, MUTATION_STATIC_ROW, NULL);
+}
+
+/* ---- cells ---- */
+
+static bool grow_items(struct batch *batch)
+{
+    unsigned capacity = batch->item_capacity ? batch->item_capacity * 2 : 32;
+    struct item *items;
+
+    if (batch->item_count < batch->item_capacity)
+        return true;
+    items = realloc(batch->items, capacity * sizeof(*items));
+    if (!items) {
+        batch->error = -ENOMEM;
+        return false;
+    }
+    batch->items = items;
+    batch->item_capacity = capacity;
+    return true;
+}
+
+/* `path` and `value` as the item's type and column want them; the others are not looked at. */
+static void add_item(struct batch *batch, unsigned column, enum item_type type, struct bytes path,
+    struct bytes value)
+{
+    struct item *item;
+    bool complex;
+
+    ASSERT(!batch->finished);
+    if (!has_room(batch, path.size + value.size) || !grow_items(batch))
+        return;
+    ASSERT(batch->row != NO_OFFSET);
+    ASSERT(column < batch->column_count);
+    complex = type_is_complex(batch->columns[column].type);
+    item = &batch->items[batch->item_count];
+    *item =
+        (struct item){.start = batch->out.size, .column = (uint16_t)column, .type = (uint8_t)type};
+    put_uvint(&batch->out, 1 + ((uint64_t)column << ITEM_TYPE_BITS | (unsigned)type));
+    if (complex && type != ITEM_COMPLEX_DELETION) {
+        put_vbytes(&batch->out, path);
+        item->path = batch->out.size - path.size;
+        item->path_size = path.size;
+    }
+    if (type == ITEM_VALUE)
+        put_vbytes(&batch->out, value);
+    if (!has_room(batch, 0))
+        return;
+    item->size = batch->out.size - item->start;
+    if (batch->item_count > 0) {
+        int r = item_order(batch, item - 1, item);
+        ASSERT(r != 0);
+        batch->items_disordered |= r > 0;
+    }
+    batch->item_count++;
+}
+
+static void assert_column(const struct batch *batch, unsigned column, bool complex)
+{
+    if (batch->error < 0)
+        return; /* the row may not have been begun */
+    ASSERT(column < batch->column_count);
+    ASSERT(type_is_complex(batch->columns[column].type) == complex);
+}
+
+void batch_cell(struct batch *batch, unsigned column, struct bytes value)
+{
+    assert_column(batch, column, false);
+    ASSERT(batch->error < 0 || value_width_is_valid(batch->columns[column].type, value.size));
+    add_item(batch, column, ITEM_VALUE, BYTES_NONE, value);
+}
+
+void batch_cell_bigint(struct batch *batch, unsigned column, int64_t value)
+{
+    uint8_t bytes[8];
+
+    store_be64(bytes, (uint64_t)value);
+    batch_cell(batch, column, bytes_of(bytes, sizeof(bytes)));
+}
+
+void batch_cell_int(struct batch *batch, unsigned column, int32_t value)
+{
+    uint8_t bytes[4];
+
+    store_be32(bytes, (uint32_t)value);
+    batch_cell(batch, column, bytes_of(bytes, sizeof(bytes)));
+}
+
+void batch_delete_cell(struct batch *batch, unsigned column)
+{
+    assert_column(batch, column, false);
+    add_item(batch, column, ITEM_TOMBSTONE, BYTES_NONE, BYTES_NONE);
+}
+
+void batch_map_put(struct batch *batch, unsigned column, struct bytes path, struct bytes value)
+{
+    assert_column(batch, column, true);
+    add_item(batch, column, ITEM_VALUE, path, value);
+}
+
+void batch_map_delete(struct batch *batch, unsigned column, struct bytes path)
+{
+    assert_column(batch, column, true);
+    add_item(batch, column, ITEM_TOMBSTONE, path, BYTES_NONE);
+}
+
+void batch_map_clear(struct batch *batch, unsigned column)
+{
+    assert_column(batch, column, true);
+    add_item(batch, column, ITEM_COMPLEX_DELETION, BYTES_NONE, BYTES_NONE);
+}
+
+/* ---- the end ---- */
+
+int batch_finish(struct batch *batch)
+{
+    if (!batch->finished) {
+        end_update(batch);
+        has_room(batch, 0);
+        batch->finished = true;
+    }
+    return batch->error;
+}
+
+struct bytes batch_updates(const struct batch *batch)
+{
+    ASSERT(batch->finished && batch->error == 0);
+    return buf_bytes(&batch->out);
+}
+
+unsigned batch_update_count(const struct batch *batch)
+{
+    ASSERT(batch->finished);
+    return batch->update_count;
+}
+
+uint64_t batch_tables(const struct batch *batch)
+{
+    ASSERT(batch->finished);
+    return batch->tables;
+}
+
+struct record_memory *batch_take_memory(struct batch *batch)
+{
+    struct record_memory *memory = batch->memory;
+    struct buf *out = &batch->out;
+
+    ASSERT(batch->finished && memory);
+    /* Memtables keep this alive for long: give back what is not used. It may move only if nothing
+     * points into it yet, which holds, as visits come after. */
+    if (out->capacity - out->size > out->size / SLACK_SHARE) {
+        uint8_t *data = realloc(out->data, out->size ? out->size : 1);
+        if (data)
+            out->data = data;
+    }
+    memory->data = out->data;
+    memory->bytes = out->size;
+    batch->memory = NULL;
+    *out = BUF_INIT;
+    batch->update_count = 0;
+    batch->tables = 0;
+    return memory;
+}
+
+size_t batch_bytes(const struct batch *batch)
+{
+    return batch->out.size;
+}
+
+bool batch_is_empty(const struct batch *batch)
+{
+    if (batch->update_count > 0)
+        return false;
+    if (batch->update == NO_OFFSET)
+        return true;
+    return batch->mutations == 0 &&
+           (batch->row == NO_OFFSET || (batch->item_count == 0 && !batch->row_stands_alone));
+}
+
+/* ---- keys ---- */
+
+void key_bigint(uint8_t to[KEY_BYTES_BIGINT], int64_t value)
+{
+    store_be64(to, (uint64_t)value);
+}
+
+void key_bigint_int(uint8_t to[KEY_BYTES_BIGINT_INT], int64_t first, int32_t second)
+{
+    /* Each part: its length, its bytes, a zero. */
+    store_be16(to, 8);
+    store_be64(to + 2, (uint64_t)first);
+    to[10] = 0;
+    store_be16(to + 11, 4);
+    store_be32(to + 13, (uint32_t)second);
+    to[17] = 0;
+}
