@@ -72,8 +72,9 @@ static int append(struct engine *engine, const struct batch *batch, uint64_t *re
 static int apply(struct engine *engine, struct batch *batch, uint64_t position, int64_t timestamp_us)
 {
     unsigned update_count = batch_update_count(batch);
-    struct bytes updates = batch_updates(batch);
+    /* Taking may move the bytes: from here on they are the record's. */
     struct record_memory *memory = batch_take_memory(batch);
+    struct bytes updates = memory ? bytes_of(memory->data, memory->bytes) : BYTES_NONE;
     struct view *view = views_acquire(&engine->views);
     bool flush_wanted = false;
     int r = memory ? engine_apply_updates(engine, view, position, timestamp_us, updates,

@@ -11,16 +11,19 @@
 #define SSTFS_ENGINE_FLUSH_H
 
 #include "engine/engine.h"
-#include "output.h"
+#include "purge_scope.h"
+#include "run_writer.h"
 
 struct flusher {
     struct engine *engine;
     struct task *task;
-    struct output *output; /* of the flush that is under way */
+    struct run_writer *run; /* of the flush that is under way */
     struct view *view;     /* with which it began */
     unsigned table;
     struct memtable *memtable; /* borrowed from the view */
-    unsigned failures;         /* in a row, of this memtable */
+    struct purge_scope purge_scope;
+    unsigned failures; /* in a row, of this memtable */
+    int last_failure;  /* logged once */
 };
 
 void flusher_init(struct flusher *flusher, struct engine *engine);

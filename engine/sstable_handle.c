@@ -55,8 +55,8 @@ int sstable_handle_open(struct sstable_handle *handle, struct sstable **ret_ssta
 
     mutex_lock(&handle->mutex);
     if (!handle->sstable)
-        r = sstable_open(handle->env, handle->in_trash ? "trash" : handle->folder,
-            &handle->entry.facts.id, handle->schema, handle->cache, &handle->sstable);
+        r = sstable_open(handle->env, handle->folder, &handle->entry.facts.id, handle->schema,
+            handle->cache, &handle->sstable);
     *ret_sstable = handle->sstable;
     mutex_unlock(&handle->mutex);
     return r;

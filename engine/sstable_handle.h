@@ -1,10 +1,13 @@
 /*
  * An SSTable that the engine counts as its own: what the manifest says of it, opened on first use.
  *
- *   LIVE --replaced by a compaction--> OBSOLETE --> in trash/ --last reference gone--> deleted
+ *   LIVE --replaced by a compaction--> OBSOLETE --no pin--> its TOC.txt in trash/
+ *                                               --last reference gone--> deleted
  *
  * Views and running jobs hold references; a snapshot that is not yet complete holds a pin too, for
- * it links the files by name from their folder in data/. Thread-safe.
+ * it links the files by name. Without its TOC.txt an SSTable is not complete, so that a manifest
+ * rebuilt from the directories could not take an obsolete one for a live one; the rest stays where
+ * it is, as readers open components by name when they first need them. Thread-safe.
  */
 #ifndef SSTFS_ENGINE_SSTABLE_HANDLE_H
 #define SSTFS_ENGINE_SSTABLE_HANDLE_H
@@ -33,7 +36,7 @@ struct sstable_handle {
     struct mutex mutex; /* guards what follows */
     struct sstable *sstable; /* NULL: not opened yet */
     unsigned pins;
-    bool in_trash;
+    bool unsealed; /* TOC.txt is in trash/ */
     bool summed[COMPONENT_COUNT];
     uint8_t sha256[COMPONENT_COUNT][SHA256_BYTES]; /* computed for one snapshot, used by all */
 };

@@ -88,10 +88,6 @@ struct sstable_handle *engine_new_handle(
 void engine_edit_clock(struct engine *engine, struct manifest_edit *edit);
 /** Where tombstones begin that may go for their age, for `gc_grace`; and now, in seconds. */
 void engine_purge_times(struct engine *engine, struct purge *purge);
-/** Smallest timestamp of anything in `view` that may belong to the key, but in what `skip` says. */
-int64_t engine_max_purgeable(struct engine *engine, const struct view *view, unsigned table,
-    const struct decorated_key *key, bool (*skip)(void *arg, const void *memtable_or_handle),
-    void *arg);
 /** Folders of the data of all tables, and the empty ones beside; for create and create_from. */
 MUST_USE int engine_make_folders(
     struct env *env, const struct table_schema *tables, unsigned table_count);
