@@ -6,8 +6,6 @@
 #include "engine/coding.h"
 
 #define DIGITS_MAX (NUMBER_BYTES_MAX * 5 / 2)
-/* More zeroes than this are not written out. */
-#define PLAIN_ZEROES_MAX 10000
 
 /* Without the bytes that only repeat the sign. */
 static struct bytes significant(struct bytes value)
@@ -178,65 +176,30 @@ static void print_with_exponent(const struct digits *digits, int64_t adjusted, s
         buf_append(buf, exponent, (size_t)n);
 }
 
-/* False: not a decimal, or (then printed) too large. */
-static bool decimal_begin(
-    struct bytes value, struct digits *digits, int64_t *ret_scale, struct buf *buf)
+bool decimal_print(struct bytes value, struct buf *buf)
 {
+    struct digits digits;
+    int64_t scale, adjusted;
+
     if (value.size < 5)
         return false;
-    if (!digits_of(bytes_of(value.data + 4, value.size - 4), digits)) {
+    if (!digits_of(bytes_of(value.data + 4, value.size - 4), &digits)) {
         print_hexadecimal(value, buf);
         return true;
     }
-    if (digits->count == 0) {
-        digits->text[0] = '0';
-        digits->count = 1;
+    if (digits.count == 0) {
+        digits.text[0] = '0';
+        digits.count = 1;
     }
-    if (digits->negative)
-        buf_append_u8(buf, '-');
-    *ret_scale = (int32_t)load_be32(value.data);
-    return true;
-}
-
-bool decimal_print(struct bytes value, struct buf *buf)
-{
-    struct digits digits = {.count = 0};
-    int64_t scale = 0, adjusted;
-
-    if (!decimal_begin(value, &digits, &scale, buf))
-        return false;
-    if (digits.count == 0)
-        return true;
+    scale = (int32_t)load_be32(value.data);
     adjusted = (int64_t)digits.count - 1 - scale;
+    if (digits.negative)
+        buf_append_u8(buf, '-');
     if (scale == 0)
         buf_append(buf, digits.text, digits.count);
     else if (scale > 0 && adjusted >= -6)
         print_with_point(&digits, scale, buf);
     else
         print_with_exponent(&digits, adjusted, buf);
-    return true;
-}
-
-bool decimal_print_plain(struct bytes value, struct buf *buf)
-{
-    struct digits digits = {.count = 0};
-    int64_t scale = 0;
-
-    if (value.size >= 5) {
-        int32_t stored = (int32_t)load_be32(value.data);
-        if (stored > PLAIN_ZEROES_MAX || stored < -PLAIN_ZEROES_MAX)
-            return decimal_print(value, buf);
-    }
-    if (!decimal_begin(value, &digits, &scale, buf))
-        return false;
-    if (digits.count == 0)
-        return true;
-    if (scale > 0) {
-        print_with_point(&digits, scale, buf);
-        return true;
-    }
-    buf_append(buf, digits.text, digits.count);
-    if (digits.text[0] != '0')
-        append_zeroes(buf, -scale);
     return true;
 }

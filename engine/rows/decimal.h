@@ -24,7 +24,5 @@ int decimal_compare(struct bytes a, struct bytes b);
 void varint_print(struct bytes value, struct buf *buf);
 /** As BigDecimal.toString(); false if it is too short to be one. */
 bool decimal_print(struct bytes value, struct buf *buf);
-/** As BigDecimal.toPlainString(), or as toString() where that would be unreasonably long. */
-bool decimal_print_plain(struct bytes value, struct buf *buf);
 
 #endif
