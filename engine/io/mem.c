@@ -1,0 +1,811 @@
+#include "io/mem.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/assert.h"
+#include "engine/error.h"
+
+#define WALL_START_US 1700000000000000ull
+#define DISK_BYTES_DEFAULT (1ull << 40)
+#define CAPACITY_MIN 4096
+
+struct mem_env *mem_env_of(struct env *env)
+{
+    return CONTAINER_OF(env, struct mem_env, env);
+}
+
+uint64_t mem_random(struct mem_env *mem)
+{
+    uint64_t z = mem->random_state += 0x9e3779b97f4a7c15ull; /* splitmix64 */
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+static int64_t now_ns(const struct mem_env *mem)
+{
+    return ((int64_t)mem->monotonic_us + mem->wall_ahead_us) * 1000;
+}
+
+/* ---- inodes ---- */
+
+static struct mem_inode *inode_new(struct mem_env *mem, bool is_directory)
+{
+    struct mem_inode *inode = calloc(1, sizeof(*inode));
+
+    if (!inode)
+        return NULL;
+    inode->env = mem;
+    inode->references = 1;
+    inode->is_directory = is_directory;
+    inode->number = mem->next_number++;
+    inode->mtime_ns = now_ns(mem);
+    inode->next = mem->inodes;
+    if (mem->inodes)
+        mem->inodes->previous = inode;
+    mem->inodes = inode;
+    return inode;
+}
+
+struct mem_inode *mem_inode_ref(struct mem_inode *inode)
+{
+    inode->references++;
+    return inode;
+}
+
+void mem_inode_unref(struct mem_inode *inode)
+{
+    struct mem_env *mem = inode->env;
+
+    if (--inode->references > 0)
+        return;
+    mem_names_release(&inode->names);
+    if (mem->inode_gone)
+        mem->inode_gone(inode);
+    if (inode->previous)
+        inode->previous->next = inode->next;
+    else
+        mem->inodes = inode->next;
+    if (inode->next)
+        inode->next->previous = inode->previous;
+    mem->used_bytes -= inode->size;
+    free(inode->data);
+    free(inode);
+}
+
+/* After a crash there may be more than the disk's size: what was being deleted is back. */
+static uint64_t available_bytes(const struct mem_env *mem)
+{
+    return mem->total_bytes > mem->used_bytes ? mem->total_bytes - mem->used_bytes : 0;
+}
+
+int mem_inode_resize(struct mem_inode *inode, uint64_t size)
+{
+    struct mem_env *mem = inode->env;
+
+    if (size > inode->size && size - inode->size > available_bytes(mem))
+        return -ENOSPC;
+    if (size > inode->capacity) {
+        uint64_t capacity = inode->capacity ? inode->capacity : CAPACITY_MIN;
+        uint8_t *data;
+
+        while (capacity < size) {
+            if (__builtin_mul_overflow(capacity, 2, &capacity))
+                return -EFBIG;
+        }
+        data = realloc(inode->data, capacity);
+        if (!data)
+            return -ENOMEM;
+        inode->data = data;
+        inode->capacity = capacity;
+    }
+    if (size > inode->size)
+        memset(inode->data + inode->size, 0, size - inode->size);
+    mem->used_bytes += size - inode->size;
+    inode->size = size;
+    inode->mtime_ns = now_ns(mem);
+    return 0;
+}
+
+/* ---- names of a directory ---- */
+
+int mem_names_find(const struct mem_names *names, const char *name)
+{
+    for (unsigned i = 0; i < names->count; i++) {
+        if (strcmp(names->all[i].name, name) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+int mem_names_set(struct mem_names *names, const char *name, struct mem_inode *inode)
+{
+    int at = mem_names_find(names, name);
+    char *copy;
+
+    if (at >= 0) {
+        struct mem_inode *old = names->all[at].inode;
+
+        names->all[at].inode = mem_inode_ref(inode);
+        mem_inode_unref(old);
+        return 0;
+    }
+    if (names->count == names->capacity) {
+        unsigned capacity = names->capacity ? names->capacity * 2 : 8;
+        struct mem_name *all = realloc(names->all, capacity * sizeof(*all));
+
+        if (!all)
+            return -ENOMEM;
+        names->all = all;
+        names->capacity = capacity;
+    }
+    copy = strdup(name);
+    if (!copy)
+        return -ENOMEM;
+    names->all[names->count++] = (struct mem_name){copy, mem_inode_ref(inode)};
+    return 0;
+}
+
+void mem_names_remove(struct mem_names *names, const char *name)
+{
+    int at = mem_names_find(names, name);
+
+    if (at < 0)
+        return;
+    free(names->all[at].name);
+    mem_inode_unref(names->all[at].inode);
+    names->all[at] = names->all[--names->count];
+}
+
+void mem_names_release(struct mem_names *names)
+{
+    for (unsigned i = 0; i < names->count; i++) {
+        free(names->all[i].name);
+        mem_inode_unref(names->all[i].inode);
+    }
+    free(names->all);
+    *names = (struct mem_names){0};
+}
+
+/* ---- paths ---- */
+
+/* The inode that the first `size` bytes of `path` lead to. */
+static int walk(struct mem_env *mem, const char *path, size_t size, struct mem_inode **ret_inode)
+{
+    struct mem_inode *at = mem->root;
+    const char *end = path + size;
+
+    while (path < end) {
+        const char *slash = memchr(path, '/', (size_t)(end - path));
+        size_t length = (size_t)((slash ? slash : end) - path);
+        char name[NAME_MAX + 1];
+        int index;
+
+        if (!at->is_directory)
+            return -ENOTDIR;
+        if (length > NAME_MAX)
+            return -ENAMETOOLONG;
+        memcpy(name, path, length);
+        name[length] = '\0';
+        path += length + (slash ? 1 : 0);
+        if (length == 0 || strcmp(name, ".") == 0)
+            continue;
+        index = mem_names_find(&at->names, name);
+        if (index < 0)
+            return -ENOENT;
+        at = at->names.all[index].inode;
+    }
+    *ret_inode = at;
+    return 0;
+}
+
+int mem_lookup(struct mem_env *mem, const char *path, struct mem_inode **ret_inode)
+{
+    return walk(mem, path, strlen(path), ret_inode);
+}
+
+int mem_lookup_parent(
+    struct mem_env *mem, const char *path, struct mem_inode **ret_directory, const char **ret_name)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    struct mem_inode *directory;
+    int r = walk(mem, path, slash ? (size_t)(slash - path) : 0, &directory);
+
+    if (r < 0)
+        return r;
+    if (!directory->is_directory)
+        return -ENOTDIR;
+    if (name[0] == '\0' || strcmp(name, ".") == 0)
+        return -EBUSY; /* the folder itself */
+    if (strlen(name) > NAME_MAX)
+        return -ENAMETOOLONG;
+    *ret_directory = directory;
+    *ret_name = name;
+    return 0;
+}
+
+/* ---- open files ---- */
+
+struct mem_open *mem_open_of(struct mem_env *mem, int fd)
+{
+    if (fd < 0 || fd >= mem->open_count || !mem->open[fd].inode)
+        return NULL;
+    return &mem->open[fd];
+}
+
+static int open_inode(struct mem_env *mem, struct mem_inode *inode, int flags, int *ret_fd)
+{
+    if (mem->open_count == mem->open_capacity) {
+        int capacity = mem->open_capacity ? mem->open_capacity * 2 : 64;
+        struct mem_open *open = realloc(mem->open, (size_t)capacity * sizeof(*open));
+
+        if (!open)
+            return -ENOMEM;
+        mem->open = open;
+        mem->open_capacity = capacity;
+    }
+    mem->open[mem->open_count] = (struct mem_open){mem_inode_ref(inode), flags, MEM_UNLOCKED};
+    *ret_fd = mem->open_count++;
+    return 0;
+}
+
+static int create_file(
+    struct mem_env *mem, const char *path, int flags, struct mem_inode **ret_inode)
+{
+    struct mem_inode *directory;
+    struct mem_inode *inode;
+    const char *name;
+    int r;
+
+    if (!(flags & O_CREAT))
+        return -ENOENT;
+    r = mem_lookup_parent(mem, path, &directory, &name);
+    if (r < 0)
+        return r;
+    inode = inode_new(mem, false);
+    if (!inode)
+        return -ENOMEM;
+    inode->links = 1;
+    r = mem_names_set(&directory->names, name, inode);
+    mem_inode_unref(inode); /* the name keeps it, or nothing does */
+    if (r < 0)
+        return r;
+    *ret_inode = inode;
+    return 0;
+}
+
+static int mem_file_open(struct env *env, const char *path, int flags, int *ret_fd)
+{
+    struct mem_env *mem = mem_env_of(env);
+    bool writes = (flags & O_ACCMODE) != O_RDONLY;
+    struct mem_inode *inode;
+    int r;
+
+    r = mem_lookup(mem, path, &inode);
+    if (r == 0 && (flags & O_CREAT) && (flags & O_EXCL))
+        return -EEXIST;
+    if (r == -ENOENT)
+        r = create_file(mem, path, flags, &inode);
+    if (r < 0)
+        return r;
+    if (inode->is_directory && (writes || (flags & O_CREAT)))
+        return -EISDIR;
+    if (!inode->is_directory && (flags & O_DIRECTORY))
+        return -ENOTDIR;
+    if (writes && (flags & O_TRUNC)) {
+        r = mem_inode_resize(inode, 0);
+        if (r < 0)
+            return r;
+    }
+    return open_inode(mem, inode, flags, ret_fd);
+}
+
+static void unlock(struct mem_open *open)
+{
+    if (open->lock == MEM_LOCKED_SHARED)
+        open->inode->locks_shared--;
+    if (open->lock == MEM_LOCKED_EXCLUSIVE)
+        open->inode->locked_exclusive = false;
+    open->lock = MEM_UNLOCKED;
+}
+
+static void mem_close(struct env *env, int fd)
+{
+    struct mem_env *mem = mem_env_of(env);
+    struct mem_open *open = mem_open_of(mem, fd);
+
+    if (!open) {
+        /* Whoever outlived a crash may tidy up; all else is a descriptor closed twice. */
+        ASSERT(fd >= 0 && fd < mem->open_dead);
+        return;
+    }
+    unlock(open);
+    mem_inode_unref(open->inode);
+    open->inode = NULL;
+}
+
+void mem_kill_open_files(struct mem_env *mem)
+{
+    for (int fd = 0; fd < mem->open_count; fd++) {
+        if (mem->open[fd].inode)
+            mem_close(&mem->env, fd);
+    }
+    mem->open_dead = mem->open_count;
+}
+
+static int64_t mem_read(struct env *env, int fd, void *to, size_t size, uint64_t offset)
+{
+    struct mem_open *open = mem_open_of(mem_env_of(env), fd);
+
+    if (!open || (open->flags & O_ACCMODE) == O_WRONLY)
+        return -EBADF;
+    if (open->inode->is_directory)
+        return -EISDIR;
+    if (offset >= open->inode->size)
+        return 0;
+    if (size > open->inode->size - offset)
+        size = open->inode->size - offset;
+    if (size > 0)
+        memcpy(to, open->inode->data + offset, size);
+    return (int64_t)size;
+}
+
+/* An open file that may be written. */
+static int writable(struct env *env, int fd, struct mem_inode **ret_inode)
+{
+    struct mem_open *open = mem_open_of(mem_env_of(env), fd);
+
+    if (!open || (open->flags & O_ACCMODE) == O_RDONLY)
+        return -EBADF;
+    *ret_inode = open->inode;
+    return 0;
+}
+
+static int mem_writev(
+    struct env *env, int fd, const struct iovec *vector, int count, uint64_t offset)
+{
+    struct mem_inode *inode;
+    uint64_t end = offset;
+    int r = writable(env, fd, &inode);
+
+    if (r < 0)
+        return r;
+    for (int i = 0; i < count; i++) {
+        if (__builtin_add_overflow(end, vector[i].iov_len, &end))
+            return -EFBIG;
+    }
+    if (end == offset)
+        return 0;
+    if (end > inode->size) {
+        r = mem_inode_resize(inode, end);
+        if (r < 0)
+            return r;
+    }
+    for (int i = 0; i < count; i++) {
+        if (vector[i].iov_len == 0)
+            continue;
+        memcpy(inode->data + offset, vector[i].iov_base, vector[i].iov_len);
+        offset += vector[i].iov_len;
+    }
+    inode->mtime_ns = now_ns(inode->env);
+    return 0;
+}
+
+static int mem_sync(struct env *env, int fd)
+{
+    return mem_open_of(mem_env_of(env), fd) ? 0 : -EBADF;
+}
+
+static int mem_truncate(struct env *env, int fd, uint64_t size)
+{
+    struct mem_inode *inode;
+    int r = writable(env, fd, &inode);
+
+    return r < 0 ? r : mem_inode_resize(inode, size);
+}
+
+static int mem_allocate(struct env *env, int fd, uint64_t size)
+{
+    struct mem_inode *inode;
+    int r = writable(env, fd, &inode);
+
+    if (r < 0 || size <= inode->size)
+        return r;
+    return mem_inode_resize(inode, size);
+}
+
+static void mem_advise(struct env *env, int fd, uint64_t offset, uint64_t size)
+{
+    (void)env;
+    (void)fd;
+    (void)offset;
+    (void)size;
+}
+
+static void stat_of(const struct mem_inode *inode, struct io_stat *ret_stat)
+{
+    *ret_stat = (struct io_stat){
+        .size = inode->size,
+        .inode = inode->number,
+        .links = inode->links,
+        .mtime_ns = inode->mtime_ns,
+        .is_directory = inode->is_directory,
+    };
+}
+
+static int mem_fstat(struct env *env, int fd, struct io_stat *ret_stat)
+{
+    struct mem_open *open = mem_open_of(mem_env_of(env), fd);
+
+    if (!open)
+        return -EBADF;
+    stat_of(open->inode, ret_stat);
+    return 0;
+}
+
+static int mem_lock(struct env *env, int fd, enum io_lock how)
+{
+    struct mem_open *open = mem_open_of(mem_env_of(env), fd);
+    struct mem_inode *inode;
+    unsigned others_shared;
+    bool other_exclusive;
+
+    if (!open)
+        return -EBADF;
+    inode = open->inode;
+    others_shared = inode->locks_shared - (open->lock == MEM_LOCKED_SHARED);
+    other_exclusive = inode->locked_exclusive && open->lock != MEM_LOCKED_EXCLUSIVE;
+    if (other_exclusive || (how == IO_LOCK_EXCLUSIVE && others_shared > 0))
+        return -EWOULDBLOCK;
+    unlock(open);
+    if (how == IO_LOCK_EXCLUSIVE) {
+        open->lock = MEM_LOCKED_EXCLUSIVE;
+        inode->locked_exclusive = true;
+    } else {
+        open->lock = MEM_LOCKED_SHARED;
+        inode->locks_shared++;
+    }
+    return 0;
+}
+
+/* ---- names ---- */
+
+static int mem_stat(struct env *env, const char *path, struct io_stat *ret_stat)
+{
+    struct mem_inode *inode;
+    int r = mem_lookup(mem_env_of(env), path, &inode);
+
+    if (r < 0)
+        return r;
+    stat_of(inode, ret_stat);
+    return 0;
+}
+
+/* May `moved` take the place of `replaced`? */
+static int check_replace(const struct mem_inode *moved, const struct mem_inode *replaced)
+{
+    if (replaced->is_directory && !moved->is_directory)
+        return -EISDIR;
+    if (!replaced->is_directory && moved->is_directory)
+        return -ENOTDIR;
+    if (replaced->is_directory && replaced->names.count > 0)
+        return -ENOTEMPTY;
+    return 0;
+}
+
+/* Is `inode` `tree` or in it? */
+static bool tree_has(const struct mem_inode *tree, const struct mem_inode *inode)
+{
+    if (tree == inode)
+        return true;
+    for (unsigned i = 0; i < tree->names.count; i++) {
+        if (tree_has(tree->names.all[i].inode, inode))
+            return true;
+    }
+    return false;
+}
+
+static int mem_rename(struct env *env, const char *from, const char *to)
+{
+    struct mem_env *mem = mem_env_of(env);
+    struct mem_inode *from_directory;
+    struct mem_inode *to_directory;
+    struct mem_inode *inode;
+    const char *from_name;
+    const char *to_name;
+    int at;
+    int r;
+
+    r = mem_lookup_parent(mem, from, &from_directory, &from_name);
+    if (r < 0)
+        return r;
+    r = mem_lookup_parent(mem, to, &to_directory, &to_name);
+    if (r < 0)
+        return r;
+    at = mem_names_find(&from_directory->names, from_name);
+    if (at < 0)
+        return -ENOENT;
+    inode = from_directory->names.all[at].inode;
+    if (inode->is_directory && tree_has(inode, to_directory))
+        return -EINVAL;
+    at = mem_names_find(&to_directory->names, to_name);
+    if (at >= 0) {
+        struct mem_inode *replaced = to_directory->names.all[at].inode;
+
+        if (replaced == inode)
+            return 0;
+        r = check_replace(inode, replaced);
+        if (r < 0)
+            return r;
+        replaced->links--;
+    }
+    r = mem_names_set(&to_directory->names, to_name, inode);
+    if (r < 0)
+        return r;
+    mem_names_remove(&from_directory->names, from_name);
+    return 0;
+}
+
+static int mem_link(struct env *env, const char *from, const char *to)
+{
+    struct mem_env *mem = mem_env_of(env);
+    struct mem_inode *directory;
+    struct mem_inode *inode;
+    const char *name;
+    int r;
+
+    r = mem_lookup(mem, from, &inode);
+    if (r < 0)
+        return r;
+    if (inode->is_directory)
+        return -EPERM;
+    r = mem_lookup_parent(mem, to, &directory, &name);
+    if (r < 0)
+        return r;
+    if (mem_names_find(&directory->names, name) >= 0)
+        return -EEXIST;
+    r = mem_names_set(&directory->names, name, inode);
+    if (r < 0)
+        return r;
+    inode->links++;
+    return 0;
+}
+
+static int remove_name(struct env *env, const char *path, bool directory_wanted)
+{
+    struct mem_inode *directory;
+    struct mem_inode *inode;
+    const char *name;
+    int at;
+    int r;
+
+    r = mem_lookup_parent(mem_env_of(env), path, &directory, &name);
+    if (r < 0)
+        return r;
+    at = mem_names_find(&directory->names, name);
+    if (at < 0)
+        return -ENOENT;
+    inode = directory->names.all[at].inode;
+    if (inode->is_directory != directory_wanted)
+        return directory_wanted ? -ENOTDIR : -EISDIR;
+    if (inode->names.count > 0)
+        return -ENOTEMPTY;
+    inode->links--;
+    mem_names_remove(&directory->names, name);
+    return 0;
+}
+
+static int mem_unlink(struct env *env, const char *path)
+{
+    return remove_name(env, path, false);
+}
+
+static int mem_rmdir(struct env *env, const char *path)
+{
+    return remove_name(env, path, true);
+}
+
+static int mem_mkdir(struct env *env, const char *path)
+{
+    struct mem_env *mem = mem_env_of(env);
+    struct mem_inode *directory;
+    struct mem_inode *inode;
+    const char *name;
+    int r;
+
+    r = mem_lookup_parent(mem, path, &directory, &name);
+    if (r == -EBUSY)
+        return -EEXIST;
+    if (r < 0)
+        return r;
+    if (mem_names_find(&directory->names, name) >= 0)
+        return -EEXIST;
+    inode = inode_new(mem, true);
+    if (!inode)
+        return -ENOMEM;
+    inode->links = 1;
+    r = mem_names_set(&directory->names, name, inode);
+    mem_inode_unref(inode);
+    return r;
+}
+
+static int lookup_directory(struct env *env, const char *path, struct mem_inode **ret_inode)
+{
+    int r = mem_lookup(mem_env_of(env), path, ret_inode);
+
+    if (r < 0)
+        return r;
+    return (*ret_inode)->is_directory ? 0 : -ENOTDIR;
+}
+
+static int mem_sync_directory(struct env *env, const char *path)
+{
+    struct mem_inode *inode;
+
+    return lookup_directory(env, path, &inode);
+}
+
+static void free_names(char **names, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
+static int mem_list(struct env *env, const char *path, io_list_each each, void *arg)
+{
+    struct mem_inode *directory;
+    unsigned count;
+    char **names;
+    int r = lookup_directory(env, path, &directory);
+
+    if (r < 0)
+        return r;
+    /* A copy, as each() may make and remove names. */
+    count = directory->names.count;
+    names = calloc(count ? count : 1, sizeof(*names));
+    if (!names)
+        return -ENOMEM;
+    for (unsigned i = 0; i < count && r == 0; i++) {
+        names[i] = strdup(directory->names.all[i].name);
+        if (!names[i])
+            r = -ENOMEM;
+    }
+    for (unsigned i = 0; i < count && r == 0; i++)
+        r = each(arg, names[i]);
+    free_names(names, count);
+    return r;
+}
+
+static int mem_space(struct env *env, struct io_space *ret_space)
+{
+    struct mem_env *mem = mem_env_of(env);
+
+    ret_space->total_bytes = mem->total_bytes;
+    ret_space->available_bytes = available_bytes(mem);
+    return 0;
+}
+
+/* ---- clock and chance ---- */
+
+static uint64_t mem_wall_us(struct env *env)
+{
+    struct mem_env *mem = mem_env_of(env);
+
+    return mem->monotonic_us + (uint64_t)mem->wall_ahead_us;
+}
+
+static uint64_t mem_monotonic_us(struct env *env)
+{
+    return mem_env_of(env)->monotonic_us;
+}
+
+static uint64_t mem_ops_random(struct env *env)
+{
+    return mem_random(mem_env_of(env));
+}
+
+void env_mem_advance(struct env *env, uint64_t us)
+{
+    mem_env_of(env)->monotonic_us += us;
+}
+
+void env_mem_set_wall(struct env *env, uint64_t wall_us)
+{
+    struct mem_env *mem = mem_env_of(env);
+
+    mem->wall_ahead_us = (int64_t)(wall_us - mem->monotonic_us);
+}
+
+void env_mem_set_space(struct env *env, uint64_t total_bytes)
+{
+    mem_env_of(env)->total_bytes = total_bytes;
+}
+
+/* ---- the world ---- */
+
+int mem_init(struct mem_env *mem, const struct env_ops *ops, uint64_t seed)
+{
+    mem->env.ops = ops;
+    mem->random_state = seed;
+    mem->total_bytes = DISK_BYTES_DEFAULT;
+    mem->monotonic_us = 1000000;
+    mem->wall_ahead_us = (int64_t)(WALL_START_US - mem->monotonic_us);
+    mem->next_number = 1;
+    mem->root = inode_new(mem, true);
+    if (!mem->root)
+        return -ENOMEM;
+    mem->root->links = 1;
+    return 0;
+}
+
+void mem_release(struct mem_env *mem)
+{
+    ASSERT(!mem->tasks);
+    mem_kill_open_files(mem);
+    if (mem->root)
+        mem_inode_unref(mem->root);
+    ASSERT(!mem->inodes);
+    free(mem->open);
+}
+
+static void mem_free(struct env *env)
+{
+    struct mem_env *mem = mem_env_of(env);
+
+    mem_release(mem);
+    free(mem);
+}
+
+const struct env_ops mem_ops = {
+    .open = mem_file_open,
+    .close = mem_close,
+    .read = mem_read,
+    .writev = mem_writev,
+    .sync = mem_sync,
+    .truncate = mem_truncate,
+    .allocate = mem_allocate,
+    .write_behind = mem_advise,
+    .forget = mem_advise,
+    .fstat = mem_fstat,
+    .lock = mem_lock,
+    .stat = mem_stat,
+    .rename = mem_rename,
+    .link = mem_link,
+    .unlink = mem_unlink,
+    .mkdir = mem_mkdir,
+    .rmdir = mem_rmdir,
+    .sync_directory = mem_sync_directory,
+    .list = mem_list,
+    .space = mem_space,
+    .wall_us = mem_wall_us,
+    .monotonic_us = mem_monotonic_us,
+    .random = mem_ops_random,
+    .signal = mem_signal,
+    .wait = mem_wait,
+    .task_start = mem_task_start,
+    .task_kick = mem_task_kick,
+    .task_stop = mem_task_stop,
+    .free = mem_free,
+};
+
+int env_mem_new(uint64_t seed, struct env **ret_env)
+{
+    struct mem_env *mem = calloc(1, sizeof(*mem));
+    int r;
+
+    if (!mem)
+        return err_new(-ENOMEM, "no memory for a world in memory");
+    r = mem_init(mem, &mem_ops, seed);
+    if (r < 0) {
+        free(mem);
+        return err_new(r, "no memory for a world in memory");
+    }
+    *ret_env = &mem->env;
+    return 0;
+}
