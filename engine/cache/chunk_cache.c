@@ -1,0 +1,344 @@
+#include "cache/chunk_cache.h"
+
+#include <stdatomic.h>
+
+#include "engine/assert.h"
+#include "engine/mutex.h"
+
+/*
+ * 16 shards by a hash of the key, each with its own lock, table and clock:
+ *
+ *   get    found: reference + 1, marked as used
+ *   put    the hand goes round: marked pieces lose the mark, unmarked ones that nobody holds go,
+ *          until the new piece fits
+ *
+ * Being in a table is one reference. A piece that leaves its table while someone holds it lives on
+ * until that reference is released, and no longer counts.
+ */
+
+#define SHARD_COUNT 16u
+#define BUCKETS_MIN 64u
+/* Taken last of all: nothing is called with a shard locked (engine/README.md, "Locks"). */
+#define SHARD_LOCK_RANK 60
+
+struct piece {
+    struct chunk chunk; /* first: what callers hold */
+    _Atomic uint32_t references;
+    struct chunk_key key;
+    size_t bytes; /* memory that it stands for */
+    struct piece *next_in_bucket;
+    struct piece *clock_next, *clock_previous;
+    bool used; /* since the hand came by */
+    _Alignas(16) uint8_t data[];
+};
+
+struct shard {
+    struct mutex lock;
+    struct piece **buckets;
+    size_t bucket_count; /* power of two */
+    size_t piece_count;
+    struct piece *hand;
+    uint64_t bytes, bytes_max;
+    uint64_t hits, misses, evictions;
+};
+
+struct chunk_cache {
+    _Atomic uint64_t last_file;
+    struct shard shards[SHARD_COUNT];
+};
+
+static uint64_t hash_key(struct chunk_key key)
+{
+    uint64_t h = key.file * 0x9e3779b97f4a7c15ULL ^ key.number;
+
+    h ^= h >> 32;
+    h *= 0xd6e8feb86659fd93ULL;
+    h ^= h >> 32;
+    h *= 0xd6e8feb86659fd93ULL;
+    return h ^ h >> 32;
+}
+
+static struct shard *shard_of(struct chunk_cache *cache, uint64_t hash)
+{
+    return &cache->shards[hash >> 60];
+}
+
+static bool key_equal(struct chunk_key a, struct chunk_key b)
+{
+    return a.file == b.file && a.number == b.number;
+}
+
+struct chunk_cache *chunk_cache_new(uint64_t bytes_max)
+{
+    struct chunk_cache *cache = calloc(1, sizeof(*cache));
+
+    if (!cache)
+        return NULL;
+    for (unsigned i = 0; i < SHARD_COUNT; i++) {
+        struct shard *shard = &cache->shards[i];
+
+        mutex_init(&shard->lock, SHARD_LOCK_RANK);
+        shard->bytes_max = bytes_max / SHARD_COUNT;
+        shard->bucket_count = BUCKETS_MIN;
+        shard->buckets = calloc(BUCKETS_MIN, sizeof(struct piece *));
+        if (!shard->buckets) {
+            chunk_cache_free(cache);
+            return NULL;
+        }
+    }
+    return cache;
+}
+
+static void piece_unref(struct piece *piece)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&piece->references, 1, memory_order_acq_rel);
+
+    ASSERT(before > 0);
+    if (before == 1)
+        free(piece);
+}
+
+/** Takes it out of table and clock; the table's reference is now the caller's. */
+static void remove_locked(struct shard *shard, struct piece *piece)
+{
+    struct piece **link = &shard->buckets[hash_key(piece->key) & (shard->bucket_count - 1)];
+
+    while (*link != piece)
+        link = &(*link)->next_in_bucket;
+    *link = piece->next_in_bucket;
+
+    if (piece->clock_next == piece) {
+        shard->hand = NULL;
+    } else {
+        piece->clock_next->clock_previous = piece->clock_previous;
+        piece->clock_previous->clock_next = piece->clock_next;
+        if (shard->hand == piece)
+            shard->hand = piece->clock_next;
+    }
+    shard->piece_count--;
+    shard->bytes -= piece->bytes;
+}
+
+static struct piece *find_locked(const struct shard *shard, uint64_t hash, struct chunk_key key)
+{
+    struct piece *piece = shard->buckets[hash & (shard->bucket_count - 1)];
+
+    while (piece && !key_equal(piece->key, key))
+        piece = piece->next_in_bucket;
+    return piece;
+}
+
+void chunk_cache_free(struct chunk_cache *cache)
+{
+    if (!cache)
+        return;
+    for (unsigned i = 0; i < SHARD_COUNT; i++) {
+        struct shard *shard = &cache->shards[i];
+
+        while (shard->hand) {
+            struct piece *piece = shard->hand;
+
+            remove_locked(shard, piece);
+            piece_unref(piece);
+        }
+        free(shard->buckets);
+        if (shard->bucket_count != 0)
+            mutex_release(&shard->lock);
+    }
+    free(cache);
+}
+
+uint64_t chunk_cache_new_file(struct chunk_cache *cache)
+{
+    return cache ? atomic_fetch_add(&cache->last_file, 1) + 1 : 0;
+}
+
+struct chunk *chunk_cache_get(struct chunk_cache *cache, struct chunk_key key)
+{
+    uint64_t hash = hash_key(key);
+    struct shard *shard;
+    struct piece *piece;
+
+    if (!cache)
+        return NULL;
+    shard = shard_of(cache, hash);
+    mutex_lock(&shard->lock);
+    piece = find_locked(shard, hash, key);
+    if (piece) {
+        atomic_fetch_add_explicit(&piece->references, 1, memory_order_relaxed);
+        piece->used = true;
+        shard->hits++;
+    } else {
+        shard->misses++;
+    }
+    mutex_unlock(&shard->lock);
+    return piece ? &piece->chunk : NULL;
+}
+
+struct chunk *chunk_new(struct chunk_cache *cache, size_t size)
+{
+    struct piece *piece;
+
+    (void)cache;
+    if (size > SIZE_MAX - sizeof(*piece))
+        return NULL;
+    piece = malloc(sizeof(*piece) + size);
+    if (!piece)
+        return NULL;
+    *piece = (struct piece){.bytes = sizeof(*piece) + size};
+    atomic_init(&piece->references, 1);
+    piece->chunk.content = bytes_of(piece->data, size);
+    return &piece->chunk;
+}
+
+/** Twice the buckets when chains grow; without memory for it chains are just longer. */
+static void grow_locked(struct shard *shard)
+{
+    size_t count = shard->bucket_count * 2;
+    struct piece **buckets;
+
+    if (shard->piece_count < shard->bucket_count)
+        return;
+    buckets = calloc(count, sizeof(struct piece *));
+    if (!buckets)
+        return;
+    for (size_t i = 0; i < shard->bucket_count; i++) {
+        struct piece *piece = shard->buckets[i];
+
+        while (piece) {
+            struct piece *next = piece->next_in_bucket;
+            struct piece **to = &buckets[hash_key(piece->key) & (count - 1)];
+
+            piece->next_in_bucket = *to;
+            *to = piece;
+            piece = next;
+        }
+    }
+    free(shard->buckets);
+    shard->buckets = buckets;
+    shard->bucket_count = count;
+}
+
+static void insert_locked(struct shard *shard, uint64_t hash, struct piece *piece)
+{
+    struct piece **bucket;
+
+    grow_locked(shard);
+    bucket = &shard->buckets[hash & (shard->bucket_count - 1)];
+    piece->next_in_bucket = *bucket;
+    *bucket = piece;
+
+    /* Behind the hand: the last that it comes to. */
+    if (shard->hand) {
+        piece->clock_next = shard->hand;
+        piece->clock_previous = shard->hand->clock_previous;
+        piece->clock_previous->clock_next = piece;
+        piece->clock_next->clock_previous = piece;
+    } else {
+        piece->clock_next = piece->clock_previous = piece;
+        shard->hand = piece;
+    }
+    shard->piece_count++;
+    shard->bytes += piece->bytes;
+}
+
+/** Makes room for `bytes`; false when all that is here is in use. */
+static bool evict_locked(struct shard *shard, size_t bytes)
+{
+    /* Two rounds: the first may only take marks away. */
+    for (size_t steps = 2 * shard->piece_count + 1; steps > 0; steps--) {
+        struct piece *piece = shard->hand;
+
+        if (shard->bytes + bytes <= shard->bytes_max)
+            return true;
+        if (!piece)
+            return false;
+        shard->hand = piece->clock_next;
+        if (atomic_load_explicit(&piece->references, memory_order_acquire) > 1)
+            continue;
+        if (piece->used) {
+            piece->used = false;
+            continue;
+        }
+        remove_locked(shard, piece);
+        piece_unref(piece);
+        shard->evictions++;
+    }
+    return shard->bytes + bytes <= shard->bytes_max;
+}
+
+struct chunk *chunk_cache_put(struct chunk_cache *cache, struct chunk_key key, struct chunk *chunk)
+{
+    struct piece *piece = CONTAINER_OF(chunk, struct piece, chunk);
+    uint64_t hash = hash_key(key);
+    struct shard *shard;
+    struct piece *other;
+
+    if (!cache)
+        return chunk;
+    shard = shard_of(cache, hash);
+    mutex_lock(&shard->lock);
+    other = find_locked(shard, hash, key);
+    if (other) {
+        atomic_fetch_add_explicit(&other->references, 1, memory_order_relaxed);
+        other->used = true;
+    } else if (evict_locked(shard, piece->bytes)) {
+        piece->key = key;
+        atomic_fetch_add_explicit(&piece->references, 1, memory_order_relaxed);
+        insert_locked(shard, hash, piece);
+    }
+    mutex_unlock(&shard->lock);
+    if (!other)
+        return chunk;
+    piece_unref(piece);
+    return &other->chunk;
+}
+
+void chunk_release(struct chunk_cache *cache, struct chunk *chunk)
+{
+    (void)cache;
+    if (chunk)
+        piece_unref(CONTAINER_OF(chunk, struct piece, chunk));
+}
+
+void chunk_cache_drop_file(struct chunk_cache *cache, uint64_t file)
+{
+    if (!cache)
+        return;
+    for (unsigned i = 0; i < SHARD_COUNT; i++) {
+        struct shard *shard = &cache->shards[i];
+        struct piece *piece;
+        size_t count;
+
+        mutex_lock(&shard->lock);
+        piece = shard->hand;
+        for (count = shard->piece_count; count > 0; count--) {
+            struct piece *next = piece->clock_next;
+
+            if (piece->key.file == file) {
+                remove_locked(shard, piece);
+                piece_unref(piece);
+            }
+            piece = next;
+        }
+        mutex_unlock(&shard->lock);
+    }
+}
+
+void chunk_cache_get_stats(struct chunk_cache *cache, struct chunk_cache_stats *ret_stats)
+{
+    struct chunk_cache_stats stats = {0};
+
+    for (unsigned i = 0; i < SHARD_COUNT; i++) {
+        struct shard *shard = &cache->shards[i];
+
+        mutex_lock(&shard->lock);
+        stats.hits += shard->hits;
+        stats.misses += shard->misses;
+        stats.evictions += shard->evictions;
+        stats.bytes += shard->bytes;
+        stats.bytes_max += shard->bytes_max;
+        mutex_unlock(&shard->lock);
+    }
+    *ret_stats = stats;
+}

@@ -1,0 +1,201 @@
+#include "sstable/reader.h"
+
+#include <errno.h>
+
+#include "engine/error.h"
+#include "rows/compare.h"
+
+#define PARTITION_HEADER_BYTES_MAX (2 + KEY_BYTES_MAX + DELETION_BYTES)
+
+void partition_cursor_init(struct partition_cursor *cursor, struct stream *data)
+{
+    *cursor = (struct partition_cursor){
+        .data = data,
+        .header = &data->sstable->header,
+        .key_memory = BUF_INIT,
+        .static_memory = BUF_INIT,
+        .static_row_memory = ROW_MEMORY_INIT,
+        .row_memory = ROW_MEMORY_INIT,
+    };
+}
+
+void partition_cursor_release(struct partition_cursor *cursor)
+{
+    buf_release(&cursor->key_memory);
+    buf_release(&cursor->static_memory);
+    row_memory_release(&cursor->static_row_memory);
+    row_memory_release(&cursor->row_memory);
+}
+
+struct partition_header {
+    struct bytes key;
+    struct deletion deletion;
+};
+
+static enum data_result decode_partition_header(struct decoder *d, void *arg)
+{
+    struct partition_header *header = arg;
+
+    return data_get_partition_header(d, &header->key, &header->deletion);
+}
+
+static enum data_result decode_head(struct decoder *d, void *arg)
+{
+    struct partition_cursor *cursor = arg;
+
+    return data_get_head(d, cursor->header, &cursor->clustering_memory, &cursor->head);
+}
+
+static int look_at_head(struct partition_cursor *cursor)
+{
+    return stream_get(cursor->data, cursor->position, HEAD_BYTES_MAX, "row", decode_head, cursor,
+        &cursor->window, &cursor->head_bytes);
+}
+
+static int bad_row(struct partition_cursor *cursor, int code)
+{
+    return sstable_damaged(cursor->data->sstable, code, COMPONENT_DATA, cursor->position);
+}
+
+/** The window over all of what was looked at; pointers of the head are into it. */
+static int widen_window(struct partition_cursor *cursor)
+{
+    uint64_t size = cursor->head_bytes + cursor->head.body_bytes;
+    struct decoder d;
+    int r;
+
+    if (cursor->window.size >= size)
+        return 0;
+    if (size > cursor->data->size - cursor->position) {
+        err_new(-EUCLEAN, "row of %llu bytes goes over the end", (unsigned long long)size);
+        return bad_row(cursor, -EUCLEAN);
+    }
+    r = stream_window(cursor->data, cursor->position, size, &cursor->window);
+    if (r < 0)
+        return r;
+    d = decoder_of(cursor->window);
+    if (decode_head(&d, cursor) != DATA_OK)
+        return bad_row(cursor, err_new(-EUCLEAN, "row changed while it was read"));
+    return 0;
+}
+
+/** A copy, as it is given out for as long as the partition is. */
+static int read_static_row(struct partition_cursor *cursor)
+{
+    struct bytes body;
+    int r;
+
+    r = look_at_head(cursor);
+    if (r < 0)
+        return r;
+    if (cursor->head.is_end || !cursor->head.is_static)
+        return bad_row(cursor, err_new(-EUCLEAN, "static row expected"));
+    r = widen_window(cursor);
+    if (r < 0)
+        return r;
+    body = bytes_of(cursor->window.data + cursor->head_bytes, (size_t)cursor->head.body_bytes);
+    buf_clear(&cursor->static_memory);
+    buf_append_bytes(&cursor->static_memory, body);
+    if (buf_error(&cursor->static_memory) < 0)
+        return err_new(-ENOMEM, "static row of %zu bytes", body.size);
+    cursor->static_row.position = cursor->position;
+    r = data_get_body(cursor->header, &cursor->head, buf_bytes(&cursor->static_memory),
+        &cursor->static_row_memory, &cursor->static_row);
+    if (r < 0)
+        return bad_row(cursor, r);
+    cursor->has_static_row = !row_is_empty(&cursor->static_row.row);
+    cursor->position += cursor->head_bytes + cursor->head.body_bytes;
+    return 0;
+}
+
+int partition_cursor_open(struct partition_cursor *cursor, uint64_t position)
+{
+    struct partition_header header = {BYTES_NONE, DELETION_LIVE};
+    struct bytes window;
+    size_t bytes;
+    int r;
+
+    cursor->at_end = false;
+    cursor->has_static_row = false;
+    cursor->position = cursor->start = position;
+    r = stream_get(cursor->data, position, PARTITION_HEADER_BYTES_MAX, "partition header",
+        decode_partition_header, &header, &window, &bytes);
+    if (r < 0)
+        return r;
+    buf_clear(&cursor->key_memory);
+    buf_append_bytes(&cursor->key_memory, header.key);
+    if (buf_error(&cursor->key_memory) < 0)
+        return err_new(-ENOMEM, "key of %zu bytes", header.key.size);
+    cursor->key = decorated_key_of(buf_bytes(&cursor->key_memory));
+    cursor->deletion = header.deletion;
+    cursor->position += bytes;
+    r = cursor->header->statics.count > 0 ? read_static_row(cursor) : 0;
+    cursor->rows_position = cursor->position;
+    return r;
+}
+
+int partition_cursor_peek(struct partition_cursor *cursor)
+{
+    int r;
+
+    if (cursor->at_end)
+        return 0;
+    r = look_at_head(cursor);
+    if (r < 0)
+        return r;
+    if (cursor->head.is_end) {
+        cursor->at_end = true;
+        cursor->position += cursor->head_bytes;
+        return 0;
+    }
+    if (cursor->head.is_static)
+        return bad_row(cursor, err_new(-EUCLEAN, "static row among the others"));
+    return 1;
+}
+
+void partition_cursor_skip(struct partition_cursor *cursor)
+{
+    cursor->position += cursor->head_bytes + cursor->head.body_bytes;
+}
+
+int partition_cursor_take(struct partition_cursor *cursor)
+{
+    struct bytes body;
+    int r;
+
+    r = widen_window(cursor);
+    if (r < 0)
+        return r;
+    body = bytes_of(cursor->window.data + cursor->head_bytes, (size_t)cursor->head.body_bytes);
+    cursor->unfiltered.position = cursor->position;
+    r = data_get_body(
+        cursor->header, &cursor->head, body, &cursor->row_memory, &cursor->unfiltered);
+    if (r < 0)
+        return bad_row(cursor, r);
+    cursor->position += cursor->head_bytes + cursor->head.body_bytes;
+    return 0;
+}
+
+int partition_cursor_follow(
+    struct partition_cursor *cursor, const struct unfiltered *unfiltered, struct deletion *open)
+{
+    const struct marker *marker = &unfiltered->marker;
+
+    if (!unfiltered->is_marker)
+        return 0;
+    if (marker->closes.marked_for_delete_at_us != open->marked_for_delete_at_us) {
+        err_new(-EUCLEAN, "marker closes a range tombstone that is not open");
+        return sstable_damaged(
+            cursor->data->sstable, -EUCLEAN, COMPONENT_DATA, unfiltered->position);
+    }
+    *open = marker->opens;
+    return 0;
+}
+
+int partition_cursor_check_closed(struct partition_cursor *cursor, struct deletion open)
+{
+    if (deletion_is_live(open))
+        return 0;
+    err_new(-EUCLEAN, "partition ends within a range tombstone");
+    return bad_row(cursor, -EUCLEAN);
+}

@@ -1,0 +1,113 @@
+/*
+ * Partitions, rows and tombstones as they lie in Data.db (FORMAT.md, "Unfiltereds"; Cassandra:
+ * db/rows/UnfilteredSerializer.java, Cell.java, db/ClusteringPrefix.java, db/Columns.java).
+ *
+ * Decoding is in two steps, as rows may be long and need not be in memory as a whole: the head
+ * (kind, clustering, how many bytes follow), by which a reader can skip, then the body.
+ */
+#ifndef SSTFS_SSTABLE_DATA_H
+#define SSTFS_SSTABLE_DATA_H
+
+#include "engine/coding.h"
+#include "sstable/header.h"
+
+/** The flags byte that ends a partition. */
+#define END_OF_PARTITION 0x01u
+
+/** A row's body on disk at most: Cassandra's max_value_size. */
+#define ROW_BYTES_MAX (256u << 20)
+/** A head at most: 32 clustering values of 64 KiB. */
+#define HEAD_BYTES_MAX (4u << 20)
+#define DELETION_BYTES 12u
+#define KEY_BYTES_MAX 65535u
+/** Statistics.db counts the bytes of one in 16 bits. */
+#define CLUSTERING_VALUE_BYTES_MAX 65535u
+
+/* ---- writing ---- */
+
+/** Scratch for encoding, owned by the writer. */
+struct data_encoder {
+    const struct serialization_header *header;
+    struct buf body;
+    uint16_t *present; /* columns of the row at hand, as many as the header has */
+};
+
+MUST_USE int data_encoder_init(
+    struct data_encoder *encoder, const struct serialization_header *header);
+void data_encoder_release(struct data_encoder *encoder);
+
+/** 12 bytes: local deletion time, then timestamp. */
+void data_put_deletion(struct buf *to, struct deletion deletion);
+void data_put_partition_header(struct buf *to, struct bytes key, struct deletion deletion);
+/** As in IndexInfo, and behind the flags of a marker: kind, for bounds their size, values. */
+void data_put_clustering_prefix(
+    struct buf *to, const struct serialization_header *header, const struct clustering *clustering);
+/** The static row of a header with static columns; `row` NULL: an empty one. */
+void data_put_static_row(struct buf *to, struct data_encoder *encoder, const struct row *row);
+/** `previous_bytes`: from the start of the unfiltered before (or of the partition) to this one. */
+void data_put_unfiltered(struct buf *to, struct data_encoder *encoder,
+    const struct unfiltered *unfiltered, uint64_t previous_bytes);
+
+/* ---- reading ---- */
+
+enum data_result {
+    DATA_OK,
+    DATA_MORE, /* the bytes end before what is decoded does */
+    DATA_BAD,  /* no bytes behind it can make it right */
+};
+
+/** Live deletions come out as DELETION_LIVE. */
+struct deletion data_get_deletion(struct decoder *d);
+
+enum data_result data_get_partition_header(
+    struct decoder *d, struct bytes *ret_key, struct deletion *ret_deletion);
+
+/** Memory for the values of one clustering. */
+struct clustering_memory {
+    struct bytes values[CLUSTERING_COLUMNS_MAX];
+};
+
+enum data_result data_get_clustering_prefix(struct decoder *d,
+    const struct serialization_header *header, struct clustering_memory *memory,
+    struct clustering *ret_clustering);
+
+struct unfiltered_head {
+    uint8_t flags;
+    bool is_end; /* of the partition; then nothing else is set */
+    bool is_marker;
+    bool is_static;
+    struct clustering clustering; /* values are in the memory given */
+    uint64_t body_bytes;
+};
+
+/** The clustering of a static row is of KIND_STATIC, without values. */
+enum data_result data_get_head(struct decoder *d, const struct serialization_header *header,
+    struct clustering_memory *memory, struct unfiltered_head *ret_head);
+
+/** What the cells of one row are decoded into; reused from row to row. */
+struct row_memory {
+    struct cell *cells;
+    uint32_t cell_count, cell_capacity;
+    struct complex_deletion *complex_deletions;
+    uint32_t complex_deletion_count, complex_deletion_capacity;
+};
+
+#define ROW_MEMORY_INIT ((struct row_memory){0})
+void row_memory_release(struct row_memory *memory);
+
+/**
+ * The body behind `head`: all of `body`, not a byte more or less. Paths and values point into it.
+ * -EUCLEAN (text says what), -ENOMEM. `ret_unfiltered->position` is left alone.
+ */
+MUST_USE int data_get_body(const struct serialization_header *header,
+    const struct unfiltered_head *head, struct bytes body, struct row_memory *memory,
+    struct unfiltered *ret_unfiltered);
+
+/** Whether a row holds anything at all. */
+static inline bool row_is_empty(const struct row *row)
+{
+    return row->liveness.timestamp_us == TIMESTAMP_NONE && deletion_is_live(row->deletion) &&
+           row->cell_count == 0 && row->complex_deletion_count == 0;
+}
+
+#endif

@@ -1,0 +1,124 @@
+#include "sstable/filter.h"
+
+#include <errno.h>
+
+#include "base/murmur3.h"
+#include "engine/coding.h"
+#include "engine/error.h"
+
+#define HASH_COUNT_MAX 64u
+
+/* Hashes and bits a key for a chance, as BloomCalculations.computeBloomSpec() answers. */
+static const struct {
+    double fp_chance;
+    uint32_t hash_count;
+    uint32_t bits_per_key;
+} sizings[] = {
+    {0.5, 2, 1},
+    {0.4, 2, 1},
+    {0.3, 1, 3},
+    {0.2, 2, 4},
+    {0.1, 3, 5},
+    {0.05, 3, 7},
+    {0.02, 4, 9},
+    {0.01, 5, 10},
+    {0.005, 5, 12},
+    {0.001, 7, 15},
+    {0.0005, 10, 16},
+    {0.0001, 10, 20},
+    {7e-05, 13, 20},
+};
+
+int filter_init(struct filter *filter, uint64_t keys, double fp_chance)
+{
+    size_t i = 0;
+    uint64_t words;
+
+    while (i + 1 < ARRAY_COUNT(sizings) && sizings[i].fp_chance > fp_chance)
+        i++;
+    if (keys > FILTER_WORDS_MAX)
+        return err_new(-EFBIG, "a bloom filter for %llu keys", (unsigned long long)keys);
+    words = (keys * sizings[i].bits_per_key + 20 + 63) / 64;
+    filter->bits = calloc(words, 8);
+    if (!filter->bits)
+        return err_new(-ENOMEM, "a bloom filter of %llu words", (unsigned long long)words);
+    filter->word_count = words;
+    filter->hash_count = sizings[i].hash_count;
+    return 0;
+}
+
+void filter_release(struct filter *filter)
+{
+    free(filter->bits);
+    *filter = FILTER_INIT;
+}
+
+/** Java's `%` and Math.abs: remainder towards zero, then its magnitude. */
+static uint64_t bit_of(uint64_t x, uint64_t capacity)
+{
+    int64_t remainder = (int64_t)x % (int64_t)capacity;
+
+    return (uint64_t)(remainder < 0 ? -remainder : remainder);
+}
+
+void filter_add(struct filter *filter, struct bytes key)
+{
+    struct murmur3_hash hash = murmur3_hash(key);
+    uint64_t capacity = filter->word_count * 64, x = (uint64_t)hash.h2;
+
+    for (uint32_t i = 0; i < filter->hash_count; i++) {
+        uint64_t bit = bit_of(x, capacity);
+
+        filter->bits[bit / 8] |= (uint8_t)(1u << bit % 8);
+        x += (uint64_t)hash.h1;
+    }
+}
+
+bool filter_may_contain(const struct filter *filter, struct bytes key)
+{
+    struct murmur3_hash hash = murmur3_hash(key);
+    uint64_t capacity = filter->word_count * 64, x = (uint64_t)hash.h2;
+
+    if (capacity == 0)
+        return true;
+    for (uint32_t i = 0; i < filter->hash_count; i++) {
+        uint64_t bit = bit_of(x, capacity);
+
+        if (!(filter->bits[bit / 8] >> bit % 8 & 1))
+            return false;
+        x += (uint64_t)hash.h1;
+    }
+    return true;
+}
+
+void filter_encode(struct buf *to, const struct filter *filter)
+{
+    put_be32(to, filter->hash_count);
+    put_be32(to, (uint32_t)filter->word_count);
+    buf_append(to, filter->bits, filter->word_count * 8);
+}
+
+int filter_decode(struct bytes content, struct filter *ret_filter)
+{
+    struct decoder d = decoder_of(content);
+    struct filter filter = FILTER_INIT;
+
+    if (content.size == 0) {
+        *ret_filter = filter;
+        return 0;
+    }
+    filter.hash_count = get_be32(&d);
+    filter.word_count = get_be32(&d);
+    if (decoder_failed(&d) || filter.hash_count == 0 || filter.hash_count > HASH_COUNT_MAX)
+        return err_new(-EUCLEAN, "hash count %u", filter.hash_count);
+    if (filter.word_count == 0 || decoder_left(&d) != filter.word_count * 8)
+        return err_new(-EUCLEAN, "%zu bytes of bits, want %llu", decoder_left(&d),
+            (unsigned long long)filter.word_count * 8);
+    filter.bits = malloc(filter.word_count * 8);
+    if (!filter.bits)
+        return err_new(
+            -ENOMEM, "a bloom filter of %llu words", (unsigned long long)filter.word_count);
+    memcpy(filter.bits, d.at, filter.word_count * 8);
+    *ret_filter = filter;
+    return 0;
+}

@@ -1,0 +1,721 @@
+#include "sstable/reader.h"
+
+#include <errno.h>
+
+#include "engine/assert.h"
+#include "engine/error.h"
+#include "rows/compare.h"
+#include "sstable/digest.h"
+#include "sstable/slice.h"
+
+#define ARENA_PIECE_BYTES 4096u
+/* What a table that is opened without a schema is taken to want. */
+#define DEFAULT_COLUMN_INDEX_BYTES 65536u
+#define DEFAULT_GC_GRACE_S 864000
+#define COMPONENT_BYTES_MAX (8ull << 30)
+#define SUMMARY_KEYS_BYTES_MAX (2 * (4 + KEY_BYTES_MAX))
+
+int sstable_damaged(
+    const struct sstable *sstable, int code, enum sstable_component component, uint64_t offset)
+{
+    char name[SSTABLE_FILE_NAME_MAX + 1];
+
+    sstable_file_name(&sstable->id, component, name);
+    return err_with(code, "%s/%s, offset %llu", sstable->folder, name, (unsigned long long)offset);
+}
+
+/* ---- opening ---- */
+
+static int stat_components(struct sstable *sstable)
+{
+    for (unsigned i = 0; i < COMPONENT_COUNT; i++) {
+        AUTO(freep)
+        char *path = sstable_path(sstable->folder, &sstable->id, (enum sstable_component)i);
+        struct io_stat stat;
+        int r;
+
+        if (!path)
+            return err_new(-ENOMEM, "path of a component");
+        r = io_stat(sstable->env, path, &stat);
+        if (r == -ENOENT)
+            continue;
+        if (r < 0)
+            return r;
+        sstable->components |= 1u << i;
+        sstable->facts.total_bytes += stat.size;
+        if (i == COMPONENT_DATA)
+            sstable->facts.data_bytes = stat.size;
+        else if (i == COMPONENT_INDEX)
+            sstable->index_bytes = stat.size;
+    }
+    err_clear();
+    return 0;
+}
+
+int sstable_read_component(const struct sstable *sstable, enum sstable_component component,
+    size_t size_max, struct buf *ret_content)
+{
+    AUTO(freep) char *path = sstable_path(sstable->folder, &sstable->id, component);
+
+    if (!path)
+        return err_new(-ENOMEM, "path of a component");
+    return io_read_file(sstable->env, path, size_max, ret_content);
+}
+
+static int open_component(struct sstable *sstable, enum sstable_component component, int *ret_fd)
+{
+    AUTO(freep) char *path = sstable_path(sstable->folder, &sstable->id, component);
+
+    if (!path)
+        return err_new(-ENOMEM, "path of a component");
+    return io_open(sstable->env, path, O_RDONLY, ret_fd);
+}
+
+/** What TOC.txt lists and reading needs must be there: Cassandra, too, refuses the table else. */
+static int check_components(struct sstable *sstable)
+{
+    static const enum sstable_component needed[] = {
+        COMPONENT_DATA, COMPONENT_INDEX, COMPONENT_STATISTICS};
+    struct buf toc = BUF_INIT;
+    component_set listed = 0;
+    int r;
+
+    for (size_t i = 0; i < ARRAY_COUNT(needed); i++) {
+        if (!component_set_has(sstable->components, needed[i]))
+            return err_new(-ENOENT, "component %s is missing", component_name(needed[i]));
+    }
+    if (component_set_has(sstable->components, COMPONENT_TOC)) {
+        r = sstable_read_component(sstable, COMPONENT_TOC, 1u << 16, &toc);
+        if (r < 0)
+            return r;
+        listed = toc_decode(buf_bytes(&toc));
+        buf_release(&toc);
+    }
+    sstable->is_compressed = component_set_has(sstable->components, COMPONENT_COMPRESSION_INFO);
+    if (!sstable->is_compressed && component_set_has(listed, COMPONENT_COMPRESSION_INFO))
+        return err_new(-EUCLEAN, "CompressionInfo.db is in TOC.txt, but missing");
+    if (sstable->index_bytes == 0 || sstable->facts.data_bytes == 0)
+        return err_new(-EUCLEAN, "no data, or no index");
+    return 0;
+}
+
+/** Up to `size` bytes of the start of a component, or of what lies at `offset`. */
+static int read_part(struct sstable *sstable, enum sstable_component component, uint64_t offset,
+    size_t size, struct buf *ret_part)
+{
+    int fd, r = open_component(sstable, component, &fd);
+    int64_t count;
+
+    if (r < 0)
+        return r;
+    buf_clear(ret_part);
+    if (!buf_extend(ret_part, size)) {
+        io_close(sstable->env, fd);
+        return err_new(-ENOMEM, "%zu bytes of a component", size);
+    }
+    count = io_read(sstable->env, fd, ret_part->data, size, offset);
+    io_close(sstable->env, fd);
+    ret_part->size = count < 0 ? 0 : (size_t)count;
+    return count < 0 ? sstable_damaged(sstable, (int)count, component, offset) : 0;
+}
+
+static int open_chunks(struct sstable *sstable)
+{
+    struct buf part = BUF_INIT;
+    struct compression_info info;
+    int r;
+
+    if (!sstable->is_compressed) {
+        sstable->facts.stream_bytes = sstable->facts.data_bytes;
+        sstable->chunk_bytes = CRC_CHUNK_BYTES;
+        if (!component_set_has(sstable->components, COMPONENT_CRC))
+            return 0;
+        r = read_part(sstable, COMPONENT_CRC, 0, CRC_HEADER_BYTES, &part);
+        /* The rest of it is checked when it is loaded. */
+        if (r == 0 && part.size == CRC_HEADER_BYTES)
+            sstable->chunk_bytes = load_be32(part.data);
+        buf_release(&part);
+        if (r == 0 &&
+            (sstable->chunk_bytes < CHUNK_BYTES_MIN || sstable->chunk_bytes > CHUNK_BYTES_MAX)) {
+            err_new(-EUCLEAN, "chunk size %u", sstable->chunk_bytes);
+            r = sstable_damaged(sstable, -EUCLEAN, COMPONENT_CRC, 0);
+        }
+        return r;
+    }
+    r = read_part(sstable, COMPONENT_COMPRESSION_INFO, 0, COMPRESSION_INFO_HEADER_MAX, &part);
+    if (r == 0) {
+        r = compression_info_decode(buf_bytes(&part), true, &info);
+        if (r < 0)
+            r = sstable_damaged(sstable, r, COMPONENT_COMPRESSION_INFO, 0);
+    }
+    buf_release(&part);
+    if (r < 0)
+        return r;
+    sstable->facts.stream_bytes = info.stream_bytes;
+    sstable->chunk_bytes = info.chunk_bytes;
+    sstable->max_compressed_bytes = info.max_compressed_bytes;
+    return 0;
+}
+
+/** Keyspace, name and id out of ".../KEYSPACE/TABLE-<32 hex digits>". */
+static int name_own_schema(struct sstable *sstable)
+{
+    struct table_schema *schema = &sstable->own_schema;
+    char *copy = arena_alloc(&sstable->arena, strlen(sstable->folder) + 1);
+    char *table, *keyspace, *dash;
+
+    schema->keyspace = "unknown";
+    schema->name = "unknown";
+    if (!copy)
+        return err_new(-ENOMEM, "name of a table");
+    memcpy(copy, sstable->folder, strlen(sstable->folder) + 1);
+    table = strrchr(copy, '/');
+    if (!table)
+        return 0;
+    *table++ = '\0';
+    keyspace = strrchr(copy, '/');
+    schema->keyspace = keyspace ? keyspace + 1 : copy;
+    schema->name = table;
+    dash = strrchr(table, '-');
+    if (!dash)
+        return 0;
+    for (unsigned i = 0; i < 32 && dash[1 + i] != '\0'; i++) {
+        static const char digits[] = "0123456789abcdef";
+        const char *digit = strchr(digits, dash[1 + i]);
+
+        if (!digit)
+            break;
+        schema->id[i / 2] = (uint8_t)(schema->id[i / 2] | (digit - digits) << (i % 2 == 0 ? 4 : 0));
+    }
+    *dash = '\0';
+    return 0;
+}
+
+static int open_statistics(struct sstable *sstable, const struct table_schema *schema)
+{
+    struct table_schema *own = &sstable->own_schema;
+    int r;
+
+    r = sstable_read_component(
+        sstable, COMPONENT_STATISTICS, STATISTICS_BYTES_MAX, &sstable->statistics_content);
+    if (r < 0)
+        return r;
+    r = statistics_decode(buf_bytes(&sstable->statistics_content), &sstable->statistics);
+    if (r == 0)
+        r = header_decode(&sstable->arena, sstable->statistics.header, own, &sstable->header);
+    if (r == 0 && schema)
+        r = header_adopt_schema(&sstable->arena, &sstable->header, own, schema);
+    if (r < 0)
+        return sstable_damaged(sstable, r, COMPONENT_STATISTICS, 0);
+
+    own->chunk_bytes = sstable->is_compressed ? sstable->chunk_bytes : 0;
+    /* Half a byte less, so that rounding up gives the same maximum again. */
+    own->min_compress_ratio =
+        sstable->max_compressed_bytes == CHUNK_ALWAYS_COMPRESSED || !sstable->is_compressed
+            ? 0
+            : sstable->chunk_bytes / (sstable->max_compressed_bytes - 0.5);
+    own->filter_fp_chance = sstable->statistics.fp_chance;
+    own->column_index_bytes = DEFAULT_COLUMN_INDEX_BYTES;
+    own->gc_grace_s = DEFAULT_GC_GRACE_S;
+    sstable->schema = schema ? schema : own;
+    return name_own_schema(sstable);
+}
+
+/** First and last key, and the interval, without reading the entries between. */
+static int open_summary(struct sstable *sstable)
+{
+    struct buf *part = &sstable->keys_content;
+    const struct summary *summary;
+    uint64_t entries_bytes;
+    int r;
+
+    sstable->own_schema.min_index_interval = 128;
+    if (!component_set_has(sstable->components, COMPONENT_SUMMARY)) {
+        r = sstable_get_summary(sstable, &summary);
+        if (r < 0)
+            return r;
+        sstable->first_key = summary->first_key;
+        sstable->last_key = summary->last_key;
+        return 0;
+    }
+    r = read_part(sstable, COMPONENT_SUMMARY, 0, SUMMARY_HEADER_BYTES, part);
+    if (r < 0)
+        return r;
+    r = summary_decode_header(
+        buf_bytes(part), &sstable->own_schema.min_index_interval, &entries_bytes);
+    if (r < 0)
+        return sstable_damaged(sstable, r, COMPONENT_SUMMARY, 0);
+    r = read_part(sstable, COMPONENT_SUMMARY, SUMMARY_HEADER_BYTES + entries_bytes,
+        SUMMARY_KEYS_BYTES_MAX, part);
+    if (r < 0)
+        return r;
+    r = summary_decode_keys(buf_bytes(part), &sstable->first_key, &sstable->last_key);
+    return r < 0 ? sstable_damaged(
+                       sstable, r, COMPONENT_SUMMARY, SUMMARY_HEADER_BYTES + entries_bytes)
+                 : 0;
+}
+
+static int open_digest(struct sstable *sstable)
+{
+    struct buf text = BUF_INIT;
+    int r;
+
+    if (!component_set_has(sstable->components, COMPONENT_DIGEST))
+        return 0;
+    r = sstable_read_component(sstable, COMPONENT_DIGEST, 1u << 10, &text);
+    if (r == 0) {
+        r = digest_decode(buf_bytes(&text), &sstable->facts.digest);
+        if (r < 0)
+            r = sstable_damaged(sstable, r, COMPONENT_DIGEST, 0);
+    }
+    buf_release(&text);
+    return r;
+}
+
+static int gather_facts(struct sstable *sstable)
+{
+    const struct statistics *statistics = &sstable->statistics;
+    struct sstable_facts *facts = &sstable->facts;
+
+    facts->id = sstable->id;
+    facts->partitions = statistics->partitions;
+    facts->rows = statistics->rows;
+    facts->tombstones = statistics->drop_time_count;
+    facts->min_timestamp_us = statistics->min_timestamp_us;
+    facts->max_timestamp_us = statistics->max_timestamp_us;
+    facts->min_local_deletion_time_s = statistics->min_local_deletion_time_s;
+    facts->max_local_deletion_time_s = statistics->max_local_deletion_time_s;
+    facts->min_ttl_s = statistics->min_ttl_s;
+    facts->first_token = decorated_key_of(sstable->first_key).token;
+    facts->last_token = decorated_key_of(sstable->last_key).token;
+    if (facts->first_token > facts->last_token) {
+        err_new(-EUCLEAN, "first key is behind the last");
+        return sstable_damaged(sstable, -EUCLEAN, COMPONENT_SUMMARY, 0);
+    }
+    return 0;
+}
+
+static int open_all(struct sstable *sstable, const struct table_schema *schema)
+{
+    int r;
+
+    r = stat_components(sstable);
+    if (r == 0)
+        r = check_components(sstable);
+    if (r == 0)
+        r = open_component(sstable, COMPONENT_DATA, &sstable->data_fd);
+    if (r == 0)
+        r = open_component(sstable, COMPONENT_INDEX, &sstable->index_fd);
+    if (r == 0)
+        r = open_chunks(sstable);
+    if (r == 0)
+        r = open_statistics(sstable, schema);
+    if (r == 0)
+        r = open_summary(sstable);
+    if (r == 0)
+        r = open_digest(sstable);
+    return r < 0 ? r : gather_facts(sstable);
+}
+
+int sstable_open(struct env *env, const char *folder, const struct sstable_id *id,
+    const struct table_schema *schema, struct chunk_cache *cache, struct sstable **ret_sstable)
+{
+    struct sstable *sstable = calloc(1, sizeof(*sstable));
+    int r;
+
+    if (!sstable)
+        return err_new(-ENOMEM, "an SSTable");
+    atomic_init(&sstable->references, 1);
+    sstable->env = env;
+    sstable->cache = cache;
+    sstable->id = *id;
+    sstable->data_fd = sstable->index_fd = -1;
+    sstable->data_file = chunk_cache_new_file(cache);
+    sstable->index_file = chunk_cache_new_file(cache);
+    arena_init(&sstable->arena, ARENA_PIECE_BYTES);
+    sstable->folder = strdup(folder);
+    r = sstable->folder ? open_all(sstable, schema) : err_new(-ENOMEM, "name of a folder");
+    if (r < 0) {
+        sstable_unref(sstable);
+        return err_with(r, "open SSTable '%s' in '%s'", id->text, folder);
+    }
+    *ret_sstable = sstable;
+    return 0;
+}
+
+struct sstable *sstable_ref(struct sstable *sstable)
+{
+    atomic_fetch_add_explicit(&sstable->references, 1, memory_order_relaxed);
+    return sstable;
+}
+
+static void free_chunks(struct chunk_table *chunks)
+{
+    if (chunks)
+        buf_release(&chunks->content);
+    free(chunks);
+}
+
+static void free_summary(struct summary *summary)
+{
+    if (summary)
+        summary_release(summary);
+    free(summary);
+}
+
+static void free_filter(struct filter *filter)
+{
+    if (filter)
+        filter_release(filter);
+    free(filter);
+}
+
+void sstable_unref(struct sstable *sstable)
+{
+    if (!sstable)
+        return;
+    if (atomic_fetch_sub_explicit(&sstable->references, 1, memory_order_acq_rel) > 1)
+        return;
+    chunk_cache_drop_file(sstable->cache, sstable->data_file);
+    chunk_cache_drop_file(sstable->cache, sstable->index_file);
+    if (sstable->data_fd >= 0)
+        io_close(sstable->env, sstable->data_fd);
+    if (sstable->index_fd >= 0)
+        io_close(sstable->env, sstable->index_fd);
+    free_chunks(atomic_load(&sstable->chunks));
+    free_summary(atomic_load(&sstable->summary));
+    free_filter(atomic_load(&sstable->filter));
+    buf_release(&sstable->statistics_content);
+    buf_release(&sstable->keys_content);
+    arena_release(&sstable->arena);
+    free(sstable->folder);
+    free(sstable);
+}
+
+const struct table_schema *sstable_schema(const struct sstable *sstable)
+{
+    return sstable->schema;
+}
+
+const struct sstable_facts *sstable_facts(const struct sstable *sstable)
+{
+    return &sstable->facts;
+}
+
+void sstable_get_read_stats(struct sstable *sstable, struct sstable_read_stats *ret_stats)
+{
+    *ret_stats = (struct sstable_read_stats){
+        .filter_negatives = atomic_load(&sstable->filter_negatives),
+        .filter_false_positives = atomic_load(&sstable->filter_false_positives),
+        .chunk_reads = atomic_load(&sstable->chunk_reads),
+        .index_reads = atomic_load(&sstable->index_reads),
+    };
+}
+
+/* ---- what is loaded when it is first needed ---- */
+
+static int load_chunks(struct sstable *sstable, struct chunk_table *chunks)
+{
+    enum sstable_component component =
+        sstable->is_compressed ? COMPONENT_COMPRESSION_INFO : COMPONENT_CRC;
+    uint32_t chunk_bytes;
+    int r;
+
+    if (!component_set_has(sstable->components, component))
+        return 0;
+    r = sstable_read_component(sstable, component, COMPONENT_BYTES_MAX, &chunks->content);
+    if (r < 0)
+        return r;
+    if (sstable->is_compressed)
+        r = compression_info_decode(buf_bytes(&chunks->content), false, &chunks->compression);
+    else
+        r = crc_table_check(buf_bytes(&chunks->content), sstable->facts.data_bytes, &chunk_bytes);
+    return r < 0 ? sstable_damaged(sstable, r, component, 0) : 0;
+}
+
+int sstable_get_chunks(struct sstable *sstable, const struct chunk_table **ret_chunks)
+{
+    struct chunk_table *chunks = atomic_load_explicit(&sstable->chunks, memory_order_acquire);
+    struct chunk_table *others = NULL;
+    int r;
+
+    if (!chunks) {
+        chunks = calloc(1, sizeof(*chunks));
+        r = chunks ? load_chunks(sstable, chunks) : err_new(-ENOMEM, "table of chunks");
+        if (r < 0) {
+            free_chunks(chunks);
+            return r;
+        }
+        if (!atomic_compare_exchange_strong(&sstable->chunks, &others, chunks)) {
+            free_chunks(chunks);
+            chunks = others;
+        }
+    }
+    *ret_chunks = chunks;
+    return 0;
+}
+
+/** Without a Summary.db: out of Index.db, as Cassandra does. */
+static int build_summary(struct sstable *sstable, struct buf *content)
+{
+    struct summary_builder builder;
+    struct index_entry entry;
+    struct stream index;
+    uint64_t at = 0;
+    int r = 0;
+
+    summary_builder_init(&builder, sstable->own_schema.min_index_interval);
+    stream_init(&index, sstable, STREAM_INDEX, true);
+    while (r == 0 && at < sstable->index_bytes) {
+        r = stream_get_entry(&index, at, &entry);
+        if (r < 0)
+            break;
+        summary_builder_add(&builder, entry.key, at);
+        at += entry.entry_bytes;
+    }
+    if (r == 0)
+        summary_encode(content, &builder);
+    stream_release(&index);
+    summary_builder_release(&builder);
+    return r < 0 ? r : buf_error(content) < 0 ? err_new(-ENOMEM, "a summary") : 0;
+}
+
+static int load_summary(struct sstable *sstable, struct summary *summary)
+{
+    struct buf content = BUF_INIT;
+    int r;
+
+    if (component_set_has(sstable->components, COMPONENT_SUMMARY))
+        r = sstable_read_component(sstable, COMPONENT_SUMMARY, COMPONENT_BYTES_MAX, &content);
+    else
+        r = build_summary(sstable, &content);
+    if (r < 0) {
+        buf_release(&content);
+        return r;
+    }
+    r = summary_decode(content.data, content.size, summary);
+    return r < 0 ? sstable_damaged(sstable, r, COMPONENT_SUMMARY, 0) : 0;
+}
+
+int sstable_get_summary(struct sstable *sstable, const struct summary **ret_summary)
+{
+    struct summary *summary = atomic_load_explicit(&sstable->summary, memory_order_acquire);
+    struct summary *others = NULL;
+    int r;
+
+    if (!summary) {
+        summary = calloc(1, sizeof(*summary));
+        r = summary ? load_summary(sstable, summary) : err_new(-ENOMEM, "a summary");
+        if (r < 0) {
+            free_summary(summary);
+            return r;
+        }
+        if (!atomic_compare_exchange_strong(&sstable->summary, &others, summary)) {
+            free_summary(summary);
+            summary = others;
+        }
+    }
+    *ret_summary = summary;
+    return 0;
+}
+
+static int load_filter(struct sstable *sstable, struct filter *filter)
+{
+    struct buf content = BUF_INIT;
+    int r = 0;
+
+    /* Without one every key may be there: slower, never wrong. */
+    if (component_set_has(sstable->components, COMPONENT_FILTER))
+        r = sstable_read_component(sstable, COMPONENT_FILTER, COMPONENT_BYTES_MAX, &content);
+    if (r == 0) {
+        r = filter_decode(buf_bytes(&content), filter);
+        if (r < 0)
+            r = sstable_damaged(sstable, r, COMPONENT_FILTER, 0);
+    }
+    buf_release(&content);
+    return r;
+}
+
+int sstable_get_filter(struct sstable *sstable, const struct filter **ret_filter)
+{
+    struct filter *filter = atomic_load_explicit(&sstable->filter, memory_order_acquire);
+    struct filter *others = NULL;
+    int r;
+
+    if (!filter) {
+        filter = calloc(1, sizeof(*filter));
+        r = filter ? load_filter(sstable, filter) : err_new(-ENOMEM, "a bloom filter");
+        if (r < 0) {
+            free_filter(filter);
+            return r;
+        }
+        if (!atomic_compare_exchange_strong(&sstable->filter, &others, filter)) {
+            free_filter(filter);
+            filter = others;
+        }
+    }
+    *ret_filter = filter;
+    return 0;
+}
+
+/* ---- the index ---- */
+
+static enum data_result decode_entry(struct decoder *d, void *arg)
+{
+    return index_get_entry(d, arg);
+}
+
+int stream_get_entry(struct stream *index, uint64_t at, struct index_entry *ret_entry)
+{
+    struct bytes window;
+    size_t bytes;
+    int r;
+
+    r = stream_get(
+        index, at, KEY_BYTES_MAX + 64, "index entry", decode_entry, ret_entry, &window, &bytes);
+    if (r < 0)
+        return r;
+    if (ret_entry->entry_bytes > index->size - at ||
+        ret_entry->position >= index->sstable->facts.stream_bytes) {
+        err_new(-EUCLEAN, "entry of %llu bytes for position %llu",
+            (unsigned long long)ret_entry->entry_bytes, (unsigned long long)ret_entry->position);
+        return sstable_damaged(index->sstable, -EUCLEAN, COMPONENT_INDEX, at);
+    }
+    return 0;
+}
+
+/** What of Index.db is between two entries of the summary. */
+static int find_section(struct sstable *sstable, const struct decorated_key *key,
+    bool first_if_before, uint64_t *ret_start, uint64_t *ret_end)
+{
+    const struct summary *summary;
+    int64_t number;
+    int r;
+
+    r = sstable_get_summary(sstable, &summary);
+    if (r < 0)
+        return r;
+    number = summary_find(summary, key);
+    if (number < 0 && !first_if_before)
+        return 0;
+    if (number < 0)
+        number = 0;
+    *ret_start = summary->entries[number].index_position;
+    *ret_end = number + 1 < summary->count ? summary->entries[number + 1].index_position
+                                           : sstable->index_bytes;
+    if (*ret_start >= *ret_end || *ret_end > sstable->index_bytes) {
+        err_new(-EUCLEAN, "entry %lld points behind Index.db", (long long)number);
+        return sstable_damaged(sstable, -EUCLEAN, COMPONENT_SUMMARY, 0);
+    }
+    return 1;
+}
+
+int sstable_find_entry(struct sstable *sstable, struct stream *index,
+    const struct decorated_key *key, struct index_entry *ret_entry, uint64_t *ret_entry_at)
+{
+    uint64_t at, end;
+    int r;
+
+    r = find_section(sstable, key, false, &at, &end);
+    if (r <= 0)
+        return r;
+    while (at < end) {
+        r = stream_get_entry(index, at, ret_entry);
+        if (r < 0)
+            return r;
+        if (bytes_equal(ret_entry->key, key->key)) {
+            *ret_entry_at = at;
+            return 1;
+        }
+        at += ret_entry->entry_bytes;
+    }
+    /* Nothing else tells an index that was cut between two entries. */
+    if (end == sstable->index_bytes && !bytes_equal(ret_entry->key, sstable->last_key)) {
+        err_new(-EUCLEAN, "ends before the last key's entry");
+        return sstable_damaged(sstable, -EUCLEAN, COMPONENT_INDEX, end);
+    }
+    return 0;
+}
+
+int sstable_find_token(
+    struct sstable *sstable, struct stream *index, int64_t token, struct index_entry *ret_entry)
+{
+    struct decorated_key key = {token, BYTES_LITERAL("")};
+    uint64_t at, end;
+    int r;
+
+    r = find_section(sstable, &key, true, &at, &end);
+    if (r < 0)
+        return r;
+    while (at < sstable->index_bytes) {
+        r = stream_get_entry(index, at, ret_entry);
+        if (r < 0)
+            return r;
+        if (decorated_key_of(ret_entry->key).token >= token)
+            return 1;
+        at += ret_entry->entry_bytes;
+    }
+    return 0;
+}
+
+/* ---- lookups ---- */
+
+bool sstable_may_contain(struct sstable *sstable, const struct decorated_key *key)
+{
+    const struct filter *filter;
+
+    if (key->token < sstable->facts.first_token || key->token > sstable->facts.last_token)
+        return false;
+    /* A filter that cannot be read says nothing: whoever reads then, meets the error if it lasts.
+     */
+    if (sstable_get_filter(sstable, &filter) < 0)
+        return true;
+    if (filter_may_contain(filter, key->key))
+        return true;
+    atomic_fetch_add_explicit(&sstable->filter_negatives, 1, memory_order_relaxed);
+    return false;
+}
+
+/**
+ * Whether no row of the slice can be here, nor anything else that a reader of the partition must
+ * know: a static row, or any deletion.
+ */
+static bool is_outside(const struct sstable *sstable, const struct slice *slice)
+{
+    const struct statistics *statistics = &sstable->statistics;
+    struct clustering min = {
+        statistics->min_clustering, (uint8_t)statistics->min_clustering_count, KIND_INCL_START};
+    struct clustering max = {
+        statistics->max_clustering, (uint8_t)statistics->max_clustering_count, KIND_INCL_END};
+
+    if (sstable->header.statics.count > 0 ||
+        statistics->min_local_deletion_time_s != LOCAL_DELETION_TIME_NONE ||
+        min.count > sstable->schema->clustering_count ||
+        max.count > sstable->schema->clustering_count)
+        return false;
+    return clustering_compare(sstable->schema, &slice->end, &min) < 0 ||
+           clustering_compare(sstable->schema, &slice->start, &max) > 0;
+}
+
+int sstable_read(struct sstable *sstable, const struct decorated_key *key,
+    const struct slice *slice, struct partition_iterator **ret_iterator)
+{
+    struct index_entry entry;
+    uint64_t entry_at = 0;
+    struct stream index;
+    int r;
+
+    if (!sstable_may_contain(sstable, key) || is_outside(sstable, slice))
+        return 0;
+    stream_init(&index, sstable, STREAM_INDEX, false);
+    r = sstable_find_entry(sstable, &index, key, &entry, &entry_at);
+    if (r == 0)
+        atomic_fetch_add_explicit(&sstable->filter_false_positives, 1, memory_order_relaxed);
+    if (r > 0) {
+        r = slice_iterator_new(sstable, &index, key, &entry, entry_at, slice, ret_iterator);
+        if (r == 0)
+            r = 1;
+    }
+    stream_release(&index);
+    return r;
+}

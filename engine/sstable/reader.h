@@ -1,0 +1,161 @@
+/*
+ * The inside of an open SSTable, shared by lookups (reader.c), slices (slice.c), scans (scanner.c)
+ * and verification (verify.c).
+ */
+#ifndef SSTFS_SSTABLE_READER_H
+#define SSTFS_SSTABLE_READER_H
+
+#include <stdatomic.h>
+
+#include "cache/chunk_cache.h"
+#include "sstable/compression.h"
+#include "sstable/descriptor.h"
+#include "sstable/filter.h"
+#include "sstable/index.h"
+#include "sstable/stats.h"
+#include "sstable/summary.h"
+
+/** Where the chunks of Data.db lie, or what their checksums are; loaded when first needed. */
+struct chunk_table {
+    struct buf
+        content; /* CompressionInfo.db or CRC.db; empty: an uncompressed table without CRCs */
+    struct compression_info compression; /* if it is compressed */
+};
+
+struct sstable {
+    _Atomic uint32_t references;
+    struct env *env;
+    struct chunk_cache *cache;
+    char *folder;
+    struct sstable_id id;
+    struct sstable_facts facts;
+    component_set components;
+
+    struct arena arena;             /* of header and own schema */
+    struct table_schema own_schema; /* as the header has it */
+    const struct table_schema *schema;
+    struct serialization_header header;
+    struct buf statistics_content;
+    struct statistics statistics;
+    struct buf keys_content; /* the end of Summary.db */
+    struct bytes first_key, last_key;
+
+    int data_fd, index_fd;
+    uint64_t data_file, index_file; /* names in the chunk cache */
+    uint64_t index_bytes;
+    bool is_compressed;
+    uint32_t chunk_bytes;
+    uint32_t max_compressed_bytes;
+
+    /* Loaded by the first who needs it; whoever comes second frees his own. */
+    _Atomic(struct chunk_table *) chunks;
+    _Atomic(struct summary *) summary;
+    _Atomic(struct filter *) filter;
+
+    _Atomic uint64_t filter_negatives, filter_false_positives, chunk_reads, index_reads;
+};
+
+/** -EUCLEAN (or `code`), with file, offset and what is wrong put in front of the thread's words. */
+MUST_USE int sstable_damaged(
+    const struct sstable *sstable, int code, enum sstable_component component, uint64_t offset);
+
+MUST_USE int sstable_get_chunks(struct sstable *sstable, const struct chunk_table **ret_chunks);
+MUST_USE int sstable_get_summary(struct sstable *sstable, const struct summary **ret_summary);
+MUST_USE int sstable_get_filter(struct sstable *sstable, const struct filter **ret_filter);
+/** The whole of a component; not there: -ENOENT. */
+MUST_USE int sstable_read_component(const struct sstable *sstable, enum sstable_component component,
+    size_t size_max, struct buf *ret_content);
+
+/* ---- streams: bytes of Data.db (uncompressed) and of Index.db by position ---- */
+
+enum stream_kind { STREAM_DATA, STREAM_INDEX };
+
+struct stream {
+    struct sstable *sstable;
+    enum stream_kind kind;
+    bool is_sequential; /* own buffers and read-ahead; else pieces of the chunk cache */
+    uint64_t size;
+    uint32_t piece_bytes;
+    struct chunk *held; /* random: the piece that was asked for last */
+    uint64_t held_number;
+    struct buf window; /* contiguous bytes: of rows across pieces, or all (sequential) */
+    uint64_t window_position;
+    struct buf raw; /* stored bytes: of one chunk, or read ahead */
+    uint64_t raw_offset;
+};
+
+void stream_init(
+    struct stream *stream, struct sstable *sstable, enum stream_kind kind, bool is_sequential);
+/** Always legal on a zeroed one. */
+void stream_release(struct stream *stream);
+/**
+ * At least `want` contiguous bytes at `position`, or what is left up to the end, borrowed until
+ * the next call. May be more. -EUCLEAN when `position` is behind the end.
+ */
+MUST_USE int stream_window(
+    struct stream *stream, uint64_t position, size_t want, struct bytes *ret_window);
+
+/** Tries a decoder on windows that grow until it has enough, at most `max` bytes. */
+typedef enum data_result (*stream_decode)(struct decoder *d, void *arg);
+/**
+ * `ret_window` begins with the `ret_bytes` that were decoded. Damage is -EUCLEAN with `what` in its
+ * words.
+ */
+MUST_USE int stream_get(struct stream *stream, uint64_t position, size_t max, const char *what,
+    stream_decode decode, void *arg, struct bytes *ret_window, size_t *ret_bytes);
+
+/* ---- the index ---- */
+
+/** 1 and the entry (key borrowed from the stream), with its place in Index.db; 0: not there. */
+MUST_USE int sstable_find_entry(struct sstable *sstable, struct stream *index,
+    const struct decorated_key *key, struct index_entry *ret_entry, uint64_t *ret_entry_at);
+/** The first entry with a token of at least `token`; 0: none. */
+MUST_USE int sstable_find_token(
+    struct sstable *sstable, struct stream *index, int64_t token, struct index_entry *ret_entry);
+/** The entry at a place in Index.db. */
+MUST_USE int stream_get_entry(struct stream *index, uint64_t at, struct index_entry *ret_entry);
+
+/* ---- one partition, unfiltered by unfiltered ---- */
+
+struct partition_cursor {
+    struct stream *data; /* borrowed */
+    const struct serialization_header *header;
+    uint64_t position; /* of the next unfiltered in the stream */
+    struct decorated_key key;
+    struct deletion deletion;
+    struct buf key_memory, static_memory;
+    struct row_memory static_row_memory, row_memory;
+    struct unfiltered static_row; /* if has_static_row */
+    bool has_static_row;
+    bool at_end;
+    uint64_t start, rows_position;
+
+    /* The head that was looked at, and where it lies. */
+    struct clustering_memory clustering_memory;
+    struct unfiltered_head head;
+    size_t head_bytes;
+    struct bytes window; /* begins at the head */
+    struct unfiltered unfiltered;
+};
+
+void partition_cursor_init(struct partition_cursor *cursor, struct stream *data);
+void partition_cursor_release(struct partition_cursor *cursor);
+/** Reads key, deletion and static row at `position`. */
+MUST_USE int partition_cursor_open(struct partition_cursor *cursor, uint64_t position);
+/** Looks at the next head (cursor->head), without moving: 1; 0: the end of the partition. */
+MUST_USE int partition_cursor_peek(struct partition_cursor *cursor);
+/** Over the head that peek gave, without looking at its body. */
+void partition_cursor_skip(struct partition_cursor *cursor);
+/** Decodes what peek gave into cursor->unfiltered, valid until the next call, and goes over it. */
+MUST_USE int partition_cursor_take(struct partition_cursor *cursor);
+
+/**
+ * Range tombstones nest never: what a marker closes must be open, what it opens must not. Follows
+ * the one that is open; -EUCLEAN.
+ */
+MUST_USE int partition_cursor_follow(
+    struct partition_cursor *cursor, const struct unfiltered *unfiltered, struct deletion *open);
+/** At the partition's end: nothing may be open. */
+MUST_USE int partition_cursor_check_closed(struct partition_cursor *cursor, struct deletion open);
+
+#endif

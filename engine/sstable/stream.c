@@ -1,0 +1,286 @@
+#include "sstable/reader.h"
+
+#include <errno.h>
+
+#include "base/crc32.h"
+#include "engine/error.h"
+#include "sstable/digest.h"
+
+#define INDEX_PAGE_BYTES 16384u
+#define READ_AHEAD_BYTES (256u << 10)
+#define DECODE_BYTES_MIN 64u
+
+void stream_init(
+    struct stream *stream, struct sstable *sstable, enum stream_kind kind, bool is_sequential)
+{
+    bool is_data = kind == STREAM_DATA;
+
+    *stream = (struct stream){
+        .sstable = sstable,
+        .kind = kind,
+        .is_sequential = is_sequential,
+        .size = is_data ? sstable->facts.stream_bytes : sstable->index_bytes,
+        .piece_bytes = is_data ? sstable->chunk_bytes : INDEX_PAGE_BYTES,
+        .window = BUF_INIT,
+        .raw = BUF_INIT,
+    };
+}
+
+void stream_release(struct stream *stream)
+{
+    if (stream->held)
+        chunk_release(stream->sstable->cache, stream->held);
+    stream->held = NULL;
+    buf_release(&stream->window);
+    buf_release(&stream->raw);
+}
+
+static enum sstable_component component_of(const struct stream *stream)
+{
+    return stream->kind == STREAM_DATA ? COMPONENT_DATA : COMPONENT_INDEX;
+}
+
+/** Stored bytes of the file, borrowed until the next call; a sequential stream reads ahead. */
+static int read_raw(struct stream *stream, uint64_t offset, size_t size, struct bytes *ret_raw)
+{
+    struct sstable *sstable = stream->sstable;
+    bool is_data = stream->kind == STREAM_DATA;
+    size_t wanted = stream->is_sequential && size < READ_AHEAD_BYTES ? READ_AHEAD_BYTES : size;
+    int64_t count;
+
+    if (stream->is_sequential && offset >= stream->raw_offset &&
+        offset + size <= stream->raw_offset + stream->raw.size) {
+        *ret_raw = bytes_of(stream->raw.data + (offset - stream->raw_offset), size);
+        return 0;
+    }
+    buf_clear(&stream->raw);
+    if (!buf_extend(&stream->raw, wanted))
+        return err_new(-ENOMEM, "%zu bytes to read into", wanted);
+    atomic_fetch_add_explicit(
+        is_data ? &sstable->chunk_reads : &sstable->index_reads, 1, memory_order_relaxed);
+    count = io_read(sstable->env, is_data ? sstable->data_fd : sstable->index_fd, stream->raw.data,
+        wanted, offset);
+    if (count < 0) {
+        buf_clear(&stream->raw);
+        return sstable_damaged(sstable, (int)count, component_of(stream), offset);
+    }
+    stream->raw.size = (size_t)count;
+    stream->raw_offset = offset;
+    if ((size_t)count < size) {
+        err_new(-EUCLEAN, "file ends at %llu", (unsigned long long)(offset + (uint64_t)count));
+        return sstable_damaged(sstable, -EUCLEAN, component_of(stream), offset);
+    }
+    *ret_raw = bytes_of(stream->raw.data, size);
+    return 0;
+}
+
+static int load_compressed(struct stream *stream, const struct chunk_table *table, uint64_t number,
+    uint8_t *to, size_t size)
+{
+    uint64_t offset;
+    uint32_t stored_bytes;
+    struct bytes stored;
+    int r;
+
+    r = compression_chunk_place(
+        &table->compression, number, stream->sstable->facts.data_bytes, &offset, &stored_bytes);
+    if (r < 0)
+        return sstable_damaged(stream->sstable, r, COMPONENT_COMPRESSION_INFO, 0);
+    r = read_raw(stream, offset, stored_bytes, &stored);
+    if (r < 0)
+        return r;
+    r = compression_get_chunk(&table->compression, stored, to, size);
+    if (r < 0) {
+        r = err_with(r, "chunk %llu", (unsigned long long)number);
+        return sstable_damaged(stream->sstable, r, COMPONENT_DATA, offset);
+    }
+    return 0;
+}
+
+static int load_plain(struct stream *stream, const struct chunk_table *table, uint64_t number,
+    uint8_t *to, size_t size)
+{
+    uint64_t offset = number * stream->piece_bytes;
+    struct bytes stored;
+    int r;
+
+    r = read_raw(stream, offset, size, &stored);
+    if (r < 0)
+        return r;
+    if (table && table->content.size > 0 &&
+        crc32_update(0, stored.data, size) != crc_table_get(buf_bytes(&table->content), number)) {
+        err_new(-EBADMSG, "chunk %llu: checksum of %zu bytes does not fit",
+            (unsigned long long)number, size);
+        return sstable_damaged(stream->sstable, -EBADMSG, COMPONENT_DATA, offset);
+    }
+    memcpy(to, stored.data, size);
+    return 0;
+}
+
+/** The piece `number` of the stream into `to`. */
+static int load_piece(struct stream *stream, uint64_t number, uint8_t *to, size_t size)
+{
+    const struct chunk_table *table = NULL;
+    int r;
+
+    if (stream->kind == STREAM_DATA) {
+        r = sstable_get_chunks(stream->sstable, &table);
+        if (r < 0)
+            return r;
+        if (stream->sstable->is_compressed)
+            return load_compressed(stream, table, number, to, size);
+    }
+    return load_plain(stream, table, number, to, size);
+}
+
+static size_t piece_size(const struct stream *stream, uint64_t number)
+{
+    uint64_t left = stream->size - number * stream->piece_bytes;
+
+    return left < stream->piece_bytes ? (size_t)left : stream->piece_bytes;
+}
+
+/** Makes `number` the piece that is held, out of the cache or into it. */
+static int hold_piece(struct stream *stream, uint64_t number)
+{
+    struct chunk_cache *cache = stream->sstable->cache;
+    bool is_data = stream->kind == STREAM_DATA;
+    struct chunk_key key = {
+        is_data ? stream->sstable->data_file : stream->sstable->index_file, number};
+    struct chunk *chunk;
+    int r;
+
+    if (stream->held && stream->held_number == number)
+        return 0;
+    chunk_release(cache, stream->held);
+    stream->held = chunk_cache_get(cache, key);
+    stream->held_number = number;
+    if (stream->held)
+        return 0;
+    chunk = chunk_new(cache, piece_size(stream, number));
+    if (!chunk)
+        return err_new(-ENOMEM, "a piece of %zu bytes", piece_size(stream, number));
+    r = load_piece(stream, number, (uint8_t *)(uintptr_t)chunk->content.data, chunk->content.size);
+    if (r < 0) {
+        chunk_release(cache, chunk);
+        return r;
+    }
+    stream->held = chunk_cache_put(cache, key, chunk);
+    return 0;
+}
+
+/** Out of the held piece where all of it lies in one, else gathered. */
+static int random_window(
+    struct stream *stream, uint64_t position, size_t want, struct bytes *ret_window)
+{
+    uint64_t number = position / stream->piece_bytes;
+    size_t offset = (size_t)(position % stream->piece_bytes);
+    struct bytes piece;
+    int r;
+
+    r = hold_piece(stream, number);
+    if (r < 0)
+        return r;
+    piece = stream->held->content;
+    if (piece.size - offset >= want) {
+        *ret_window = bytes_of(piece.data + offset, piece.size - offset);
+        return 0;
+    }
+    buf_clear(&stream->window);
+    buf_append(&stream->window, piece.data + offset, piece.size - offset);
+    while (stream->window.size < want) {
+        size_t missing = want - stream->window.size;
+
+        r = hold_piece(stream, ++number);
+        if (r < 0)
+            return r;
+        piece = stream->held->content;
+        buf_append(&stream->window, piece.data, piece.size < missing ? piece.size : missing);
+        if (buf_error(&stream->window) < 0)
+            return err_new(-ENOMEM, "%zu bytes of a row", want);
+    }
+    *ret_window = buf_bytes(&stream->window);
+    return 0;
+}
+
+/** Slides the window forward; a jump over its end starts it anew at that piece. */
+static int sequential_window(
+    struct stream *stream, uint64_t position, size_t want, struct bytes *ret_window)
+{
+    uint64_t end = stream->window_position + stream->window.size;
+
+    if (position < stream->window_position || position >= end) {
+        buf_clear(&stream->window);
+        stream->window_position = position - position % stream->piece_bytes;
+        end = stream->window_position;
+    }
+    if (position + want > end && position > stream->window_position && stream->window.size > 0) {
+        size_t gone = (size_t)(position - stream->window_position);
+
+        stream->window.size -= gone;
+        memmove(stream->window.data, stream->window.data + gone, stream->window.size);
+        stream->window_position = position;
+    }
+    while (end < position + want) {
+        uint64_t number = end / stream->piece_bytes;
+        size_t size = piece_size(stream, number);
+        uint8_t *to = buf_extend(&stream->window, size);
+        int r;
+
+        if (!to) {
+            buf_clear(&stream->window);
+            return err_new(-ENOMEM, "%zu bytes of a row", want);
+        }
+        r = load_piece(stream, number, to, size);
+        if (r < 0) {
+            stream->window.size -= size;
+            return r;
+        }
+        end += size;
+    }
+    *ret_window = bytes_of(
+        stream->window.data + (position - stream->window_position), (size_t)(end - position));
+    return 0;
+}
+
+int stream_window(struct stream *stream, uint64_t position, size_t want, struct bytes *ret_window)
+{
+    if (position >= stream->size) {
+        err_new(-EUCLEAN, "the stream ends at %llu", (unsigned long long)stream->size);
+        return sstable_damaged(stream->sstable, -EUCLEAN, component_of(stream), position);
+    }
+    if (want > stream->size - position)
+        want = (size_t)(stream->size - position);
+    return stream->is_sequential ? sequential_window(stream, position, want, ret_window)
+                                 : random_window(stream, position, want, ret_window);
+}
+
+int stream_get(struct stream *stream, uint64_t position, size_t max, const char *what,
+    stream_decode decode, void *arg, struct bytes *ret_window, size_t *ret_bytes)
+{
+    size_t want = DECODE_BYTES_MIN;
+
+    for (;;) {
+        enum data_result result;
+        struct bytes window;
+        struct decoder d;
+        int r;
+
+        r = stream_window(stream, position, want, &window);
+        if (r < 0)
+            return r;
+        d = decoder_of(window);
+        result = decode(&d, arg);
+        if (result == DATA_OK) {
+            *ret_window = window;
+            *ret_bytes = window.size - decoder_left(&d);
+            return 0;
+        }
+        if (result == DATA_BAD || window.size >= max || window.size >= stream->size - position) {
+            err_new(
+                -EUCLEAN, "%s %s", what, result == DATA_BAD ? "cannot be" : "goes over the end");
+            return sstable_damaged(stream->sstable, -EUCLEAN, component_of(stream), position);
+        }
+        want = window.size * 2;
+    }
+}

@@ -1,0 +1,457 @@
+#include "sstable/writer.h"
+
+#include <errno.h>
+
+#include "base/arena.h"
+#include "base/crc32.h"
+#include "engine/assert.h"
+#include "engine/error.h"
+#include "rows/compare.h"
+#include "sstable/compression.h"
+#include "sstable/descriptor.h"
+#include "sstable/digest.h"
+#include "sstable/filter.h"
+#include "sstable/index.h"
+#include "sstable/output.h"
+#include "sstable/stats.h"
+#include "sstable/summary.h"
+
+/*
+ *   unfiltered --data.c--> record --> chunk --compression.c--> Data.db
+ *                  |                    `-- offset --> CompressionInfo.db (CRC.db)
+ *                  |-- index.c, at the partition's end --> Index.db --> Summary.db
+ *                  `-- stats.c -----------------------------------> Statistics.db
+ *
+ * finish() writes and syncs the small components, then TOC.txt, then the folder.
+ */
+
+#define ARENA_PIECE_BYTES 4096u
+
+struct sstable_writer {
+    struct env *env;
+    const struct table_schema *schema;
+    struct sstable_id id;
+    char *folder;
+    struct arena arena;
+    struct serialization_header header;
+    struct data_encoder encoder;
+    struct stats_collector stats;
+    struct filter filter;
+    struct summary_builder summary;
+    struct index_builder index;
+
+    struct output outputs[COMPONENT_COUNT];
+    component_set components; /* whose files were made */
+
+    struct buf record; /* one unfiltered, encoded */
+    struct buf chunk;  /* the end of the stream, not yet in Data.db */
+    struct compression_info compression;
+    struct buf chunk_table; /* offsets, or CRCs of uncompressed chunks */
+    uint64_t position;      /* in the stream */
+    uint64_t payload_bytes; /* of compressed chunks */
+
+    bool in_partition;
+    struct buf key; /* of the partition at hand, or of the last */
+    struct decorated_key decorated;
+    struct deletion deletion;
+    uint64_t partition_start, header_bytes;
+    uint64_t previous_start; /* of the last unfiltered, from the partition's start */
+    int64_t first_token;
+};
+
+static void free_writer(struct sstable_writer *writer, bool remove)
+{
+    for (unsigned i = 0; i < COMPONENT_COUNT; i++)
+        output_release(&writer->outputs[i], remove && (writer->components >> i & 1) != 0);
+    data_encoder_release(&writer->encoder);
+    stats_collector_release(&writer->stats);
+    filter_release(&writer->filter);
+    summary_builder_release(&writer->summary);
+    index_builder_release(&writer->index);
+    buf_release(&writer->record);
+    buf_release(&writer->chunk);
+    buf_release(&writer->chunk_table);
+    buf_release(&writer->key);
+    arena_release(&writer->arena);
+    free(writer->folder);
+    free(writer);
+}
+
+static void free_writerp(struct sstable_writer **writer)
+{
+    if (*writer)
+        free_writer(*writer, true);
+}
+
+static int open_component(struct sstable_writer *writer, enum sstable_component component)
+{
+    int r = output_open(&writer->outputs[component], writer->env,
+        sstable_path(writer->folder, &writer->id, component));
+
+    if (r == 0)
+        writer->components |= 1u << component;
+    return r;
+}
+
+static void set_bases(
+    struct serialization_header *header, const struct sstable_writer_options *options)
+{
+    if (options->min_timestamp_us != INT64_MAX)
+        header->min_timestamp_us = options->min_timestamp_us;
+    if (options->min_local_deletion_time_s != LOCAL_DELETION_TIME_NONE)
+        header->min_local_deletion_time_s = options->min_local_deletion_time_s;
+    if (options->min_ttl_s != INT32_MAX)
+        header->min_ttl_s = options->min_ttl_s;
+}
+
+static int init_writer(struct sstable_writer *writer, const struct sstable_writer_options *options)
+{
+    const struct table_schema *schema = writer->schema;
+    int r;
+
+    r = header_of_schema(&writer->arena, schema, &writer->header);
+    if (r < 0)
+        return r;
+    set_bases(&writer->header, options);
+    r = data_encoder_init(&writer->encoder, &writer->header);
+    if (r < 0)
+        return r;
+    if (filter_is_wanted(schema->filter_fp_chance)) {
+        r = filter_init(&writer->filter, options->expected_partitions, schema->filter_fp_chance);
+        if (r < 0)
+            return r;
+    }
+    summary_builder_init(&writer->summary, schema->min_index_interval);
+    index_builder_init(&writer->index, &writer->header, schema->column_index_bytes);
+    writer->compression.chunk_bytes = schema->chunk_bytes ? schema->chunk_bytes : CRC_CHUNK_BYTES;
+    writer->compression.max_compressed_bytes =
+        compression_max_bytes(writer->compression.chunk_bytes, schema->min_compress_ratio);
+    r = open_component(writer, COMPONENT_DATA);
+    return r < 0 ? r : open_component(writer, COMPONENT_INDEX);
+}
+
+int sstable_writer_open(struct env *env, const char *folder, const struct sstable_id *id,
+    const struct table_schema *schema, const struct sstable_writer_options *options,
+    struct sstable_writer **ret_writer)
+{
+    AUTO(free_writerp) struct sstable_writer *writer = calloc(1, sizeof(*writer));
+    int r;
+
+    ASSERT(schema->min_index_interval > 0 && schema->column_index_bytes > 0);
+    ASSERT(schema->chunk_bytes <= CHUNK_BYTES_MAX &&
+           (schema->chunk_bytes & (schema->chunk_bytes - 1)) == 0);
+    if (!writer)
+        return err_new(-ENOMEM, "an SSTable writer");
+    for (unsigned i = 0; i < COMPONENT_COUNT; i++)
+        writer->outputs[i] = OUTPUT_INIT;
+    writer->env = env;
+    writer->schema = schema;
+    writer->id = *id;
+    arena_init(&writer->arena, ARENA_PIECE_BYTES);
+    stats_collector_init(&writer->stats, schema);
+    writer->folder = strdup(folder);
+    r = writer->folder ? init_writer(writer, options) : err_new(-ENOMEM, "name of a folder");
+    if (r < 0)
+        return err_with(r, "write SSTable '%s'", id->text);
+    *ret_writer = writer;
+    writer = NULL;
+    return 0;
+}
+
+/** The chunk is whole (or the last): compress it, note its place. */
+static int flush_chunk(struct sstable_writer *writer)
+{
+    struct output *data = &writer->outputs[COMPONENT_DATA];
+    struct bytes chunk = buf_bytes(&writer->chunk);
+    int r;
+
+    if (writer->schema->chunk_bytes == 0) {
+        put_be32(&writer->chunk_table, crc32_update(0, chunk.data, chunk.size));
+        buf_append_bytes(&data->buffer, chunk);
+    } else {
+        put_be64(&writer->chunk_table, output_position(data));
+        r = compression_put_chunk(&data->buffer, &writer->compression, chunk);
+        if (r < 0)
+            return r;
+        writer->payload_bytes += (uint64_t)r;
+    }
+    buf_clear(&writer->chunk);
+    return output_flush_if_full(data);
+}
+
+/** The next bytes of the stream: all of `record`, which is emptied. */
+static int put_record(struct sstable_writer *writer)
+{
+    struct bytes left = buf_bytes(&writer->record);
+
+    if (buf_error(&writer->record) < 0)
+        return err_new(-ENOMEM, "an encoded row");
+    writer->position += left.size;
+    while (left.size > 0) {
+        size_t room = writer->compression.chunk_bytes - writer->chunk.size;
+        size_t part = left.size < room ? left.size : room;
+
+        buf_append(&writer->chunk, left.data, part);
+        if (buf_error(&writer->chunk) < 0)
+            return err_new(-ENOMEM, "a chunk of the stream");
+        left = bytes_of(left.data + part, left.size - part);
+        if (writer->chunk.size == writer->compression.chunk_bytes) {
+            int r = flush_chunk(writer);
+            if (r < 0)
+                return r;
+        }
+    }
+    buf_clear(&writer->record);
+    return 0;
+}
+
+int sstable_writer_begin_partition(struct sstable_writer *writer, const struct decorated_key *key,
+    struct deletion deletion, const struct row *static_row)
+{
+    ASSERT(!writer->in_partition);
+    ASSERT(key->key.size <= KEY_BYTES_MAX);
+    ASSERT(writer->stats.partitions == 0 || decorated_key_compare(&writer->decorated, key) < 0);
+    ASSERT(writer->header.statics.count > 0 || !static_row || row_is_empty(static_row));
+
+    if (writer->stats.partitions == 0)
+        writer->first_token = key->token;
+    buf_clear(&writer->key);
+    buf_append_bytes(&writer->key, key->key);
+    if (buf_error(&writer->key) < 0)
+        return err_new(-ENOMEM, "a key of %zu bytes", key->key.size);
+    writer->decorated = (struct decorated_key){key->token, buf_bytes(&writer->key)};
+    writer->deletion = deletion;
+    writer->partition_start = writer->position;
+    writer->in_partition = true;
+    index_builder_begin(&writer->index);
+
+    stats_add_partition(&writer->stats, key->key, deletion);
+    data_put_partition_header(&writer->record, key->key, deletion);
+    if (writer->header.statics.count > 0) {
+        data_put_static_row(&writer->record, &writer->encoder, static_row);
+        if (static_row && !row_is_empty(static_row)) {
+            int r = stats_add_row(&writer->stats, static_row);
+            if (r < 0)
+                return r;
+        }
+    }
+    writer->header_bytes = writer->record.size;
+    writer->previous_start = 0;
+    return put_record(writer);
+}
+
+int sstable_writer_append(struct sstable_writer *writer, const struct unfiltered *unfiltered)
+{
+    uint64_t start = writer->position - writer->partition_start;
+    int r;
+
+    ASSERT(writer->in_partition);
+    if (!unfiltered->is_marker && row_is_empty(&unfiltered->row))
+        return 0;
+    data_put_unfiltered(
+        &writer->record, &writer->encoder, unfiltered, start - writer->previous_start);
+    r = put_record(writer);
+    if (r < 0)
+        return r;
+    index_builder_add(
+        &writer->index, unfiltered, start, writer->position - writer->partition_start);
+    writer->previous_start = start;
+    return unfiltered->is_marker ? stats_add_marker(&writer->stats, &unfiltered->marker)
+                                 : stats_add_row(&writer->stats, &unfiltered->row);
+}
+
+int sstable_writer_end_partition(struct sstable_writer *writer)
+{
+    struct output *index = &writer->outputs[COMPONENT_INDEX];
+    struct bytes key = buf_bytes(&writer->key);
+    uint64_t entry_position = output_position(index), bytes;
+    int r;
+
+    ASSERT(writer->in_partition);
+    writer->in_partition = false;
+    buf_append_u8(&writer->record, END_OF_PARTITION);
+    r = put_record(writer);
+    if (r < 0)
+        return r;
+    bytes = writer->position - writer->partition_start;
+    r = index_builder_finish(&writer->index, &index->buffer, key, writer->partition_start,
+        writer->deletion, writer->header_bytes, bytes);
+    if (r < 0)
+        return r;
+    summary_builder_add(&writer->summary, key, entry_position);
+    if (writer->filter.word_count > 0)
+        filter_add(&writer->filter, key);
+    stats_end_partition(&writer->stats, bytes);
+    return output_flush_if_full(index);
+}
+
+int sstable_writer_write(
+    struct sstable_writer *writer, struct partition_iterator *partition, bool *ret_written)
+{
+    const struct unfiltered *unfiltered;
+    int r, more;
+
+    more = partition_next(partition, &unfiltered);
+    if (more < 0)
+        return more;
+    if (more == 0 && deletion_is_live(partition->deletion) &&
+        (!partition->static_row || row_is_empty(partition->static_row))) {
+        *ret_written = false;
+        return 0;
+    }
+    r = sstable_writer_begin_partition(
+        writer, &partition->key, partition->deletion, partition->static_row);
+    if (r < 0)
+        return r;
+    while (more > 0) {
+        r = sstable_writer_append(writer, unfiltered);
+        if (r < 0)
+            return r;
+        more = partition_next(partition, &unfiltered);
+    }
+    if (more < 0)
+        return more;
+    r = sstable_writer_end_partition(writer);
+    if (r < 0)
+        return r;
+    *ret_written = true;
+    return 0;
+}
+
+uint64_t sstable_writer_bytes(const struct sstable_writer *writer)
+{
+    return output_position(&writer->outputs[COMPONENT_DATA]);
+}
+
+uint64_t sstable_writer_partitions(const struct sstable_writer *writer)
+{
+    return writer->stats.partitions;
+}
+
+static void encode_component(
+    struct sstable_writer *writer, enum sstable_component component, struct buf *to)
+{
+    bool compressed = writer->schema->chunk_bytes > 0;
+
+    switch (component) {
+    case COMPONENT_SUMMARY:
+        summary_encode(to, &writer->summary);
+        break;
+    case COMPONENT_FILTER:
+        filter_encode(to, &writer->filter);
+        break;
+    case COMPONENT_STATISTICS:
+        statistics_encode(to, &writer->stats, &writer->header, writer->schema->filter_fp_chance,
+            compressed ? (double)writer->payload_bytes / (double)writer->position : -1.0);
+        break;
+    case COMPONENT_COMPRESSION_INFO:
+        writer->compression.stream_bytes = writer->position;
+        writer->compression.chunk_count = writer->chunk_table.size / 8;
+        writer->compression.offsets = writer->chunk_table.data;
+        compression_info_encode(to, &writer->compression);
+        break;
+    case COMPONENT_CRC:
+        put_be32(to, CRC_CHUNK_BYTES);
+        buf_append_bytes(to, buf_bytes(&writer->chunk_table));
+        break;
+    case COMPONENT_DIGEST:
+        digest_encode(to, writer->outputs[COMPONENT_DATA].crc);
+        break;
+    case COMPONENT_TOC:
+        toc_encode(to, writer->components);
+        break;
+    case COMPONENT_DATA:
+    case COMPONENT_INDEX:
+    case COMPONENT_COUNT:
+        ASSERT(false);
+    }
+}
+
+static int write_component(struct sstable_writer *writer, enum sstable_component component)
+{
+    int r = open_component(writer, component);
+
+    if (r < 0)
+        return r;
+    encode_component(writer, component, &writer->outputs[component].buffer);
+    return output_finish(&writer->outputs[component]);
+}
+
+static int finish_components(struct sstable_writer *writer)
+{
+    static const enum sstable_component small[] = {
+        COMPONENT_SUMMARY,
+        COMPONENT_FILTER,
+        COMPONENT_STATISTICS,
+        COMPONENT_COMPRESSION_INFO,
+        COMPONENT_CRC,
+        COMPONENT_DIGEST,
+        COMPONENT_TOC,
+    };
+    bool compressed = writer->schema->chunk_bytes > 0;
+    int r = 0;
+
+    if (writer->chunk.size > 0)
+        r = flush_chunk(writer);
+    if (r == 0)
+        r = buf_error(&writer->chunk_table);
+    if (r == 0)
+        r = output_finish(&writer->outputs[COMPONENT_DATA]);
+    if (r == 0)
+        r = output_finish(&writer->outputs[COMPONENT_INDEX]);
+    for (size_t i = 0; r == 0 && i < ARRAY_COUNT(small); i++) {
+        if ((small[i] == COMPONENT_FILTER && writer->filter.word_count == 0) ||
+            small[i] == (compressed ? COMPONENT_CRC : COMPONENT_COMPRESSION_INFO))
+            continue;
+        r = write_component(writer, small[i]);
+    }
+    /* Content is on the device; now the names are. */
+    return r < 0 ? r : io_sync_directory(writer->env, writer->folder);
+}
+
+static void gather_facts(const struct sstable_writer *writer, struct sstable_facts *facts)
+{
+    const struct stats_collector *stats = &writer->stats;
+
+    *facts = (struct sstable_facts){
+        .id = writer->id,
+        .partitions = stats->partitions,
+        .rows = stats->rows,
+        .tombstones = stats->tombstones,
+        .data_bytes = writer->outputs[COMPONENT_DATA].written,
+        .stream_bytes = writer->position,
+        .min_timestamp_us = stats->min_timestamp_us,
+        .max_timestamp_us = stats->max_timestamp_us,
+        .min_local_deletion_time_s = stats->min_local_deletion_time_s,
+        .max_local_deletion_time_s = stats->max_local_deletion_time_s,
+        .min_ttl_s = stats->min_ttl_s,
+        .first_token = writer->first_token,
+        .last_token = writer->decorated.token,
+        .digest = writer->outputs[COMPONENT_DATA].crc,
+    };
+    for (unsigned i = 0; i < COMPONENT_COUNT; i++)
+        facts->total_bytes += writer->outputs[i].written;
+}
+
+int sstable_writer_finish(struct sstable_writer *writer, struct sstable_facts *ret_facts)
+{
+    AUTO(free_writerp) struct sstable_writer *owned = writer;
+    int r;
+
+    ASSERT(!writer->in_partition);
+    if (writer->stats.partitions == 0)
+        return err_new(-EINVAL, "SSTable '%s' without partitions", writer->id.text);
+    r = finish_components(writer);
+    if (r < 0)
+        return err_with(r, "write SSTable '%s'", writer->id.text);
+    gather_facts(writer, ret_facts);
+    owned = NULL;
+    free_writer(writer, false);
+    return 0;
+}
+
+void sstable_writer_discard(struct sstable_writer *writer)
+{
+    if (writer)
+        free_writer(writer, true);
+}
