@@ -1,5 +1,7 @@
 #include "admission.h"
 
+#include <inttypes.h>
+
 #include "engine/error.h"
 #include "engine/log.h"
 #include "ranks.h"
@@ -9,7 +11,7 @@
 
 #define SPACE_LOOK_US 50000
 #define RESERVE_LOOK_US 1000000
-#define RESERVE_BYTES_MIN (8u << 20)
+#define RESERVE_BYTES_USUAL (8u << 20)
 #define RESERVE_BYTES_MAX (1u << 30)
 #define ACTIVE_BYTES_MAX (128u << 20)
 #define RESERVE_FILE "reserve"
@@ -29,16 +31,18 @@ static uint64_t reserve_bytes(const struct io_space *space)
 {
     uint64_t bytes = space->total_bytes / 100;
 
-    if (bytes < RESERVE_BYTES_MIN)
-        bytes = RESERVE_BYTES_MIN;
+    if (bytes < RESERVE_BYTES_USUAL)
+        bytes = RESERVE_BYTES_USUAL;
+    if (bytes > space->total_bytes / 32)
+        bytes = space->total_bytes / 32;
     return bytes > RESERVE_BYTES_MAX ? RESERVE_BYTES_MAX : bytes;
 }
 
-void admission_init(struct admission *admission, struct engine *engine)
+void admission_init(struct admissions *admission, struct engine *engine)
 {
     uint64_t budget = engine->options.memory_bytes / 2;
 
-    *admission = (struct admission){.engine = engine};
+    *admission = (struct admissions){.engine = engine};
     mutex_init(&admission->mutex, RANK_ADMISSION);
     /* One table's flood leaves a quarter to the others: metadata never waits for file data. */
     admission->bytes_max = budget;
@@ -48,7 +52,7 @@ void admission_init(struct admission *admission, struct engine *engine)
         admission->active_bytes_max = ACTIVE_BYTES_MAX;
 }
 
-void admission_release(struct admission *admission)
+void admission_release(struct admissions *admission)
 {
     mutex_release(&admission->mutex);
 }
@@ -84,7 +88,7 @@ int admission_make_reserve(struct env *env)
     return r < 0 ? r : fill_reserve(env, reserve_bytes(&space));
 }
 
-bool admission_open_reserve(struct admission *admission)
+bool admission_open_reserve(struct admissions *admission)
 {
     struct env *env = admission->engine->env;
     bool given = false;
@@ -106,7 +110,7 @@ bool admission_open_reserve(struct admission *admission)
     return given;
 }
 
-static void look_at_space_locked(struct admission *admission)
+static void look_at_space_locked(struct admissions *admission)
 {
     uint64_t now_us = env_monotonic_us(admission->engine->env);
 
@@ -119,7 +123,7 @@ static void look_at_space_locked(struct admission *admission)
 }
 
 /* What the store needs for itself to go on working: log segments, the manifest. */
-static uint64_t low_mark(const struct admission *admission)
+static uint64_t low_mark(const struct admissions *admission)
 {
     return 4 * admission->engine->segment_bytes;
 }
@@ -129,7 +133,7 @@ struct usage {
     uint64_t table; /* of the one asked about */
 };
 
-static struct usage usage_locked(struct admission *admission, unsigned table)
+static struct usage usage_locked(struct admissions *admission, unsigned table)
 {
     struct engine *engine = admission->engine;
     struct view *view = views_acquire(&engine->views);
@@ -143,14 +147,14 @@ static struct usage usage_locked(struct admission *admission, unsigned table)
             usage.table = bytes;
     }
     view_unref(view);
-    if (usage.total > atomic_load_explicit(
-                          &engine->counters.memtable_bytes_max, memory_order_relaxed))
+    if (usage.total >
+        atomic_load_explicit(&engine->counters.memtable_bytes_max, memory_order_relaxed))
         atomic_store_explicit(
             &engine->counters.memtable_bytes_max, usage.total, memory_order_relaxed);
     return usage;
 }
 
-void admission_space(struct admission *admission, uint64_t *ret_total, uint64_t *ret_available)
+void admission_space(struct admissions *admission, uint64_t *ret_total, uint64_t *ret_available)
 {
     uint64_t taken;
 
@@ -160,13 +164,12 @@ void admission_space(struct admission *admission, uint64_t *ret_total, uint64_t 
     if (admission->reserve_given)
         taken += admission->reserve_bytes;
     *ret_total = admission->space.total_bytes;
-    *ret_available = admission->space.available_bytes > taken
-        ? admission->space.available_bytes - taken
-        : 0;
+    *ret_available =
+        admission->space.available_bytes > taken ? admission->space.available_bytes - taken : 0;
     mutex_unlock(&admission->mutex);
 }
 
-static bool disk_is_full_locked(struct admission *admission, uint64_t bytes, uint64_t unflushed)
+static bool disk_is_full_locked(struct admissions *admission, uint64_t bytes, uint64_t unflushed)
 {
     uint64_t wanted = low_mark(admission) + unflushed + bytes;
 
@@ -181,7 +184,7 @@ static bool disk_is_full_locked(struct admission *admission, uint64_t bytes, uin
 
 /* 0: admitted and reserved; -EAGAIN: no memory now; -ENOSPC. */
 static int try_locked(
-    struct admission *admission, unsigned table, uint64_t bytes, enum admission class)
+    struct admissions *admission, unsigned table, uint64_t bytes, enum admission class)
 {
     struct usage usage = usage_locked(admission, table);
 
@@ -200,12 +203,12 @@ static int try_locked(
     return 0;
 }
 
-static void give_back_locked(struct admission *admission, unsigned table, uint64_t bytes)
+static void give_back_locked(struct admissions *admission, unsigned table, uint64_t bytes)
 {
     admission->reserved[table] -= bytes;
 }
 
-void admission_give_back(struct admission *admission, unsigned table, uint64_t bytes)
+void admission_give_back(struct admissions *admission, unsigned table, uint64_t bytes)
 {
     bool parked;
 
@@ -231,7 +234,7 @@ static int make_batch(
     return 0;
 }
 
-static int park_locked(struct admission *admission, const struct parked *wanted)
+static int park_locked(struct admissions *admission, const struct parked *wanted)
 {
     struct parked *parked = malloc(sizeof(*parked));
 
@@ -248,7 +251,7 @@ static int park_locked(struct admission *admission, const struct parked *wanted)
     return -EINPROGRESS;
 }
 
-static bool is_waited_for_locked(const struct admission *admission, unsigned table)
+static bool is_waited_for_locked(const struct admissions *admission, unsigned table)
 {
     for (const struct parked *each = admission->first_parked; each; each = each->next)
         if (each->table == table)
@@ -259,7 +262,7 @@ static bool is_waited_for_locked(const struct admission *admission, unsigned tab
 int engine_admit(struct engine *engine, unsigned table, uint64_t bytes, enum admission class,
     engine_go go, void *arg, struct batch **ret_batch)
 {
-    struct admission *admission = &engine->admission;
+    struct admissions *admission = &engine->admission;
     struct sleeper sleeper = SLEEPER_INIT(engine);
     int r = engine_check_writable(engine);
 
@@ -273,12 +276,11 @@ int engine_admit(struct engine *engine, unsigned table, uint64_t bytes, enum adm
     mutex_lock(&admission->mutex);
     /* Behind who waits for the same table already, but for the class that never waits long. */
     r = class == ADMIT_GROW && is_waited_for_locked(admission, table)
-        ? -EAGAIN
-        : try_locked(admission, table, bytes, class);
+            ? -EAGAIN
+            : try_locked(admission, table, bytes, class);
     if (r == -EAGAIN)
-        r = park_locked(admission,
-            &(struct parked){NULL, table, bytes, class, ret_batch, go ? go : sleeper_wake,
-                go ? arg : &sleeper, 0});
+        r = park_locked(admission, &(struct parked){NULL, table, bytes, class, ret_batch,
+                                       go ? go : sleeper_wake, go ? arg : &sleeper, 0});
     mutex_unlock(&admission->mutex);
 
     if (r == 0)
@@ -305,7 +307,7 @@ void engine_discard_batch(struct engine *engine, struct batch *batch)
 /* ---- the pacer ---- */
 
 /* Takes out of the queue who can go on, in order; a table whose first must wait waits whole. */
-static struct parked *take_ready_locked(struct admission *admission)
+static struct parked *take_ready_locked(struct admissions *admission)
 {
     struct parked **at = &admission->first_parked, *ready = NULL, **ready_end = &ready;
     struct parked *last = NULL;
@@ -318,8 +320,8 @@ static struct parked *take_ready_locked(struct admission *admission)
         parked->r = admission->closing ? -ESHUTDOWN : failure;
         if (parked->r == 0)
             parked->r = blocked & 1ull << parked->table
-                ? -EAGAIN
-                : try_locked(admission, parked->table, parked->bytes, parked->class);
+                            ? -EAGAIN
+                            : try_locked(admission, parked->table, parked->bytes, parked->class);
         if (parked->r == -EAGAIN) {
             blocked |= 1ull << parked->table;
             last = parked;
@@ -335,7 +337,7 @@ static struct parked *take_ready_locked(struct admission *admission)
     return ready;
 }
 
-static void serve(struct admission *admission)
+static void serve(struct admissions *admission)
 {
     struct parked *ready;
 
@@ -355,14 +357,13 @@ static void serve(struct admission *admission)
 }
 
 /* Once there is room for it without being full again. */
-static void retake_reserve(struct admission *admission)
+static void retake_reserve(struct admissions *admission)
 {
     int r = 0;
 
     mutex_lock(&admission->mutex);
-    if (admission->reserve_given &&
-        !disk_is_full_locked(admission, admission->reserve_bytes,
-            usage_locked(admission, 0).total)) {
+    if (admission->reserve_given && !disk_is_full_locked(admission, admission->reserve_bytes,
+                                        usage_locked(admission, 0).total)) {
         r = fill_reserve(admission->engine->env, admission->reserve_bytes);
         admission->reserve_given = r < 0;
         admission->space_checked_us = 0;
@@ -374,7 +375,7 @@ static void retake_reserve(struct admission *admission)
 
 static int64_t step(void *arg)
 {
-    struct admission *admission = arg;
+    struct admissions *admission = arg;
     bool look_again;
 
     serve(admission);
@@ -387,7 +388,7 @@ static int64_t step(void *arg)
     return look_again ? RESERVE_LOOK_US : TASK_IDLE;
 }
 
-int admission_start(struct admission *admission)
+int admission_start(struct admissions *admission)
 {
     struct env *env = admission->engine->env;
     struct io_stat stat;
@@ -404,13 +405,13 @@ int admission_start(struct admission *admission)
     return r;
 }
 
-void admission_kick(struct admission *admission)
+void admission_kick(struct admissions *admission)
 {
     if (admission->pacer)
         task_kick(admission->engine->env, admission->pacer);
 }
 
-void admission_stop(struct admission *admission)
+void admission_stop(struct admissions *admission)
 {
     if (!admission->pacer)
         return;

@@ -13,7 +13,7 @@
 
 struct parked;
 
-struct admission {
+struct admissions {
     struct engine *engine;
     struct task *pacer;
     uint64_t bytes_max;        /* of all memtables */
@@ -30,20 +30,20 @@ struct admission {
     bool reserve_given;     /* its space is in use by flush and compaction */
 };
 
-void admission_init(struct admission *admission, struct engine *engine);
-MUST_USE int admission_start(struct admission *admission);
+void admission_init(struct admissions *admission, struct engine *engine);
+MUST_USE int admission_start(struct admissions *admission);
 /** Parked batches are refused. */
-void admission_stop(struct admission *admission);
-void admission_release(struct admission *admission);
+void admission_stop(struct admissions *admission);
+void admission_release(struct admissions *admission);
 
 /** The reservation of a batch comes back: applied or discarded. */
-void admission_give_back(struct admission *admission, unsigned table, uint64_t bytes);
+void admission_give_back(struct admissions *admission, unsigned table, uint64_t bytes);
 /** Memory was freed, or the disk may have space again. */
-void admission_kick(struct admission *admission);
+void admission_kick(struct admissions *admission);
 /** Gives the reserve's space to whoever met -ENOSPC. True: it may be tried again at once. */
-bool admission_open_reserve(struct admission *admission);
+bool admission_open_reserve(struct admissions *admission);
 /** Free bytes less what is not flushed yet; total. A look at most every 50 ms. */
-void admission_space(struct admission *admission, uint64_t *ret_total, uint64_t *ret_available);
+void admission_space(struct admissions *admission, uint64_t *ret_total, uint64_t *ret_available);
 
 /** Makes the file "reserve" as large as the disk allows; for create. */
 MUST_USE int admission_make_reserve(struct env *env);

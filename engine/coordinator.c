@@ -69,7 +69,8 @@ static int append(struct engine *engine, const struct batch *batch, uint64_t *re
 }
 
 /* Step 2 cannot be refused: the log has the batch, so memory must come to have it as well. */
-static int apply(struct engine *engine, struct batch *batch, uint64_t position, int64_t timestamp_us)
+static int apply(
+    struct engine *engine, struct batch *batch, uint64_t position, int64_t timestamp_us)
 {
     unsigned update_count = batch_update_count(batch);
     /* Taking may move the bytes: from here on they are the record's. */
@@ -142,8 +143,7 @@ int engine_apply(struct engine *engine, struct batch *batch, uint64_t *ret_posit
 }
 
 /* (3) Wait, if the sync mode asks for it; then the caller acknowledges. */
-int engine_await(
-    struct engine *engine, uint64_t position, bool force, engine_go go, void *arg)
+int engine_await(struct engine *engine, uint64_t position, bool force, engine_go go, void *arg)
 {
     uint64_t delay_us = 0;
 

@@ -44,8 +44,8 @@ static int own_bound_set(struct own_bound *to, const struct clustering *from, ui
         return -ENOMEM;
     for (unsigned i = 0; i < from->count; i++) {
         /* An empty value is not NULL, even if the buffer has no memory at all. */
-        to->values[i] = bytes_of(to->memory.data ? to->memory.data + at : (const uint8_t *)"",
-            from->values[i].size);
+        to->values[i] = bytes_of(
+            to->memory.data ? to->memory.data + at : (const uint8_t *)"", from->values[i].size);
         if (!from->values[i].data)
             to->values[i] = BYTES_NONE;
         at += from->values[i].size;

@@ -2,6 +2,7 @@
 
 #include "engine/error.h"
 #include "engine/log.h"
+#include "rows/merge.h"
 #include "state.h"
 
 #define AGE_US (30ull * 60 * 1000000)
@@ -14,8 +15,8 @@
 struct switch_over {
     struct engine *engine;
     uint64_t tables;
-    struct view *view;                            /* the new one, not yet changed */
-    struct memtable *fresh[ENGINE_TABLES_MAX];    /* of the tables to be switched */
+    struct view *view;                         /* the new one, not yet changed */
+    struct memtable *fresh[ENGINE_TABLES_MAX]; /* of the tables to be switched */
     uint64_t position;
     int r;
 };
@@ -101,8 +102,8 @@ int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret
 
 /* ---- what to seal ---- */
 
-static bool is_due(struct engine *engine, const struct table_view *table, uint64_t log_segment,
-    uint64_t now_us)
+static bool is_due(
+    struct engine *engine, const struct table_view *table, uint64_t log_segment, uint64_t now_us)
 {
     uint64_t first_segment = memtable_first_position(table->active) >> 32;
     struct memtable_stats stats;
@@ -188,8 +189,7 @@ static int begin(struct flusher *flusher)
 {
     struct engine *engine = flusher->engine;
     struct run_writer_options options = {.table = flusher->table, .bytes_max = UINT64_MAX};
-    struct purge purge = {
-        .max_purgeable = purge_scope_max_purgeable, .arg = &flusher->purge_scope};
+    struct purge purge = {.max_purgeable = purge_scope_max_purgeable, .arg = &flusher->purge_scope};
     struct partition_scanner *scanner = NULL;
     struct memtable_stats stats;
     int r;

@@ -18,7 +18,7 @@ struct flusher {
     struct engine *engine;
     struct task *task;
     struct run_writer *run; /* of the flush that is under way */
-    struct view *view;     /* with which it began */
+    struct view *view;      /* with which it began */
     unsigned table;
     struct memtable *memtable; /* borrowed from the view */
     struct purge_scope purge_scope;
@@ -39,8 +39,7 @@ void flusher_kick(struct flusher *flusher);
 MUST_USE int engine_switch_memtables(
     struct engine *engine, uint64_t tables, uint64_t *ret_position);
 /** The same, waiting, and taking `change` by itself: held on success. */
-MUST_USE int engine_switch_and_hold(
-    struct engine *engine, uint64_t tables, uint64_t *ret_position);
+MUST_USE int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret_position);
 /** Flushes all sealed memtables now, in this thread: recovery, before there are tasks. */
 MUST_USE int flush_sealed_now(struct flusher *flusher);
 

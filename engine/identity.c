@@ -1,6 +1,7 @@
 #include "identity.h"
 
 #include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -80,8 +81,7 @@ int identity_write(struct env *env, const struct store_identity *identity)
 
     uuid_text(identity->uuid, uuid);
     root = json_pack("{s:i, s:s, s:i, s:I}", "format_version", (int)identity->format_version,
-        "uuid", uuid, "node", (int)identity->node, "created_us",
-        (json_int_t)identity->created_us);
+        "uuid", uuid, "node", (int)identity->node, "created_us", (json_int_t)identity->created_us);
     text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
     if (!text)
         return -ENOMEM;

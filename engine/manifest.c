@@ -64,8 +64,7 @@ static void pad(struct buf *to)
         buf_append_u8(to, 0);
 }
 
-static void put_header(
-    struct buf *to, const struct manifest_options *options, uint64_t file_number)
+static void put_header(struct buf *to, const struct manifest_options *options, uint64_t file_number)
 {
     buf_append(to, MAGIC, 8);
     put_le32(to, ENGINE_FORMAT_VERSION);
@@ -92,8 +91,8 @@ static uint32_t record_crc(
 }
 
 /* `to` is empty; `offset` is where it will lie in the file. */
-static void put_record(struct buf *to, uint64_t file_number, uint64_t offset, uint64_t sequence,
-    struct bytes body)
+static void put_record(
+    struct buf *to, uint64_t file_number, uint64_t offset, uint64_t sequence, struct bytes body)
 {
     size_t begin = to->size;
 
@@ -175,8 +174,8 @@ static int roll(struct manifest *manifest)
     return 0;
 }
 
-int manifest_create(struct env *env, const struct manifest_options *options,
-    const struct manifest_state *state)
+int manifest_create(
+    struct env *env, const struct manifest_options *options, const struct manifest_state *state)
 {
     struct manifest manifest = {
         .env = env, .options = *options, .state = *state, .fd = -1, .sequence = 1};

@@ -32,8 +32,9 @@ struct manifest_sstable {
 struct manifest_snapshot {
     uint64_t number;
     char tag[SNAPSHOT_TAG_MAX + 1];
-    char previous_tag[SNAPSHOT_TAG_MAX + 1]; /* its folder's name until a rename is settled; or "" */
-    uint64_t position;                       /* of the log: what lies below is in it */
+    char
+        previous_tag[SNAPSHOT_TAG_MAX + 1]; /* its folder's name until a rename is settled; or "" */
+    uint64_t position;                      /* of the log: what lies below is in it */
     uint64_t point_us;
     uint64_t created_us;
     bool complete;
@@ -66,11 +67,11 @@ struct manifest_options {
 };
 
 /** Makes folder and first file, with `state`; durable on return. */
-MUST_USE int manifest_create(struct env *env, const struct manifest_options *options,
-    const struct manifest_state *state);
+MUST_USE int manifest_create(
+    struct env *env, const struct manifest_options *options, const struct manifest_state *state);
 /** -EUCLEAN: durable edits are damaged. -EPROTO: of other tables, or of a newer format. */
-MUST_USE int manifest_open(struct env *env, const struct manifest_options *options,
-    struct manifest **ret_manifest);
+MUST_USE int manifest_open(
+    struct env *env, const struct manifest_options *options, struct manifest **ret_manifest);
 /** NULL does nothing. Writes nothing. */
 void manifest_free(struct manifest *manifest);
 const struct manifest_state *manifest_state(const struct manifest *manifest);

@@ -1,5 +1,7 @@
 #include "manifest.h"
 
+#include <errno.h>
+
 #include "engine/coding.h"
 #include "engine/error.h"
 
@@ -63,7 +65,8 @@ void manifest_edit_add(struct manifest_edit *edit, const struct manifest_sstable
     put_uvint(to, sstable->number);
     put_uvint(to, sstable->run);
     put_uvint(to, sstable->table);
-    put_uvint(to, (sstable->live ? SSTABLE_LIVE : 0) | (sstable->compacted ? SSTABLE_COMPACTED : 0));
+    put_uvint(
+        to, (sstable->live ? SSTABLE_LIVE : 0) | (sstable->compacted ? SSTABLE_COMPACTED : 0));
     put_uvint(to, sstable->partition_tombstones);
     put_facts(to, &sstable->facts);
 }

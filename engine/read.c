@@ -79,8 +79,7 @@ int read_partition(const struct view *view, unsigned table_number, const struct 
         *ret_iterator = sources.iterators[0];
         return 1;
     }
-    r = merge_partitions(
-        sources.iterators[0]->schema, sources.iterators, count, ret_iterator);
+    r = merge_partitions(sources.iterators[0]->schema, sources.iterators, count, ret_iterator);
     return r < 0 ? r : 1;
 }
 
@@ -185,8 +184,8 @@ int read_check_table(const struct engine *engine, unsigned table)
 }
 
 /* 1: the row (borrowed from the iterator); 0: none. */
-static int first_row(struct partition_iterator *partition, bool want_static,
-    const struct row **ret_row)
+static int first_row(
+    struct partition_iterator *partition, bool want_static, const struct row **ret_row)
 {
     const struct unfiltered *unfiltered;
     int r;

@@ -45,8 +45,8 @@ static int open_writer(struct run_writer *run)
 
     run->id = engine_next_id(engine);
     run->partition_tombstones = 0;
-    return sstable_writer_open(engine->env, "tmp", &run->id,
-        &engine->tables[run->options.table], &run->options.writer, &run->writer);
+    return sstable_writer_open(engine->env, "tmp", &run->id, &engine->tables[run->options.table],
+        &run->options.writer, &run->writer);
 }
 
 static int finish_writer(struct run_writer *run)
@@ -225,8 +225,7 @@ void run_writer_free(struct run_writer *run)
     for (size_t i = 0; i < run->count && !run->kept; i++) {
         remove_files(run, "tmp", &run->sstables[i].facts.id);
         if (i < run->linked)
-            remove_files(run, run->engine->folders[run->options.table],
-                &run->sstables[i].facts.id);
+            remove_files(run, run->engine->folders[run->options.table], &run->sstables[i].facts.id);
     }
     free(run->sstables);
     free(run);

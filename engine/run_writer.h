@@ -2,10 +2,11 @@
  * A run of new SSTables of one table, out of a scanner, a piece of work at a time: what flush and
  * compaction have in common.
  *
- *   run_writer_new --> run_writer_step … --> run_writer_link --> [manifest edit] --> run_writer_free
+ *   run_writer_new --> run_writer_step … --> run_writer_link --> [manifest edit] -->
+ * run_writer_free
  *
- * Files are written in tmp/ and synced there; run_writer_link() renames them into the table's folder.
- * Freed without run_writer_keep(), it removes all it has made.
+ * Files are written in tmp/ and synced there; run_writer_link() renames them into the table's
+ * folder. Freed without run_writer_keep(), it removes all it has made.
  */
 #ifndef SSTFS_ENGINE_RUN_WRITER_H
 #define SSTFS_ENGINE_RUN_WRITER_H

@@ -99,7 +99,8 @@ void snapshots_take_new(
 {
     for (struct snapshot_job *job = snapshots->jobs; job; job = job->next)
         if (job->position >= end_position && !job->deleted && job_take(job, handle) < 0)
-            job->failure = -ENOMEM; /* it is short of one; the next open has all from the manifest */
+            job->failure =
+                -ENOMEM; /* it is short of one; the next open has all from the manifest */
 }
 
 /* ---- create ---- */
@@ -117,8 +118,9 @@ static int probe_links(struct snapshots *snapshots)
         r = 0;
     if (r < 0)
         return r == -EPERM || r == -EOPNOTSUPP || r == -ENOSYS || r == -EMLINK
-            ? err_new(-EOPNOTSUPP, "snapshots need hard links, which this disk does not have")
-            : r;
+                   ? err_new(
+                         -EOPNOTSUPP, "snapshots need hard links, which this disk does not have")
+                   : r;
     r = io_unlink(env, "tmp/link-probe");
     snapshots->links_probed = r == 0;
     return r;

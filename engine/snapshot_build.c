@@ -364,7 +364,8 @@ static int write_table_files(struct snapshot_build *build, unsigned table)
 
 static int write_snapshot_json(struct snapshot_build *build)
 {
-    AUTO(snapshot_facts_release) struct snapshot_facts facts = {
+    AUTO(snapshot_facts_release)
+    struct snapshot_facts facts = {
         .store = build->engine->identity,
         .point_us = build->point_us,
         .created_us = build->created_us,

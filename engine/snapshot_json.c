@@ -59,10 +59,9 @@ static json_t *encode_sstable(const struct table_schema *schema,
         "partition_tombstones", (json_int_t)sstable->partition_tombstones, "partitions",
         (json_int_t)f->partitions, "rows", (json_int_t)f->rows, "tombstones",
         (json_int_t)f->tombstones, "data_bytes", (json_int_t)f->data_bytes, "total_bytes",
-        (json_int_t)f->total_bytes, "stream_bytes", (json_int_t)f->stream_bytes,
-        "min_timestamp_us", (json_int_t)f->min_timestamp_us, "max_timestamp_us",
-        (json_int_t)f->max_timestamp_us, "min_local_deletion_time_s",
-        (int)f->min_local_deletion_time_s, "max_local_deletion_time_s",
+        (json_int_t)f->total_bytes, "stream_bytes", (json_int_t)f->stream_bytes, "min_timestamp_us",
+        (json_int_t)f->min_timestamp_us, "max_timestamp_us", (json_int_t)f->max_timestamp_us,
+        "min_local_deletion_time_s", (int)f->min_local_deletion_time_s, "max_local_deletion_time_s",
         (int)f->max_local_deletion_time_s, "min_ttl_s", (int)f->min_ttl_s, "first_token",
         (json_int_t)f->first_token, "last_token", (json_int_t)f->last_token, "digest",
         (json_int_t)f->digest, "files", encode_files(schema, sstable, bytes));
@@ -183,8 +182,7 @@ static int decode_sstable(const json_t *object, struct manifest_sstable *to)
     return 0;
 }
 
-static int decode_table(
-    const json_t *object, unsigned table, const struct table_schema *schema,
+static int decode_table(const json_t *object, unsigned table, const struct table_schema *schema,
     struct snapshot_facts *to)
 {
     struct fields from = {object, NULL};
@@ -197,8 +195,8 @@ static int decode_table(
         return err_new(-EPROTO, "snapshot.json: table %u is not '%s'", table, schema->name);
     if (!json_is_array(list))
         return err_new(-EUCLEAN, "snapshot.json: table '%s' has no list", schema->name);
-    grown = reallocarray(
-        to->sstables, to->count + json_array_size(list) + 1, sizeof(*to->sstables));
+    grown =
+        reallocarray(to->sstables, to->count + json_array_size(list) + 1, sizeof(*to->sstables));
     if (!grown)
         return -ENOMEM;
     to->sstables = grown;
@@ -233,8 +231,8 @@ static int decode(const json_t *root, const struct table_schema *tables, unsigne
     if (from.failed)
         return err_new(-EUCLEAN, "snapshot.json: no '%s'", from.failed);
     if (json_array_size(list) != table_count)
-        return err_new(-EPROTO, "snapshot.json: of %zu tables, not %u", json_array_size(list),
-            table_count);
+        return err_new(
+            -EPROTO, "snapshot.json: of %zu tables, not %u", json_array_size(list), table_count);
     for (unsigned i = 0; i < table_count; i++) {
         int r = decode_table(json_array_get(list, i), i, &tables[i], to);
 

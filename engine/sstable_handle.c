@@ -102,6 +102,6 @@ unsigned sstable_components(const struct table_schema *schema)
         schema->chunk_bytes ? 1u << COMPONENT_COMPRESSION_INFO : 1u << COMPONENT_CRC;
 
     return 1u << COMPONENT_DATA | 1u << COMPONENT_INDEX | 1u << COMPONENT_SUMMARY |
-        1u << COMPONENT_FILTER | 1u << COMPONENT_STATISTICS | 1u << COMPONENT_DIGEST |
-        1u << COMPONENT_TOC | compression;
+           1u << COMPONENT_FILTER | 1u << COMPONENT_STATISTICS | 1u << COMPONENT_DIGEST |
+           1u << COMPONENT_TOC | compression;
 }

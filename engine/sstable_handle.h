@@ -33,7 +33,7 @@ struct sstable_handle {
     struct manifest_sstable entry;
     struct sstable_handle *next_obsolete; /* the sweeper's list */
 
-    struct mutex mutex; /* guards what follows */
+    struct mutex mutex;      /* guards what follows */
     struct sstable *sstable; /* NULL: not opened yet */
     unsigned pins;
     bool unsealed; /* TOC.txt is in trash/ */

@@ -5,6 +5,7 @@
 #ifndef SSTFS_ENGINE_STATE_H
 #define SSTFS_ENGINE_STATE_H
 
+#include <errno.h>
 #include <stdatomic.h>
 
 #include "admission.h"
@@ -13,11 +14,14 @@
 #include "engine/engine.h"
 #include "flush.h"
 #include "manifest.h"
+#include "ranks.h"
 #include "snapshot.h"
 #include "sweeper.h"
 #include "sync_queue.h"
 #include "view.h"
 #include "writers.h"
+
+struct purge;
 
 /** "data/<keyspace>/<table>-<id>" */
 #define DATA_FOLDER_MAX (5 + 48 + 1 + TABLE_FOLDER_NAME_MAX)
@@ -55,7 +59,7 @@ struct engine {
     struct views views;
     struct writers writers;
     struct counters counters;
-    _Atomic int failure;          /* negative errno that made it read-only, or 0 */
+    _Atomic int failure; /* negative errno that made it read-only, or 0 */
     _Atomic uint64_t last_id_tick;
     struct event progress; /* signalled when something in the background got done */
 
@@ -65,7 +69,7 @@ struct engine {
     struct manifest *manifest; /* NULL: a snapshot's folder */
 
     /* The parts with threads of their own. */
-    struct admission admission;
+    struct admissions admission;
     struct sync_queue sync_queue;
     struct flusher flusher;
     struct compaction compaction;
@@ -92,14 +96,17 @@ void engine_purge_times(struct engine *engine, struct purge *purge);
 MUST_USE int engine_make_folders(
     struct env *env, const struct table_schema *tables, unsigned table_count);
 void engine_data_folder(const struct table_schema *schema, char to[DATA_FOLDER_MAX + 1]);
+/** The manifest with `state`, and last what makes the folder a store. */
+MUST_USE int engine_finish_create(struct env *env, const struct table_schema *tables,
+    unsigned table_count, const struct manifest_state *state);
 MUST_USE int engine_check_tables(const struct table_schema *tables, unsigned table_count);
 
 /* ---- coordinator.c ---- */
 
 /** Applies encoded updates to the memtables of `view` that `position` belongs to. */
-MUST_USE int engine_apply_updates(struct engine *engine, const struct view *view,
-    uint64_t position, int64_t timestamp_us, struct bytes updates, unsigned update_count,
-    uint64_t wanted, struct record_memory *memory);
+MUST_USE int engine_apply_updates(struct engine *engine, const struct view *view, uint64_t position,
+    int64_t timestamp_us, struct bytes updates, unsigned update_count, uint64_t wanted,
+    struct record_memory *memory);
 
 /* ---- recovery.c ---- */
 

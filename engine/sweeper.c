@@ -232,8 +232,8 @@ static int push_unnamed_component(void *arg, const char *name)
     /* What is no component of an SSTable is somebody else's. */
     if (!sstable_parse_file_name(name, &id, &component) || is_own(sweeper, &id))
         return 0;
-    if (sweeper->known_count > 0 && bsearch(&id, sweeper->known, sweeper->known_count,
-                                        sizeof(*sweeper->known), compare_ids))
+    if (sweeper->known_count > 0 &&
+        bsearch(&id, sweeper->known, sweeper->known_count, sizeof(*sweeper->known), compare_ids))
         return 0;
     (void)push(sweeper, walk->folder, name);
     return 0;

@@ -25,8 +25,8 @@ static int add_all(struct scanners *scanners, const struct table_view *table)
 
     scanners->count += r == 0;
     for (unsigned i = 0; r == 0 && i < table->sealed_count; i++) {
-        r = memtable_scan(table->sealed[i].memtable, INT64_MIN, INT64_MAX,
-            &scanners->all[scanners->count]);
+        r = memtable_scan(
+            table->sealed[i].memtable, INT64_MIN, INT64_MAX, &scanners->all[scanners->count]);
         scanners->count += r == 0;
     }
     for (size_t i = 0; r == 0 && i < table->sstables->count; i++) {

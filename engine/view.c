@@ -9,8 +9,7 @@
 
 static struct sstable_set *set_new(size_t count_max)
 {
-    struct sstable_set *set =
-        calloc(1, sizeof(*set) + count_max * sizeof(struct sstable_handle *));
+    struct sstable_set *set = calloc(1, sizeof(*set) + count_max * sizeof(struct sstable_handle *));
 
     if (set)
         atomic_init(&set->references, 1);
@@ -116,8 +115,7 @@ struct view *view_copy(const struct view *view)
         memtable_ref(copy->tables[i].active);
         for (unsigned j = 0; j < copy->tables[i].sealed_count; j++)
             memtable_ref(copy->tables[i].sealed[j].memtable);
-        atomic_fetch_add_explicit(
-            &copy->tables[i].sstables->references, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&copy->tables[i].sstables->references, 1, memory_order_relaxed);
     }
     return copy;
 }
@@ -159,8 +157,8 @@ void view_drop_sealed(struct view *view, unsigned table_number)
     memtable_unref(table->sealed[table->sealed_count].memtable);
 }
 
-static bool is_among(struct sstable_handle *handle, struct sstable_handle *const *among,
-    size_t count)
+static bool is_among(
+    struct sstable_handle *handle, struct sstable_handle *const *among, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (among[i] == handle)

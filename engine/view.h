@@ -61,9 +61,8 @@ struct view *views_acquire(struct views *views);
 void views_publish(struct views *views, struct view *view);
 
 /** A view of empty memtables and no SSTables. NULL: no memory. */
-struct view *view_new(
-    const struct table_schema *tables, unsigned table_count, const uint64_t *first_positions,
-    uint64_t now_us);
+struct view *view_new(const struct table_schema *tables, unsigned table_count,
+    const uint64_t *first_positions, uint64_t now_us);
 /** The same again, to be changed before it is published. NULL: no memory. */
 struct view *view_copy(const struct view *view);
 /** NULL does nothing. */

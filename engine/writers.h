@@ -18,9 +18,9 @@ struct writer {
 
 struct writers {
     struct mutex mutex;
-    uint64_t epoch;             /* of those who enter now */
+    uint64_t epoch;                 /* of those who enter now */
     struct writer *oldest, *newest; /* epochs ascend */
-    bool awaited;                /* somebody wants to know when the oldest epoch ends */
+    bool awaited;                   /* somebody wants to know when the oldest epoch ends */
 };
 
 void writers_init(struct writers *writers);

@@ -13,8 +13,8 @@
 /* The SSTables of a table, by run. */
 struct runs {
     struct strategy_run *runs;
-    uint64_t *numbers;   /* of each run */
-    size_t *run_of;      /* place of its run, of each SSTable of the view */
+    uint64_t *numbers; /* of each run */
+    size_t *run_of;    /* place of its run, of each SSTable of the view */
     bool *chosen_runs;
     size_t count;
 };
@@ -159,8 +159,8 @@ static int64_t failed(struct compaction *compaction, int r)
 
     log_error("op=compaction table=%s: %s",
         engine->tables[compaction_job_table(compaction->job)].name, err_text(r));
-    answer(compaction, compaction_job_table(compaction->job),
-        compaction_job_asked(compaction->job), r);
+    answer(compaction, compaction_job_table(compaction->job), compaction_job_asked(compaction->job),
+        r);
     if (r == -EUCLEAN || r == -EBADMSG || r == -EIO)
         compaction_job_suspect(compaction->job);
     compaction_job_free(compaction->job);

@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STRATEGY_RUNS_MIN 4   /* of similar size */
-#define STRATEGY_RUNS_MAX 32  /* merged in one job */
+#define STRATEGY_RUNS_MIN 4    /* of similar size */
+#define STRATEGY_RUNS_MAX 32   /* merged in one job */
 #define STRATEGY_RUNS_LIMIT 32 /* of a table */
 
 struct strategy_run {
@@ -26,9 +26,9 @@ struct strategy_run {
 };
 
 struct strategy_limits {
-    uint64_t bytes_max;    /* what the disk has room for */
-    bool short_of_space;   /* deleted rows are worth going after early */
-    bool tombstones_stay;  /* gc_grace: they cannot go yet, so nothing is to be had for them */
+    uint64_t bytes_max;   /* what the disk has room for */
+    bool short_of_space;  /* deleted rows are worth going after early */
+    bool tombstones_stay; /* gc_grace: they cannot go yet, so nothing is to be had for them */
 };
 
 /** Sets chosen[i] for the runs to be merged and returns their number; 0: nothing to do. */

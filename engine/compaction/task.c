@@ -62,8 +62,7 @@ static int begin(struct compaction_job *job)
         .compacted = true,
         .writer = {0, INT64_MAX, LOCAL_DELETION_TIME_NONE, INT32_MAX},
     };
-    struct purge purge = {
-        .max_purgeable = purge_scope_max_purgeable, .arg = &job->purge_scope};
+    struct purge purge = {.max_purgeable = purge_scope_max_purgeable, .arg = &job->purge_scope};
     struct partition_scanner *scanner = NULL;
     int r;
 
@@ -71,8 +70,10 @@ static int begin(struct compaction_job *job)
         note_bases(&options.writer, &job->inputs[i]->entry.facts);
     /* The filter of a piece need not hold what goes into the others. */
     if (job->input_bytes > PIECE_BYTES)
-        options.writer.expected_partitions = (uint64_t)((double)options.writer.expected_partitions *
-            ((double)PIECE_BYTES / (double)job->input_bytes)) + 1;
+        options.writer.expected_partitions =
+            (uint64_t)((double)options.writer.expected_partitions *
+                       ((double)PIECE_BYTES / (double)job->input_bytes)) +
+            1;
     engine_purge_times(job->engine, &purge);
     r = scan_inputs(job, &scanner);
     if (r < 0)
