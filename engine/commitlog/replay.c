@@ -289,6 +289,7 @@ static int scan(struct replay *replay, enum found *ret_found)
             r = enter_segment(replay, ret_found);
             if (r < 0 || *ret_found != FOUND_GOOD)
                 return r;
+            continue; /* its very first place may be cut */
         }
         r = read_record(replay, position_offset(replay->position), &record);
         if (r < 0)

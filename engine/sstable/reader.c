@@ -629,6 +629,11 @@ int sstable_find_entry(struct sstable *sstable, struct stream *index,
         }
         at += ret_entry->entry_bytes;
     }
+    /* Nothing else tells an index that was cut between two entries. */
+    if (end == sstable->index_bytes && !bytes_equal(ret_entry->key, sstable->last_key)) {
+        err_new(-EUCLEAN, "ends before the last key's entry");
+        return sstable_damaged(sstable, -EUCLEAN, COMPONENT_INDEX, end);
+    }
     return 0;
 }
 
