@@ -1,4 +1,4 @@
-#include "rows/print.h"
+#include "engine/print.h"
 
 #include <errno.h>
 #include <inttypes.h>

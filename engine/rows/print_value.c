@@ -7,7 +7,7 @@
 #include "engine/coding.h"
 #include "rows/compare.h"
 #include "rows/decimal.h"
-#include "rows/print.h"
+#include "engine/print.h"
 
 #define MS_PER_DAY 86400000
 #define NS_PER_S 1000000000

@@ -13,7 +13,7 @@
 
 #include "base/arena.h"
 #include "engine/error.h"
-#include "rows/print.h"
+#include "engine/print.h"
 #include "rows/type.h"
 #include "support/array_partition.h"
 

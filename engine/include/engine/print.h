@@ -6,8 +6,8 @@
  * What is no value of its type (bad UTF-8, a wrong length), on which sstabledump fails, is printed
  * as a hexadecimal string or with U+FFFD. Errors are the buffer's.
  */
-#ifndef SSTFS_ROWS_PRINT_H
-#define SSTFS_ROWS_PRINT_H
+#ifndef SSTFS_ENGINE_PRINT_H
+#define SSTFS_ENGINE_PRINT_H
 
 #include "engine/buf.h"
 #include "engine/unfiltered.h"

@@ -1,0 +1,202 @@
+/*
+ * Open files and their data.
+ */
+#include "fuse/request.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+static struct fs_handle *handle_of(const struct fuse_file_info *file)
+{
+    return file ? (struct fs_handle *)(uintptr_t)file->fh : NULL;
+}
+
+static struct request *request_on_file(
+    fuse_req_t fuse, const struct request_type *type, fuse_ino_t ino, struct fuse_file_info *file)
+{
+    struct request *request = request_new(fuse, type, ino);
+
+    if (request && file)
+        request->file = *file;
+    return request;
+}
+
+/* ---- open, release ---- */
+
+static int run_open(struct request *request)
+{
+    int r = fs_open_file(request->session->fs, request->type->changes ? &request->change : NULL,
+        request->ino, request->file.flags, &request->handle);
+
+    if (r >= 0)
+        request->file.keep_cache = fs_handle_keep_cache(request->handle);
+    return r;
+}
+
+static void undo_open(struct request *request)
+{
+    fs_release(request->session->fs, request->ino, request->handle);
+}
+
+void op_open(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *file)
+{
+    static const struct request_type open_type = {
+        .name = "open", .run = run_open, .reply = reply_open, .undo = undo_open};
+    static const struct request_type truncate_type = {.name = "open",
+        .changes = true,
+        .table = TABLE_DIRENTS,
+        .run = run_open,
+        .reply = reply_open,
+        .undo = undo_open};
+    bool truncates = file->flags & O_TRUNC;
+    struct request *request =
+        request_on_file(fuse, truncates ? &truncate_type : &open_type, ino, file);
+
+    if (!request)
+        return;
+    request->reclaims = truncates;
+    request_start(request);
+}
+
+void op_release(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *file)
+{
+    struct session *session = fuse_req_userdata(fuse);
+
+    fs_release(session->fs, ino, handle_of(file));
+    fuse_reply_err(fuse, 0);
+}
+
+/* ---- data ---- */
+
+static int run_read(struct request *request)
+{
+    return fs_read(request->session->fs, request->ino, handle_of(&request->file), request->offset,
+        request->size, &request->answer);
+}
+
+void op_read(
+    fuse_req_t fuse, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *file)
+{
+    static const struct request_type type = {
+        .name = "read", .run = run_read, .reply = reply_answer};
+    struct request *request = request_on_file(fuse, &type, ino, file);
+
+    if (!request)
+        return;
+    request->size = size;
+    request->offset = (uint64_t)offset;
+    request_start(request);
+}
+
+static int run_write(struct request *request)
+{
+    /* By inode, not by handle: pages of a mapping are written back after its close, too. The
+     * kernel removes set-user-id bits itself, as HANDLE_KILLPRIV_V2 was not asked for. */
+    return fs_write(request->session->fs, &request->change, request->ino, request->data,
+        request->offset, false);
+}
+
+static int reply_written(struct request *request)
+{
+    return fuse_reply_write(request->fuse, request->data.size);
+}
+
+void op_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+    struct fuse_file_info *file)
+{
+    static const struct request_type small_type = {.name = "write",
+        .changes = true,
+        .table = TABLE_SMALL,
+        .run = run_write,
+        .reply = reply_written};
+    static const struct request_type blocks_type = {.name = "write",
+        .changes = true,
+        .table = TABLE_BLOCKS,
+        .run = run_write,
+        .reply = reply_written};
+    bool is_small = (uint64_t)offset + size <= FS_SMALL_BYTES_MAX;
+    struct request *request =
+        request_on_file(fuse, is_small ? &small_type : &blocks_type, ino, file);
+
+    if (!request)
+        return;
+    request->data = bytes_of(data, size);
+    request->offset = (uint64_t)offset;
+    request_start(request);
+}
+
+static int run_fallocate(struct request *request)
+{
+    return fs_fallocate(request->session->fs, &request->change, request->ino, (int)request->mode,
+        request->offset, request->size);
+}
+
+void op_fallocate(fuse_req_t fuse, fuse_ino_t ino, int mode, off_t offset, off_t size,
+    struct fuse_file_info *file)
+{
+    static const struct request_type type = {.name = "fallocate",
+        .changes = true,
+        .table = TABLE_BLOCKS,
+        .run = run_fallocate,
+        .reply = reply_done};
+    struct request *request = request_on_file(fuse, &type, ino, file);
+
+    if (!request)
+        return;
+    request->mode = (uint32_t)mode;
+    request->offset = (uint64_t)offset;
+    request->size = (uint64_t)size;
+    request->reclaims = mode & FALLOC_FL_PUNCH_HOLE;
+    request_start(request);
+}
+
+static int run_lseek(struct request *request)
+{
+    return fs_seek(
+        request->session->fs, request->ino, request->offset, request->flags, &request->position);
+}
+
+static int reply_lseek(struct request *request)
+{
+    return fuse_reply_lseek(request->fuse, (off_t)request->position);
+}
+
+void op_lseek(
+    fuse_req_t fuse, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *file)
+{
+    static const struct request_type type = {
+        .name = "lseek", .run = run_lseek, .reply = reply_lseek};
+    struct request *request;
+
+    if (offset < 0) {
+        fuse_reply_err(fuse, ENXIO);
+        return;
+    }
+    request = request_on_file(fuse, &type, ino, file);
+    if (!request)
+        return;
+    request->offset = (uint64_t)offset;
+    request->flags = whence;
+    request_start(request);
+}
+
+/* ---- fsync, of files and of directories ---- */
+
+static int run_fsync(struct request *request)
+{
+    return fs_sync(request->session->fs, request->ino, request_resume, request);
+}
+
+void op_fsync(fuse_req_t fuse, fuse_ino_t ino, int datasync, struct fuse_file_info *file)
+{
+    static const struct request_type type = {
+        .name = "fsync", .run = run_fsync, .reply = reply_done};
+    struct request *request = request_on_file(fuse, &type, ino, file);
+
+    /* The log has data and attributes in one record: there is no cheaper half. */
+    (void)datasync;
+    if (request)
+        request_start(request);
+}

@@ -1,0 +1,184 @@
+"""What the tests on a real mount share: a store and its mountpoint that always go away again, and a
+runner that prints TAP, so that each case is counted.
+
+A case is a function whose name is a sentence and that takes a Place. SSTFS names the binary;
+SSTFS_KEEP=1 keeps the folders of failed cases. SSTFS_OPTIONS adds mount options to every mount.
+"""
+import ctypes
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+SSTFS = os.environ.get('SSTFS', 'sstfs')
+START_S = 60
+STOP_S = 120
+
+
+class Failed(AssertionError):
+    """A command that did not do what the case needs of it."""
+
+
+def run(*command, code=0, **options):
+    """Runs a command; its exit code must be `code` (None: any). Returns the CompletedProcess."""
+    done = subprocess.run([str(word) for word in command], text=True, capture_output=True,
+                          timeout=STOP_S, **options)
+    if code is not None and done.returncode != code:
+        raise Failed(f"{' '.join(map(str, command))}: exit code {done.returncode}, want {code}\n"
+                     f"{done.stdout}{done.stderr}")
+    return done
+
+
+def sstfs(*arguments, code=0, **options):
+    return run(SSTFS, *arguments, code=code, **options)
+
+
+def same_tree(a, b):
+    """Fails unless the trees are equal: names, types, content, modes, owners, times, links, xattrs."""
+    # -c reads both sides; what it would copy or delete is a difference.
+    done = run('rsync', '-aHXnic', '--delete', '--exclude', '/.snapshots', f'{a}/', f'{b}/')
+    if done.stdout.strip():
+        raise Failed(f'{a} and {b} differ:\n{done.stdout}')
+
+
+class Place:
+    """A folder with a store and a mountpoint. Use mount() and umount(); the rest is cleaned up."""
+
+    def __init__(self, name):
+        base = os.environ.get('SSTFS_TEST_DIR') or tempfile.gettempdir()
+        self.top = Path(tempfile.mkdtemp(prefix=f'sstfs-{name[:40]}-', dir=base)).resolve()
+        self.store = self.top / 'store'
+        self.mnt = self.top / 'mnt'
+        self.log = self.top / 'log'
+        self.mnt.mkdir()
+
+    def mount(self, *options, store=None, mnt=None, code=0):
+        words = [f'log={self.log}', 'memory=64M', *options]
+        if os.environ.get('SSTFS_OPTIONS'):
+            words.append(os.environ['SSTFS_OPTIONS'])
+        return sstfs('mount', '-o', ','.join(words), store or self.store, mnt or self.mnt,
+                     code=code)
+
+    def umount(self, mnt=None):
+        return sstfs('umount', mnt or self.mnt)
+
+    def remount(self, *options):
+        self.umount()
+        return self.mount(*options)
+
+    def daemon(self, mnt=None):
+        """The process that serves the mount."""
+        wanted = str(mnt or self.mnt).encode()
+        for entry in Path('/proc').iterdir():
+            if entry.name.isdigit():
+                try:
+                    words = (entry / 'cmdline').read_bytes().split(b'\0')
+                except OSError:
+                    continue
+                if b'mount' in words and wanted in words:
+                    return int(entry.name)
+        raise Failed(f'no daemon serves {mnt or self.mnt}')
+
+    def kill(self, how=signal.SIGKILL):
+        pid = self.daemon()
+        os.kill(pid, how)
+        deadline = time.monotonic() + STOP_S
+        while os.path.exists(f'/proc/{pid}'):
+            if Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] == 'Z':
+                break
+            if time.monotonic() > deadline:
+                raise Failed(f'the daemon {pid} outlives signal {how}')
+            time.sleep(0.01)
+
+    def is_alive(self):
+        """Whether somebody answers at the mountpoint."""
+        try:
+            os.listdir(self.mnt)
+        except OSError as error:
+            if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):
+                return False
+            raise
+        return True
+
+    def stats(self):
+        return json.loads(sstfs('stats', '--json', self.mnt).stdout)
+
+    def snapshot(self, tag, mnt=None):
+        """Its folder, complete."""
+        folder = (mnt or self.mnt) / '.snapshots' / tag
+        folder.mkdir()
+        (folder / 'SHA256SUMS').read_bytes()  # waits for the tag
+        return folder
+
+    def clean(self, keep):
+        mounted = [line.split()[4] for line in Path('/proc/self/mountinfo').read_text().splitlines()
+                   if line.split()[4].startswith(f'{self.top}/')]
+        for mountpoint in reversed(mounted):
+            if subprocess.run([SSTFS, 'umount', mountpoint], capture_output=True).returncode != 0:
+                lazy = ['umount', '-l'] if os.geteuid() == 0 else ['fusermount3', '-uz']
+                subprocess.run([*lazy, mountpoint], capture_output=True)
+        if not keep:
+            shutil.rmtree(self.top, ignore_errors=True)
+
+
+def raises(code, call, *arguments, **options):
+    """Fails unless the call raises OSError with that errno."""
+    try:
+        call(*arguments, **options)
+    except OSError as error:
+        if error.errno != code:
+            raise Failed(f'errno {error.errno} ({error.strerror}), want {code}') from error
+        return
+    raise Failed(f'no error, want errno {code} ({os.strerror(code)})')
+
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def libc_call(name, *arguments):
+    """A call that Python lacks; raises OSError."""
+    result = getattr(libc, name)(*arguments)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def renameat2(source, target, flags):
+    return libc_call('renameat2', -100, os.fsencode(source), -100, os.fsencode(target),
+                     ctypes.c_uint(flags))
+
+
+def fallocate(fd, mode, offset, size):
+    return libc_call('fallocate', fd, mode, ctypes.c_longlong(offset), ctypes.c_longlong(size))
+
+
+def main(cases):
+    """Runs each case in a place of its own; TAP on stdout."""
+    only = sys.argv[1:]
+    cases = [case for case in cases if not only or case.__name__ in only]
+    print(f'1..{len(cases)}', flush=True)
+    failures = 0
+    for number, case in enumerate(cases, 1):
+        place = Place(case.__name__)
+        text = None
+        try:
+            case(place)
+        except Exception:  # a failed case must not end the others
+            text = traceback.format_exc()
+            if place.log.exists():
+                text += 'log of the daemon:\n' + place.log.read_text()[-4000:]
+        place.clean(keep=text and os.environ.get('SSTFS_KEEP'))
+        print(f"{'not ok' if text else 'ok'} {number} - {case.__name__}")
+        if text:
+            failures += 1
+            print(''.join(f'# {line}\n' for line in text.splitlines()), end='')
+        sys.stdout.flush()
+    return 1 if failures else 0

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Goal: a snapshot is one point of the whole tree; a plain copy of its folder is a full backup.
+Method: take snapshots between changes, copy them with rsync, mount the copies, compare with what the
+tree was; damage copies and see it found.
+"""
+import os
+import shutil
+import sys
+
+import support
+from support import Failed, raises, run, same_tree, sstfs
+from test_round_trip import make_tree, same_tree_but_times
+
+
+def backup(folder, to):
+    run('rsync', '-a', '--delete', f'{folder}/', f'{to}/')
+    return to
+
+
+def a_copy_of_a_snapshot_mounts_and_holds_the_point(place):
+    make_tree(place.top / 'tree')
+    place.mount()
+    run('cp', '-a', place.top / 'tree', place.mnt / 'tree')
+    folder = place.snapshot('monday')
+    run('rm', '-rf', place.mnt / 'tree')
+    (place.mnt / 'later').write_text('not in it')
+    copy = backup(folder, place.top / 'copy')
+    place.umount()
+    shutil.rmtree(place.store)
+    assert 'no damage' in sstfs('verify', copy).stdout
+    run('sha256sum', '--quiet', '-c', 'SHA256SUMS', cwd=copy)
+    place.mount(store=copy, code=2)
+    place.mount('ro', store=copy)
+    same_tree(place.top / 'tree', place.mnt / 'tree')
+    assert sorted(os.listdir(place.mnt)) == ['tree']
+    place.umount()
+    run('sha256sum', '--quiet', '-c', 'SHA256SUMS', cwd=copy)
+
+
+def a_store_is_made_from_a_copy(place):
+    make_tree(place.top / 'tree')
+    place.mount()
+    run('cp', '-a', place.top / 'tree', place.mnt / 'tree')
+    copy = backup(place.snapshot('one'), place.top / 'copy')
+    place.umount()
+    sstfs('init', '--from', copy, place.top / 'restored')
+    sstfs('init', '--from', copy, place.top / 'restored', code=5)
+    place.mount(store=place.top / 'restored')
+    same_tree(place.top / 'tree', place.mnt / 'tree')
+    (place.mnt / 'new').write_text('it takes changes')
+    inode = os.stat(place.mnt / 'new').st_ino
+    assert inode not in {os.lstat(path).st_ino for path in (place.mnt / 'tree').rglob('*')}
+    place.umount()
+    assert 'no damage' in sstfs('verify', place.top / 'restored').stdout
+    assert 'no damage' in sstfs('verify', copy).stdout
+
+
+def snapshots_are_made_listed_renamed_and_deleted(place):
+    place.mount()
+    (place.mnt / 'file').write_text('one')
+    sstfs('snapshot', 'create', place.mnt, 'one')
+    sstfs('snapshot', 'create', place.mnt, 'one', code=5)
+    sstfs('snapshot', 'create', place.mnt, 'no/slash', code=2)
+    sstfs('snapshot', 'create', place.mnt, 'latest', code=2)
+    named = sstfs('snapshot', 'create', place.mnt).stdout.strip()
+    listed = sstfs('snapshot', 'list', place.mnt).stdout
+    assert 'one' in listed and named in listed, listed
+    assert sorted(set(os.listdir(place.mnt / '.snapshots')) - {'latest'}) == sorted(['one', named])
+    assert '.snapshots' not in os.listdir(place.mnt)
+    sstfs('snapshot', 'rename', place.mnt, 'one', 'first')
+    raises(2, os.stat, place.mnt / '.snapshots' / 'one')
+    os.stat(place.mnt / '.snapshots' / 'first' / 'snapshot.json')
+    done = sstfs('snapshot', 'delete', place.mnt, 'none', 'first', code=3)
+    assert 'none' in done.stderr
+    (place.mnt / '.snapshots' / named).rmdir()
+    assert set(os.listdir(place.mnt / '.snapshots')) <= {'latest'}
+
+
+def each_backup_moves_only_what_is_new(place):
+    place.mount()
+    (place.mnt / 'big').write_bytes(os.urandom(20 << 20))
+    copy = place.top / 'copy'
+    backup(place.snapshot('one'), copy)
+    (place.mnt / 'small').write_text('a few bytes')
+    done = run('rsync', '-a', '--delete', '--stats', f"{place.snapshot('two')}/", f'{copy}/')
+    line = next(line for line in done.stdout.splitlines() if 'transferred file size' in line)
+    moved = int(''.join(filter(str.isdigit, line)))
+    if moved > 1 << 20:
+        raise Failed(f'{moved} bytes moved for a small change')
+    assert 'no damage' in sstfs('verify', copy).stdout
+
+
+def tags_survive_kill_and_remount(place):
+    make_tree(place.top / 'tree')
+    place.mount()
+    run('cp', '-a', place.top / 'tree', place.mnt / 'tree')
+    (place.mnt / '.snapshots' / 'cut').mkdir()
+    place.kill()
+    place.mount()
+    folder = place.mnt / '.snapshots' / 'cut'
+    (folder / 'SHA256SUMS').read_bytes()
+    copy = backup(folder, place.top / 'copy')
+    other = place.top / 'other'
+    other.mkdir()
+    place.mount('ro', store=copy, mnt=other)
+    same_tree_but_times(place.top / 'tree', other / 'tree')
+    place.umount(other)
+
+
+def snapshot_folders_take_no_change(place):
+    place.mount()
+    (place.mnt / 'file').write_bytes(b'x' * 100000)
+    folder = place.snapshot('one')
+    data = next(folder.rglob('*-Data.db'))
+    for call in [lambda: data.unlink(), lambda: data.open('r+b'), lambda: data.chmod(0o777),
+                 lambda: (folder / 'new').write_text('x'), lambda: os.truncate(data, 0)]:
+        try:
+            call()
+        except OSError as error:
+            assert error.errno in (1, 13, 30), error
+        else:
+            raise Failed('a snapshot was changed')
+    raises(17, (place.mnt / '.snapshots').mkdir)
+
+
+def damage_in_a_copy_is_found(place):
+    place.mount()
+    for i in range(200):
+        (place.mnt / f'file{i}').write_bytes(os.urandom(3000))
+    copy = backup(place.snapshot('one'), place.top / 'copy')
+    (copy / 'sstfs' / 'notes.txt').write_text('a stranger beside the tables')
+    victims = [path for path in copy.rglob('*') if path.is_file() and 'nb-' in path.name]
+    assert victims
+    for path in victims:
+        content = path.read_bytes()
+        changed = bytearray(content)
+        changed[len(content) // 2] ^= 0x10
+        path.chmod(0o600)
+        path.write_bytes(changed)
+        done = sstfs('verify', copy, code=None)
+        if done.returncode != 1 or 'damage' not in done.stdout + done.stderr and path.name not in done.stderr:
+            raise Failed(f'a flipped bit in {path.name}: exit code {done.returncode}\n'
+                         f'{done.stdout}{done.stderr}')
+        path.write_bytes(content)
+    missing = victims[0]
+    missing.rename(place.top / 'aside')
+    assert sstfs('verify', copy, code=None).returncode != 0
+    (place.top / 'aside').rename(missing)
+    assert 'no damage' in sstfs('verify', copy).stdout
+
+
+def strangers_are_listed_and_ignored(place):
+    place.mount()
+    (place.mnt / 'file').write_text('kept')
+    sstfs('flush', place.mnt)
+    (place.mnt / 'zombie').write_text('deleted before the second')
+    copy = backup(place.snapshot('one'), place.top / 'copy')
+    (place.mnt / 'zombie').unlink()
+    sstfs('compact', place.mnt)
+    # Without --delete the first backup's files stay.
+    run('rsync', '-a', f"{place.snapshot('two')}/", f'{copy}/')
+    done = sstfs('verify', copy)
+    assert 'stranger:' in done.stdout and 'no damage' in done.stdout, done.stdout
+    place.umount()
+    place.mount('ro', store=copy)
+    assert os.listdir(place.mnt) == ['file']
+
+
+def dump_reads_what_is_there(place):
+    import json
+    place.mount()
+    (place.mnt / 'file').write_text('x')
+    folder = place.snapshot('one')
+    tables = json.loads(sstfs('dump', '--table', 'dirents', folder).stdout)
+    assert {table['table'] for table in tables} == {'dirents'}
+    rows = [row for table in tables for partition in table['partitions']
+            for row in partition.get('rows', []) if row['type'] == 'row']
+    assert b'file'.hex() in json.dumps(rows)
+    one = next(folder.glob('sstfs/dirents-*/*-Data.db'))
+    assert json.loads(sstfs('dump', one).stdout) == tables[0]['partitions']
+    sstfs('dump', place.top / 'none', code=4)
+
+
+if __name__ == '__main__':
+    sys.exit(support.main([
+        a_copy_of_a_snapshot_mounts_and_holds_the_point,
+        a_store_is_made_from_a_copy,
+        snapshots_are_made_listed_renamed_and_deleted,
+        each_backup_moves_only_what_is_new,
+        tags_survive_kill_and_remount,
+        snapshot_folders_take_no_change,
+        damage_in_a_copy_is_found,
+        strangers_are_listed_and_ignored,
+        dump_reads_what_is_there,
+    ]))

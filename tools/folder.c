@@ -1,0 +1,150 @@
+/*
+ * What a folder is, and where it lies.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/error.h"
+#include "tools.h"
+
+#define FOLDER_DEPTH_MAX 4096
+
+static int folder_is_empty(int fd)
+{
+    DIR *directory = fdopendir(fd);
+    const struct dirent *entry;
+    int is_empty = 1;
+
+    if (!directory) {
+        int r = -errno;
+
+        close(fd);
+        return r;
+    }
+    errno = 0;
+    while (is_empty && (entry = readdir(directory)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            is_empty = 0;
+    if (is_empty && errno != 0)
+        is_empty = -errno;
+    closedir(directory);
+    return is_empty;
+}
+
+int folder_kind(const char *path)
+{
+    struct stat unused;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r;
+
+    if (fd < 0 && errno == ENOENT)
+        return FOLDER_MISSING;
+    if (fd < 0)
+        return err_new(-errno, "open '%s': %s", path, strerror(errno));
+    if (fstatat(fd, "store.json", &unused, 0) == 0) {
+        close(fd);
+        return FOLDER_STORE;
+    }
+    if (fstatat(fd, "snapshot.json", &unused, 0) == 0) {
+        close(fd);
+        return FOLDER_SNAPSHOT;
+    }
+    r = folder_is_empty(fd);
+    if (r < 0)
+        return err_new(r, "list '%s': %s", path, strerror(-r));
+    return r ? FOLDER_EMPTY : FOLDER_OTHER;
+}
+
+/* The parent's path and the last component of one that cannot be resolved as a whole. */
+static int resolve_parent(const char *path, char **ret_path)
+{
+    AUTO(freep) char *copy = strdup(path);
+    AUTO(freep) char *parent = NULL;
+    char *slash, *last;
+
+    if (!copy)
+        return -ENOMEM;
+    for (size_t size = strlen(copy); size > 1 && copy[size - 1] == '/'; size--)
+        copy[size - 1] = '\0';
+    slash = strrchr(copy, '/');
+    last = slash ? slash + 1 : copy;
+    if (*last == '\0' || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
+        return -ENOENT;
+    if (slash && slash > copy) {
+        *slash = '\0';
+        parent = realpath(copy, NULL);
+    } else {
+        parent = realpath(slash ? "/" : ".", NULL);
+    }
+    if (!parent)
+        return -errno;
+    if (asprintf(ret_path, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, last) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+bool errno_is_of_dead_mount(int code)
+{
+    return code == ENOTCONN || code == ECONNABORTED;
+}
+
+int absolute_path(const char *path, char **ret_path)
+{
+    char *resolved = realpath(path, NULL);
+    int r;
+
+    if (resolved) {
+        *ret_path = resolved;
+        return 0;
+    }
+    /* The last component is to be made, or it is a dead mountpoint. */
+    r = errno == ENOENT || errno_is_of_dead_mount(errno) ? resolve_parent(path, ret_path) : -errno;
+    if (r < 0)
+        return err_new(r, "'%s': %s", path, strerror(-r));
+    return 0;
+}
+
+int folder_is_within(const char *inner, const char *outer)
+{
+    struct stat wanted, here, above;
+    int fd, r = 0;
+
+    if (stat(outer, &wanted) < 0)
+        return errno == ENOENT ? 0 : err_new(-errno, "'%s': %s", outer, strerror(errno));
+    fd = open(inner, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : err_new(-errno, "'%s': %s", inner, strerror(errno));
+    if (fstat(fd, &here) < 0)
+        r = -errno;
+    for (int depth = 0; r == 0 && depth < FOLDER_DEPTH_MAX; depth++) {
+        int up;
+
+        if (here.st_dev == wanted.st_dev && here.st_ino == wanted.st_ino) {
+            r = 1;
+            break;
+        }
+        up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (up < 0 || fstat(up, &above) < 0) {
+            r = -errno;
+            if (up >= 0)
+                close(up);
+            break;
+        }
+        close(fd);
+        fd = up;
+        if (above.st_dev == here.st_dev && above.st_ino == here.st_ino)
+            break;
+        here = above;
+    }
+    close(fd);
+    return r < 0 ? err_new(r, "look above '%s': %s", inner, strerror(-r)) : r;
+}

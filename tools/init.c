@@ -1,0 +1,92 @@
+/*
+ * sstfs init: an empty store, or one made from a snapshot.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "engine/error.h"
+#include "fs/fs.h"
+#include "tools.h"
+
+static int make_from(struct env *env, const char *folder)
+{
+    AUTO(freep) char *absolute = NULL;
+    struct env *from = NULL;
+    int r = absolute_path(folder, &absolute);
+
+    if (r < 0)
+        return r;
+    r = env_posix_new(absolute, &from);
+    if (r < 0)
+        return r;
+    r = engine_create_from(env, from, absolute, fs_tables, FS_TABLE_COUNT);
+    env_free(from);
+    return r;
+}
+
+static int make(const char *store, const char *folder)
+{
+    struct env *env = NULL;
+    int r;
+
+    r = env_posix_new(store, &env);
+    if (r < 0)
+        return complain_of(r, "open '%s'", store);
+    r = folder ? make_from(env, folder) : engine_create(env, fs_tables, FS_TABLE_COUNT);
+    env_free(env);
+    if (r == -ENOTEMPTY)
+        return complain(EXIT_BUSY, "'%s' is not empty", store);
+    if (r < 0 && folder)
+        return complain_of(r, "make the store '%s' from '%s'", store, folder);
+    return r < 0 ? complain_of(r, "make the store '%s'", store) : EXIT_DONE;
+}
+
+static int check_from(const char *folder)
+{
+    int kind = folder_kind(folder);
+
+    if (kind == FOLDER_SNAPSHOT)
+        return EXIT_DONE;
+    if (kind == FOLDER_MISSING)
+        return complain(EXIT_NOT_FOUND, "'%s' does not exist", folder);
+    if (kind == FOLDER_STORE)
+        return complain(EXIT_NOT_A_STORE,
+            "'%s' is a store, not a snapshot: take one, or copy the store while it is not mounted",
+            folder);
+    if (kind < 0)
+        return complain_of(kind, "--from");
+    return complain(EXIT_NOT_A_STORE, "'%s' is not a snapshot: it has no snapshot.json", folder);
+}
+
+int command_init(int argc, char **argv)
+{
+    static const struct option long_options[] = {{"from", required_argument, NULL, 'f'}, {0}};
+    const char *folder = NULL, *store;
+    int option, kind, code;
+
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (option != 'f')
+            return complain_usage(argv[0]);
+        folder = optarg;
+    }
+    if (optind + 1 != argc)
+        return complain_usage(argv[0]);
+    store = argv[optind];
+    code = folder ? check_from(folder) : EXIT_DONE;
+    if (code != EXIT_DONE)
+        return code;
+    kind = folder_kind(store);
+    if (kind == FOLDER_STORE)
+        return complain(EXIT_BUSY, "'%s' is a store already", store);
+    if (kind == FOLDER_SNAPSHOT || kind == FOLDER_OTHER)
+        return complain(EXIT_BUSY, "'%s' is not empty", store);
+    if (kind < 0)
+        return complain_of(kind, "init");
+    if (kind == FOLDER_MISSING && mkdir(store, 0700) < 0)
+        return complain_of(err_new(-errno, "%s", strerror(errno)), "make '%s'", store);
+    return make(store, folder);
+}

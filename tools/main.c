@@ -1,0 +1,122 @@
+/*
+ * The one binary: sstfs COMMAND …, and by its links' names mount.sstfs and mount.fuse.sstfs.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools.h"
+#include "version.h"
+
+struct command {
+    const char *name; /* first: nearest_name() */
+    const char *arguments;
+    const char *purpose;
+    int (*run)(int argc, char **argv);
+};
+
+static int command_help(int argc, char **argv);
+static int command_version(int argc, char **argv);
+
+static const struct command commands[] = {
+    {"mount", "[-f] [-o OPTIONS] STORE MNT",
+        "mount a store (made if missing), or with -o ro a snapshot", command_mount},
+    {"umount", "[-l] MNT", "unmount, and wait until the store is closed", command_umount},
+    {"init", "[--from FOLDER] STORE", "make a store, empty or from a snapshot", command_init},
+    {"snapshot", "create MNT [TAG] | list [--json] MNT | delete MNT TAG… | rename MNT TAG NEW",
+        "snapshots of the whole tree", command_snapshot},
+    {"verify", "FOLDER", "prove a snapshot, a copy of one, or an unmounted store", command_verify},
+    {"dump", "[--table T] SSTABLE|FOLDER",
+        "the rows of SSTables as JSON, as sstabledump prints them", command_dump},
+    {"flush", "MNT", "write what is in memory to SSTables", command_flush},
+    {"compact", "MNT", "merge the SSTables of each table", command_compact},
+    {"stats", "[--json] MNT", "counters of a running mount", command_stats},
+    {"help", "[COMMAND]", "this text", command_help},
+    {"version", "", "the program's version", command_version},
+};
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static void print_all(FILE *to)
+{
+    fprintf(to, "usage: sstfs COMMAND …\n\n");
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+        fprintf(to, "  %s %s\n      %s\n", commands[i].name, commands[i].arguments,
+            commands[i].purpose);
+    fprintf(to, "\nSTORE: the folder of a store. MNT: a mountpoint or any path in it. FOLDER: a "
+                "store, a snapshot\nor a copy of one. SSTABLE: any of its files.\n\n"
+                "mount options: ro, memory=SIZE (a quarter of the machine's, at most 1G), "
+                "sync=periodic|group|batch,\nsync_period=SECONDS (5), relatime, allow_other, "
+                "suid, dev, noexec, sync, dirsync, log=FILE\n\n"
+                "exit codes: 0 done, 1 damage found, 2 usage, 3 done in part, 4 not found, 5 busy, "
+                "6 no space,\n7 permission, 8 not a store, 9 in use by another process, 10 I/O "
+                "error\n");
+}
+
+static int unknown_command(const char *name)
+{
+    const char *nearest = nearest_name(name, commands, ARRAY_COUNT(commands), sizeof(commands[0]));
+
+    if (nearest)
+        return complain(EXIT_USAGE, "there is no command '%s'; did you mean '%s'?", name, nearest);
+    return complain(EXIT_USAGE, "there is no command '%s'; see sstfs help", name);
+}
+
+static int command_help(int argc, char **argv)
+{
+    const struct command *command;
+
+    if (argc < 2) {
+        print_all(stdout);
+        return EXIT_DONE;
+    }
+    command = find_command(argv[1]);
+    if (!command)
+        return unknown_command(argv[1]);
+    printf("usage: sstfs %s %s\n%s\n", command->name, command->arguments, command->purpose);
+    return EXIT_DONE;
+}
+
+static int command_version(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    printf("sstfs %s\n", SSTFS_VERSION);
+    return EXIT_DONE;
+}
+
+int complain_usage(const char *name)
+{
+    const struct command *command = find_command(name);
+
+    fprintf(stderr, "usage: sstfs %s %s\n", name, command ? command->arguments : "");
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    const char *slash = strrchr(argv[0], '/');
+    const char *program = slash ? slash + 1 : argv[0];
+    const struct command *command;
+
+    if (strncmp(program, "mount.", 6) == 0)
+        return command_mount_helper(argc, argv);
+    if (argc < 2) {
+        print_all(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return command_help(1, argv);
+    if (strcmp(argv[1], "--version") == 0)
+        return command_version(1, argv);
+    command = find_command(argv[1]);
+    if (!command)
+        return unknown_command(argv[1]);
+    return command->run(argc - 1, argv + 1);
+}

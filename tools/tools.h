@@ -1,0 +1,79 @@
+/*
+ * What the commands share: exit codes, messages, sizes, and finding out what a folder is.
+ */
+#ifndef SSTFS_TOOLS_TOOLS_H
+#define SSTFS_TOOLS_TOOLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/auto.h"
+
+/* As mount.sstfs those of mount(8) instead: mount.c. */
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_DAMAGE = 1, /* damage or difference found */
+    EXIT_USAGE = 2,
+    EXIT_PART = 3,
+    EXIT_NOT_FOUND = 4,
+    EXIT_BUSY = 5, /* or held */
+    EXIT_NO_SPACE = 6,
+    EXIT_PERMISSION = 7,
+    EXIT_NOT_A_STORE = 8, /* or a version it does not know */
+    EXIT_IN_USE = 9,      /* by another process */
+    EXIT_IO = 10,
+};
+
+enum exit_code exit_code_of(int r);
+/** Prints "sstfs: " and the message to stderr, and returns `code`. */
+int complain(enum exit_code code, const char *format, ...) PRINTF_LIKE(2, 3);
+/** The words of a failed call (engine/error.h), with its exit code. */
+int complain_of(int r, const char *format, ...) PRINTF_LIKE(2, 3);
+/** How the command is to be called, and EXIT_USAGE. */
+int complain_usage(const char *command);
+
+/** The known name nearest to what was typed, or NULL if none is near. `stride`: between names. */
+const char *nearest_name(const char *typed, const void *names, size_t name_count, size_t stride);
+
+/** "64M", "1.5G", "4096": bytes, powers of 1024. False: not a size. */
+bool parse_size(const char *text, uint64_t *ret_bytes);
+/** "5", "5s", "500ms", "2m": microseconds, plain numbers are seconds. */
+bool parse_duration(const char *text, uint64_t *ret_us);
+/** "1.2 GiB". */
+#define SIZE_TEXT_MAX 32
+void format_size(uint64_t bytes, char to[SIZE_TEXT_MAX]);
+
+/* ---- folders ---- */
+
+enum folder_kind {
+    FOLDER_MISSING,
+    FOLDER_EMPTY,
+    FOLDER_STORE,
+    FOLDER_SNAPSHOT, /* or a copy of one */
+    FOLDER_OTHER,
+};
+/** What `path` is; a negative errno if it cannot be looked at (-ENOTDIR: no folder). */
+MUST_USE int folder_kind(const char *path);
+/** The absolute path, without symbolic links; its last component need not exist. malloc. */
+MUST_USE int absolute_path(const char *path, char **ret_path);
+/** Whether this errno is what calls on a mount whose daemon has died fail with. */
+bool errno_is_of_dead_mount(int code);
+/** Whether the folder `inner` is `outer` or lies below it, also through bind mounts. */
+MUST_USE int folder_is_within(const char *inner, const char *outer);
+
+/* ---- commands: argv[0] is the command's name; they return an exit code ---- */
+
+int command_mount(int argc, char **argv);
+/** As mount(8) calls it: mount.sstfs SOURCE DIR [-sfnv] [-o …]. */
+int command_mount_helper(int argc, char **argv);
+int command_umount(int argc, char **argv);
+int command_init(int argc, char **argv);
+int command_snapshot(int argc, char **argv);
+int command_verify(int argc, char **argv);
+int command_dump(int argc, char **argv);
+int command_flush(int argc, char **argv);
+int command_compact(int argc, char **argv);
+int command_stats(int argc, char **argv);
+
+#endif

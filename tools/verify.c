@@ -1,0 +1,349 @@
+/*
+ * sstfs verify: reads everything, believes nothing.
+ *
+ *   1. opens the folder read-only, as a mount would;
+ *   2. reads each of its SSTables: checksums, order, and that index, filter and statistics agree;
+ *   3. walks the tree: names, link counts, contents (data-model, "What verify proves");
+ *   4. recomputes SHA256SUMS, when there is one;
+ *   5. lists strangers: files that belong to no SSTable of this point. They are ignored by all that
+ *      reads the folder, so they are no damage.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/buf.h"
+#include "engine/error.h"
+#include "engine/log.h"
+#include "fs/fs.h"
+#include "tools.h"
+
+#define MEMORY_BYTES (128ull << 20)
+#define SUMS_BYTES_MAX (1u << 30)
+#define READ_BYTES (1u << 20)
+#define SHA256_BYTES 32
+
+struct known {
+    unsigned table;
+    struct sstable_id id;
+};
+
+struct verify {
+    const char *folder;
+    const char *tables; /* the folder of the tables' folders, in the env */
+    struct env *env;
+    struct engine *engine;
+
+    struct known *known; /* sorted */
+    size_t known_count, known_capacity;
+    uint64_t findings, strangers, files, directories, sums;
+};
+
+static void finding(void *arg, const char *text)
+{
+    struct verify *verify = arg;
+
+    verify->findings++;
+    printf("damage: %s\n", text);
+}
+
+static void finding_of(struct verify *verify, int r, const char *what)
+{
+    char text[1536];
+
+    snprintf(text, sizeof(text), "%s: %s", what, err_text(r));
+    finding(verify, text);
+}
+
+/* ---- SSTables ---- */
+
+static int table_path(const struct verify *verify, unsigned table, char *to, size_t size)
+{
+    char name[TABLE_FOLDER_NAME_MAX + 1];
+
+    table_folder_name(&fs_tables[table], name);
+    return snprintf(to, size, "%s/%s", verify->tables, name);
+}
+
+static int know(void *arg, unsigned table, const struct sstable_facts *facts)
+{
+    struct verify *verify = arg;
+
+    if (verify->known_count == verify->known_capacity) {
+        size_t capacity = verify->known_capacity ? verify->known_capacity * 2 : 64;
+        struct known *known = reallocarray(verify->known, capacity, sizeof(*known));
+
+        if (!known)
+            return -ENOMEM;
+        verify->known = known;
+        verify->known_capacity = capacity;
+    }
+    verify->known[verify->known_count++] = (struct known){table, facts->id};
+    return 0;
+}
+
+static int compare_known(const void *a, const void *b)
+{
+    const struct known *left = a, *right = b;
+
+    if (left->table != right->table)
+        return left->table < right->table ? -1 : 1;
+    return strcmp(left->id.text, right->id.text);
+}
+
+static void verify_sstable(struct verify *verify, const struct known *known)
+{
+    char folder[TABLE_FOLDER_NAME_MAX + 32], what[SSTABLE_FILE_NAME_MAX + 64];
+    struct sstable *sstable = NULL;
+    int r;
+
+    table_path(verify, known->table, folder, sizeof(folder));
+    snprintf(what, sizeof(what), "%s nb-%s-big", fs_tables[known->table].name, known->id.text);
+    r = sstable_open(verify->env, folder, &known->id, &fs_tables[known->table], NULL, &sstable);
+    if (r >= 0)
+        r = sstable_verify(sstable);
+    if (r < 0)
+        finding_of(verify, r, what);
+    sstable_unref(sstable);
+}
+
+static int verify_sstables(struct verify *verify)
+{
+    int r = engine_sstables(verify->engine, know, verify);
+
+    if (r < 0)
+        return r;
+    if (verify->known_count > 0)
+        qsort(verify->known, verify->known_count, sizeof(*verify->known), compare_known);
+    for (size_t i = 0; i < verify->known_count; i++)
+        verify_sstable(verify, &verify->known[i]);
+    return 0;
+}
+
+/* ---- the tree ---- */
+
+static int verify_tree(struct verify *verify)
+{
+    struct store_identity identity;
+    int64_t r;
+
+    engine_identity(verify->engine, &identity);
+    r = fs_verify_tree(engine_live(verify->engine), identity.node, finding, verify, &verify->files,
+        &verify->directories);
+    return r < 0 ? (int)r : 0;
+}
+
+/* ---- strangers ---- */
+
+struct strangers {
+    struct verify *verify;
+    unsigned table;
+    const char *folder;
+};
+
+static int look_for_stranger(void *arg, const char *name)
+{
+    struct strangers *strangers = arg;
+    struct verify *verify = strangers->verify;
+    struct known key = {.table = strangers->table};
+    enum sstable_component component;
+
+    if (strcmp(name, "manifest.json") == 0 || strcmp(name, "schema.cql") == 0)
+        return 0;
+    if (sstable_parse_file_name(name, &key.id, &component) && verify->known_count > 0 &&
+        bsearch(&key, verify->known, verify->known_count, sizeof(key), compare_known))
+        return 0;
+    verify->strangers++;
+    printf("stranger: %s/%s\n", strangers->folder, name);
+    return 0;
+}
+
+static int list_strangers(struct verify *verify)
+{
+    for (unsigned table = 0; table < FS_TABLE_COUNT; table++) {
+        char folder[TABLE_FOLDER_NAME_MAX + 32];
+        struct strangers strangers = {verify, table, folder};
+        int r;
+
+        table_path(verify, table, folder, sizeof(folder));
+        r = io_list(verify->env, folder, look_for_stranger, &strangers);
+        if (r < 0 && r != -ENOENT) /* a table without SSTables may have no folder */
+            return err_with(r, "list '%s'", folder);
+    }
+    return 0;
+}
+
+/* ---- SHA256SUMS ---- */
+
+static int hash_file(struct env *env, const char *path, uint8_t to[SHA256_BYTES])
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    AUTO(freep) uint8_t *bytes = malloc(READ_BYTES);
+    uint64_t offset = 0;
+    int64_t n = 0;
+    int fd = -1, r;
+
+    r = context && bytes ? io_open(env, path, O_RDONLY, &fd) : -ENOMEM;
+    if (r >= 0 && EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
+        r = -ENOMEM;
+    while (r >= 0 && (n = io_read(env, fd, bytes, READ_BYTES, offset)) > 0) {
+        offset += (uint64_t)n;
+        if (EVP_DigestUpdate(context, bytes, (size_t)n) != 1)
+            r = -ENOMEM;
+    }
+    if (r >= 0 && n < 0)
+        r = (int)n;
+    if (r >= 0 && EVP_DigestFinal_ex(context, to, NULL) != 1)
+        r = -ENOMEM;
+    if (fd >= 0)
+        io_close(env, fd);
+    EVP_MD_CTX_free(context);
+    return r;
+}
+
+/* A path of SHA256SUMS leads nowhere but into the folder. */
+static bool path_is_inside(const char *path)
+{
+    return *path && *path != '/' && strcmp(path, "..") != 0 && strncmp(path, "../", 3) != 0 &&
+           !strstr(path, "/../");
+}
+
+/* "<64 hexadecimal digits>  <path>", as sha256sum writes it. */
+static void verify_sum(struct verify *verify, char *line)
+{
+    uint8_t digest[SHA256_BYTES];
+    char hex[2 * SHA256_BYTES + 1];
+    size_t size = strlen(line);
+    const char *path = line + 2 * SHA256_BYTES + 2;
+    int r;
+
+    if (size < 2 * SHA256_BYTES + 3 || line[2 * SHA256_BYTES] != ' ' || !path_is_inside(path)) {
+        finding(verify, "SHA256SUMS: a line that sha256sum would not write");
+        return;
+    }
+    r = hash_file(verify->env, path, digest);
+    if (r < 0) {
+        finding_of(verify, r, path);
+        return;
+    }
+    for (size_t i = 0; i < SHA256_BYTES; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    verify->sums++;
+    if (strncasecmp(hex, line, 2 * SHA256_BYTES) != 0) {
+        char text[1024];
+
+        snprintf(text, sizeof(text), "%s: its SHA-256 is not that of SHA256SUMS", path);
+        finding(verify, text);
+    }
+}
+
+static int verify_sums(struct verify *verify)
+{
+    struct buf sums = BUF_INIT;
+    char *rest, *line;
+    int r = io_read_file(verify->env, "SHA256SUMS", SUMS_BYTES_MAX, &sums);
+
+    if (r >= 0) {
+        buf_append_u8(&sums, '\0');
+        r = buf_error(&sums);
+    }
+    if (r >= 0) {
+        rest = (char *)sums.data;
+        while ((line = strsep(&rest, "\n")))
+            if (*line)
+                verify_sum(verify, line);
+    }
+    buf_release(&sums);
+    return r == -ENOENT ? 0 : r;
+}
+
+/* ---- all of it ---- */
+
+static int open_folder(struct verify *verify)
+{
+    struct engine_options options = {.tables = fs_tables,
+        .table_count = FS_TABLE_COUNT,
+        .memory_bytes = MEMORY_BYTES,
+        .sync_mode = SYNC_PERIODIC,
+        .sync_period_us = 5000000,
+        .read_only = true};
+    int r = env_posix_new(verify->folder, &verify->env);
+
+    return r < 0 ? r : engine_open(verify->env, &options, &verify->engine);
+}
+
+static int run_all(struct verify *verify)
+{
+    int r = verify_sstables(verify);
+
+    if (r >= 0)
+        r = verify_tree(verify);
+    if (r >= 0)
+        r = verify_sums(verify);
+    if (r >= 0)
+        r = list_strangers(verify);
+    return r;
+}
+
+static int verify_folder(struct verify *verify)
+{
+    int r = open_folder(verify);
+    int closed;
+
+    if (r == -EBUSY)
+        return complain(EXIT_IN_USE, "'%s' is mounted: %s; verify a snapshot of it", verify->folder,
+            err_text(r));
+    if (r < 0)
+        return complain_of(r, "open '%s'", verify->folder);
+    r = run_all(verify);
+    if (r < 0) {
+        /* Damage that ends the walk is damage found, like any other. */
+        if (exit_code_of(r) != EXIT_DAMAGE && r != -EIO)
+            return complain_of(r, "verify '%s'", verify->folder);
+        finding_of(verify, r, "the walk ended early");
+    }
+    closed = engine_close(verify->engine, 0);
+    verify->engine = NULL;
+    if (closed < 0)
+        return complain_of(closed, "close '%s'", verify->folder);
+    printf("%s: %zu SSTables, %llu files, %llu directories, %llu SHA-256 sums, %llu strangers: ",
+        verify->folder, verify->known_count, (unsigned long long)verify->files,
+        (unsigned long long)verify->directories, (unsigned long long)verify->sums,
+        (unsigned long long)verify->strangers);
+    if (verify->findings > 0)
+        printf("%llu findings\n", (unsigned long long)verify->findings);
+    else
+        printf("no damage\n");
+    return verify->findings > 0 ? EXIT_DAMAGE : EXIT_DONE;
+}
+
+int command_verify(int argc, char **argv)
+{
+    struct verify verify = {0};
+    int kind, code;
+
+    if (argc != 2 || argv[1][0] == '-')
+        return complain_usage(argv[0]);
+    verify.folder = argv[1];
+    kind = folder_kind(verify.folder);
+    if (kind == FOLDER_MISSING)
+        return complain(EXIT_NOT_FOUND, "'%s' does not exist", verify.folder);
+    if (kind < 0 && kind != -ENOTDIR)
+        return complain_of(kind, "verify");
+    if (kind != FOLDER_STORE && kind != FOLDER_SNAPSHOT)
+        return complain(EXIT_NOT_A_STORE, "'%s' is neither a store nor a snapshot", verify.folder);
+    verify.tables = kind == FOLDER_STORE ? "data/sstfs" : "sstfs";
+    log_set_level(LOG_LEVEL_WARNING);
+    code = verify_folder(&verify);
+    if (verify.engine && engine_close(verify.engine, 0) < 0)
+        code = EXIT_IO;
+    env_free(verify.env);
+    free(verify.known);
+    return code;
+}
