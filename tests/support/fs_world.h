@@ -2,8 +2,8 @@
  * An empty file system to test with: an env, an engine, a struct fs, and each operation as one
  * call, from admission to reply.
  *
- * Two libraries have these functions: fs_world_model.c over the model engine, fs_world_engine.c over
- * the real one, so that each test of fs/core asks both.
+ * Two libraries have these functions: fs_world_model.c over the model engine, fs_world_engine.c
+ * over the real one, so that each test of fs/core asks both.
  */
 #ifndef SSTFS_TESTS_FS_WORLD_H
 #define SSTFS_TESTS_FS_WORLD_H
@@ -48,8 +48,8 @@ int world_mknod(struct world *w, uint64_t parent, const char *name, uint32_t mod
     uint64_t *ret_ino);
 int world_mkdir(
     struct world *w, uint64_t parent, const char *name, uint32_t mode, uint64_t *ret_ino);
-int world_symlink(struct world *w, uint64_t parent, const char *name, const char *target,
-    uint64_t *ret_ino);
+int world_symlink(
+    struct world *w, uint64_t parent, const char *name, const char *target, uint64_t *ret_ino);
 int world_link(struct world *w, uint64_t ino, uint64_t parent, const char *name);
 int world_unlink(struct world *w, uint64_t parent, const char *name);
 int world_rmdir(struct world *w, uint64_t parent, const char *name);
@@ -73,6 +73,8 @@ uint64_t world_rows(struct world *w, enum fs_table table);
 void world_advance(struct world *w, uint64_t us);
 
 /* What the two libraries do differently. */
+/** The env of one thread. */
+int world_env_new(struct world *world);
 struct engine *world_engine_new(struct world *world);
 /** As after a kill (`crash`) or an orderly end. */
 struct engine *world_engine_reopen(struct world *world, bool crash);

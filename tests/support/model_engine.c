@@ -234,6 +234,8 @@ static struct model_row *model_partition_find(const struct table_schema *schema,
 
 static void model_partition_remove(struct model_partition *partition, size_t at, size_t count)
 {
+    if (count == 0)
+        return;
     for (size_t i = at; i < at + count; i++)
         model_row_free(partition->rows[i]);
     partition->row_count -= count;
@@ -844,7 +846,7 @@ struct engine *model_engine_new(const struct table_schema *tables, unsigned tabl
     struct engine *engine = model_alloc(sizeof(*engine));
 
     ASSERT(table_count <= ENGINE_TABLES_MAX);
-    mutex_init(&engine->mutex, 63);
+    mutex_init(&engine->mutex, 1);
     engine->schemas = tables;
     engine->table_count = table_count;
     engine->timestamp_us = 1700000000000000;
