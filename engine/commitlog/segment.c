@@ -108,8 +108,8 @@ int segment_create(
         io_close(env, fd);
         unlinked = io_unlink(env, path);
         if (unlinked < 0)
-            return err_new(-EUCLEAN, "half a segment '%s' is left: %s; then %s", path, cause,
-                err_text(unlinked));
+            return err_new(
+                -EIO, "half a segment '%s' is left: %s; then %s", path, cause, err_text(unlinked));
         return err_new(r, "new commit log segment '%s': %s", path, cause);
     }
     *ret_fd = fd;

@@ -64,8 +64,8 @@ static inline uint64_t record_aligned(uint64_t size)
 void segment_path(uint64_t id, char to[SEGMENT_PATH_BYTES]);
 /**
  * A new file of `bytes`, its space taken, its header written; neither content nor name is synced.
- * -ENOSPC and the like leave nothing behind; -EUCLEAN: something was left that could not be
- * removed, and that replay must not take for a segment: no log may be written after it.
+ * -ENOSPC and the like leave nothing behind; -EIO may leave what could not be removed, which
+ * replay must not take for a segment: no log may be written after it.
  */
 MUST_USE int segment_create(
     struct env *env, const struct segment_header *header, uint64_t bytes, int *ret_fd);
