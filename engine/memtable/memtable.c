@@ -1,0 +1,476 @@
+#include "memtable/memtable.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "engine/mutex.h"
+#include "memtable/clustering_copy.h"
+#include "memtable/iterator.h"
+#include "memtable/record_set.h"
+#include "rows/compare.h"
+#include "rows/reconcile.h"
+
+#define SHARD_BITS 6
+#define SHARD_COUNT (1u << SHARD_BITS)
+
+/* Ranks (engine/README.md, "Locks"). */
+#define SHARD_LOCK_RANK 40
+#define RECORDS_LOCK_RANK 41
+
+/* Small, as every shard holds a piece soon: 1 MiB in all. */
+#define ARENA_PIECE_BYTES (16u << 10)
+#define SCRATCH_PIECE_BYTES (4u << 10)
+#define SLICE_PIECE_BYTES 512u
+
+/* What the flush wants to know of all that was written, also of what something newer hid since. */
+struct extremes {
+    int64_t min_timestamp_us, max_timestamp_us;
+    int32_t min_local_deletion_time_s;
+    int32_t min_ttl_s;
+};
+#define EXTREMES_NONE ((struct extremes){INT64_MAX, INT64_MIN, LOCAL_DELETION_TIME_NONE, INT32_MAX})
+
+struct shard {
+    _Alignas(64) struct mutex lock; /* for writers; readers walk `partitions` without */
+    struct skiplist partitions;     /* of memtable_partition */
+    struct arena arena;
+    struct arena scratch;
+    size_t accounted_bytes; /* of both arenas, in memtable.bytes already */
+    uint64_t partition_count, row_count;
+    struct extremes extremes;
+};
+
+struct memtable {
+    const struct table_schema *schema;
+    uint64_t first_position;
+    _Atomic uint32_t references;
+    _Atomic uint64_t bytes;
+    struct record_set records;
+    struct shard shards[SHARD_COUNT];
+};
+
+static unsigned shard_index(int64_t token)
+{
+    /* The sign turned, tokens ascend as unsigned numbers: shards are in the order of tokens. */
+    return (unsigned)(((uint64_t)token ^ (1ull << 63)) >> (64 - SHARD_BITS));
+}
+
+/* ---- life ---- */
+
+struct memtable *memtable_new(const struct table_schema *schema, uint64_t first_position)
+{
+    struct memtable *memtable = aligned_alloc(_Alignof(struct memtable), sizeof(*memtable));
+
+    if (!memtable)
+        return NULL;
+    memtable->schema = schema;
+    memtable->first_position = first_position;
+    atomic_init(&memtable->references, 1);
+    atomic_init(&memtable->bytes, 0);
+    record_set_init(&memtable->records, RECORDS_LOCK_RANK);
+    for (unsigned i = 0; i < SHARD_COUNT; i++) {
+        struct shard *shard = &memtable->shards[i];
+
+        *shard = (struct shard){.extremes = EXTREMES_NONE};
+        mutex_init(&shard->lock, SHARD_LOCK_RANK);
+        skiplist_init(&shard->partitions);
+        arena_init(&shard->arena, ARENA_PIECE_BYTES);
+        arena_init(&shard->scratch, SCRATCH_PIECE_BYTES);
+    }
+    return memtable;
+}
+
+struct memtable *memtable_ref(struct memtable *memtable)
+{
+    atomic_fetch_add_explicit(&memtable->references, 1, memory_order_relaxed);
+    return memtable;
+}
+
+void memtable_unref(struct memtable *memtable)
+{
+    if (!memtable || atomic_fetch_sub_explicit(&memtable->references, 1, memory_order_acq_rel) != 1)
+        return;
+    for (unsigned i = 0; i < SHARD_COUNT; i++) {
+        struct shard *shard = &memtable->shards[i];
+
+        arena_release(&shard->arena);
+        arena_release(&shard->scratch);
+        mutex_release(&shard->lock);
+    }
+    record_set_release(&memtable->records);
+    free(memtable);
+}
+
+/* ---- writing ---- */
+
+static void note_timestamp(struct extremes *extremes, int64_t timestamp_us)
+{
+    if (timestamp_us < extremes->min_timestamp_us)
+        extremes->min_timestamp_us = timestamp_us;
+    if (timestamp_us > extremes->max_timestamp_us)
+        extremes->max_timestamp_us = timestamp_us;
+}
+
+static void note_expiry(struct extremes *extremes, int32_t local_deletion_time_s, int32_t ttl_s)
+{
+    if (local_deletion_time_s < extremes->min_local_deletion_time_s)
+        extremes->min_local_deletion_time_s = local_deletion_time_s;
+    if (ttl_s != 0 && ttl_s < extremes->min_ttl_s)
+        extremes->min_ttl_s = ttl_s;
+}
+
+static void note_deletion(struct extremes *extremes, struct deletion deletion)
+{
+    if (deletion_is_live(deletion))
+        return;
+    note_timestamp(extremes, deletion.marked_for_delete_at_us);
+    note_expiry(extremes, deletion.local_deletion_time_s, 0);
+}
+
+static void note_row(struct extremes *extremes, const struct row *row)
+{
+    if (row->liveness.timestamp_us != TIMESTAMP_NONE) {
+        note_timestamp(extremes, row->liveness.timestamp_us);
+        if (row->liveness.ttl_s != 0)
+            note_expiry(extremes, row->liveness.local_deletion_time_s, row->liveness.ttl_s);
+    }
+    note_deletion(extremes, row->deletion);
+    for (uint32_t i = 0; i < row->complex_deletion_count; i++)
+        note_deletion(extremes, row->complex_deletions[i].deletion);
+    for (uint32_t i = 0; i < row->cell_count; i++) {
+        const struct cell *cell = &row->cells[i];
+
+        note_timestamp(extremes, cell->timestamp_us);
+        note_expiry(extremes, cell->local_deletion_time_s, cell->ttl_s);
+    }
+}
+
+/* The shard of the key, locked, and the partition. On failure nothing is locked. */
+static int begin_write(struct memtable *memtable, const struct decorated_key *key,
+    struct shard **ret_shard, struct partition_writer *ret_writer,
+    struct memtable_partition **ret_partition)
+{
+    struct shard *shard = &memtable->shards[shard_index(key->token)];
+    int r;
+
+    mutex_lock(&shard->lock);
+    r = partition_get(&shard->partitions, key, &shard->arena, ret_partition);
+    if (r < 0) {
+        mutex_unlock(&shard->lock);
+        return r;
+    }
+    shard->partition_count += (unsigned)r;
+    *ret_shard = shard;
+    *ret_writer = (struct partition_writer){memtable->schema, &shard->arena, &shard->scratch};
+    return 0;
+}
+
+static void end_write(struct memtable *memtable, struct shard *shard)
+{
+    size_t bytes;
+
+    arena_reset(&shard->scratch);
+    bytes = shard->arena.total_bytes + shard->scratch.total_bytes;
+    if (bytes != shard->accounted_bytes) {
+        /* Unsigned: what got less wraps round, and so does the sum. */
+        atomic_fetch_add_explicit(
+            &memtable->bytes, bytes - shard->accounted_bytes, memory_order_relaxed);
+        shard->accounted_bytes = bytes;
+    }
+    mutex_unlock(&shard->lock);
+}
+
+int memtable_delete_partition(
+    struct memtable *memtable, const struct decorated_key *key, struct deletion deletion)
+{
+    struct memtable_partition *partition;
+    struct partition_writer writer;
+    struct shard *shard;
+    int r;
+
+    if (deletion_is_live(deletion))
+        return 0;
+    r = begin_write(memtable, key, &shard, &writer, &partition);
+    if (r < 0)
+        return r;
+    r = partition_delete(partition, &writer, deletion);
+    if (r == 0)
+        note_deletion(&shard->extremes, deletion);
+    end_write(memtable, shard);
+    return r;
+}
+
+int memtable_delete_range(struct memtable *memtable, const struct decorated_key *key,
+    const struct slice *slice, struct deletion deletion)
+{
+    struct memtable_partition *partition;
+    struct partition_writer writer;
+    struct shard *shard;
+    int r;
+
+    if (deletion_is_live(deletion) ||
+        clustering_compare(memtable->schema, &slice->start, &slice->end) >= 0)
+        return 0;
+    r = begin_write(memtable, key, &shard, &writer, &partition);
+    if (r < 0)
+        return r;
+    r = partition_delete_range(partition, &writer, slice, deletion);
+    if (r == 0)
+        note_deletion(&shard->extremes, deletion);
+    end_write(memtable, shard);
+    return r;
+}
+
+static bool row_has_large_value(const struct row *row)
+{
+    for (uint32_t i = 0; i < row->cell_count; i++) {
+        if (row->cells[i].value.size > MEMTABLE_COPIED_BYTES_MAX ||
+            row->cells[i].path.size > MEMTABLE_COPIED_BYTES_MAX)
+            return true;
+    }
+    return false;
+}
+
+int memtable_apply_row(struct memtable *memtable, const struct decorated_key *key,
+    const struct row *row, struct record_memory *memory)
+{
+    struct memtable_partition *partition;
+    struct partition_writer writer;
+    struct shard *shard;
+    int r;
+
+    if (row_is_empty(row))
+        return 0;
+    /* The reference first: what is published is read at once. */
+    if (memory && row_has_large_value(row)) {
+        r = record_set_add(&memtable->records, memory);
+        if (r < 0)
+            return r;
+        if (r > 0)
+            atomic_fetch_add_explicit(&memtable->bytes, memory->bytes, memory_order_relaxed);
+    }
+    r = begin_write(memtable, key, &shard, &writer, &partition);
+    if (r < 0)
+        return r;
+    r = partition_apply_row(partition, &writer, row, memory == NULL);
+    if (r >= 0) {
+        shard->row_count += (unsigned)r;
+        note_row(&shard->extremes, row);
+    }
+    end_write(memtable, shard);
+    return r < 0 ? r : 0;
+}
+
+/* ---- reading ---- */
+
+/* A partition is found before its first update is in it, and stays empty if that found no memory.
+ */
+static bool partition_is_empty(const struct memtable_partition *partition)
+{
+    return !atomic_load_explicit(&partition->deletion, memory_order_acquire) &&
+           !atomic_load_explicit(&partition->static_row, memory_order_acquire) &&
+           !atomic_load_explicit(&partition->ranges, memory_order_acquire) &&
+           !skiplist_first(&partition->rows);
+}
+
+static const struct memtable_partition *find_partition(
+    const struct memtable *memtable, const struct decorated_key *key)
+{
+    struct skiplist_key sought = partition_key(key);
+    const struct skiplist_node *node =
+        skiplist_seek(&memtable->shards[shard_index(key->token)].partitions, &sought);
+
+    if (!node || decorated_key_compare(&partition_of(node)->key, key) != 0 ||
+        partition_is_empty(partition_of(node)))
+        return NULL;
+    return partition_of(node);
+}
+
+bool memtable_may_contain(struct memtable *memtable, const struct decorated_key *key)
+{
+    return find_partition(memtable, key) != NULL;
+}
+
+struct read_iterator {
+    struct memtable_iterator iterator;
+    struct memtable *memtable;
+    struct arena slice_arena; /* values of the bounds */
+    struct slice slice;
+};
+
+static void read_close(struct partition_iterator *base)
+{
+    struct read_iterator *read = CONTAINER_OF(base, struct read_iterator, iterator.base);
+
+    memtable_iterator_release(&read->iterator);
+    arena_release(&read->slice_arena);
+    memtable_unref(read->memtable);
+    free(read);
+}
+
+static const struct partition_iterator_ops read_ops = {memtable_iterator_next, read_close};
+
+int memtable_read(struct memtable *memtable, const struct decorated_key *key,
+    const struct slice *slice, struct partition_iterator **ret_iterator)
+{
+    const struct memtable_partition *partition = find_partition(memtable, key);
+    struct read_iterator *read;
+    int r = -ENOMEM;
+
+    if (!partition)
+        return 0;
+    read = malloc(sizeof(*read));
+    if (!read)
+        return -ENOMEM;
+    arena_init(&read->slice_arena, SLICE_PIECE_BYTES);
+    if (clustering_copy(&read->slice_arena, &slice->start, &read->slice.start) &&
+        clustering_copy(&read->slice_arena, &slice->end, &read->slice.end))
+        r = memtable_iterator_init(&read->iterator, memtable->schema, partition, &read->slice);
+    if (r < 0) {
+        arena_release(&read->slice_arena);
+        free(read);
+        return r;
+    }
+    read->memtable = memtable_ref(memtable);
+    read->iterator.base.ops = &read_ops;
+    *ret_iterator = &read->iterator.base;
+    return 1;
+}
+
+struct memtable_scanner {
+    struct partition_scanner base;
+    struct memtable *memtable;
+    const struct skiplist_node *node; /* the next partition, or NULL: of the next shard */
+    unsigned shard, last_shard;
+    int64_t last_token;
+    struct slice all;
+    bool is_open;
+    struct memtable_iterator iterator;
+};
+
+static void close_current(struct memtable_scanner *scanner)
+{
+    if (scanner->is_open)
+        memtable_iterator_release(&scanner->iterator);
+    scanner->is_open = false;
+}
+
+/* The scanner closes it, as its contract says. */
+static void scanned_close(struct partition_iterator *base)
+{
+    (void)base;
+}
+
+static const struct partition_iterator_ops scanned_ops = {memtable_iterator_next, scanned_close};
+
+static const struct memtable_partition *scan_next_partition(struct memtable_scanner *scanner)
+{
+    for (;;) {
+        const struct memtable_partition *partition;
+
+        while (!scanner->node) {
+            if (scanner->shard >= scanner->last_shard)
+                return NULL;
+            scanner->shard++;
+            scanner->node = skiplist_first(&scanner->memtable->shards[scanner->shard].partitions);
+        }
+        partition = partition_of(scanner->node);
+        if (partition->key.token > scanner->last_token)
+            return NULL;
+        scanner->node = skiplist_next(scanner->node);
+        if (!partition_is_empty(partition))
+            return partition;
+    }
+}
+
+static int memtable_scanner_next(
+    struct partition_scanner *base, struct partition_iterator **ret_partition)
+{
+    struct memtable_scanner *scanner = CONTAINER_OF(base, struct memtable_scanner, base);
+    const struct memtable_partition *partition;
+    int r;
+
+    close_current(scanner);
+    partition = scan_next_partition(scanner);
+    if (!partition)
+        return 0;
+    r = memtable_iterator_init(&scanner->iterator, base->schema, partition, &scanner->all);
+    if (r < 0)
+        return r;
+    scanner->is_open = true;
+    scanner->iterator.base.ops = &scanned_ops;
+    *ret_partition = &scanner->iterator.base;
+    return 1;
+}
+
+static void memtable_scanner_close(struct partition_scanner *base)
+{
+    struct memtable_scanner *scanner = CONTAINER_OF(base, struct memtable_scanner, base);
+
+    close_current(scanner);
+    memtable_unref(scanner->memtable);
+    free(scanner);
+}
+
+static const struct partition_scanner_ops scanner_ops = {
+    memtable_scanner_next, memtable_scanner_close};
+
+int memtable_scan(struct memtable *memtable, int64_t first_token, int64_t last_token,
+    struct partition_scanner **ret_scanner)
+{
+    /* No key is before the empty one of its token. */
+    struct decorated_key first = {first_token, BYTES_LITERAL("")};
+    struct skiplist_key sought = partition_key(&first);
+    struct memtable_scanner *scanner = calloc(1, sizeof(*scanner));
+
+    if (!scanner)
+        return -ENOMEM;
+    scanner->base = (struct partition_scanner){&scanner_ops, memtable->schema};
+    scanner->memtable = memtable_ref(memtable);
+    scanner->all = SLICE_ALL;
+    scanner->shard = shard_index(first_token);
+    scanner->last_shard = shard_index(last_token);
+    scanner->last_token = last_token;
+    scanner->node = skiplist_seek(&memtable->shards[scanner->shard].partitions, &sought);
+    *ret_scanner = &scanner->base;
+    return 0;
+}
+
+/* ---- facts ---- */
+
+void memtable_get_stats(struct memtable *memtable, struct memtable_stats *ret_stats)
+{
+    struct extremes all = EXTREMES_NONE;
+    struct memtable_stats stats = {.first_position = memtable->first_position};
+
+    for (unsigned i = 0; i < SHARD_COUNT; i++) {
+        struct shard *shard = &memtable->shards[i];
+        const struct extremes *one = &shard->extremes;
+
+        mutex_lock(&shard->lock);
+        stats.partitions += shard->partition_count;
+        stats.rows += shard->row_count;
+        if (one->min_timestamp_us < all.min_timestamp_us)
+            all.min_timestamp_us = one->min_timestamp_us;
+        if (one->max_timestamp_us > all.max_timestamp_us)
+            all.max_timestamp_us = one->max_timestamp_us;
+        note_expiry(&all, one->min_local_deletion_time_s, one->min_ttl_s);
+        mutex_unlock(&shard->lock);
+    }
+    stats.bytes = memtable_bytes(memtable);
+    stats.min_timestamp_us = all.min_timestamp_us;
+    stats.max_timestamp_us = all.max_timestamp_us;
+    stats.min_local_deletion_time_s = all.min_local_deletion_time_s;
+    stats.min_ttl_s = all.min_ttl_s;
+    *ret_stats = stats;
+}
+
+uint64_t memtable_bytes(struct memtable *memtable)
+{
+    return atomic_load_explicit(&memtable->bytes, memory_order_relaxed);
+}
+
+uint64_t memtable_first_position(struct memtable *memtable)
+{
+    return memtable->first_position;
+}

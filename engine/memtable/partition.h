@@ -1,0 +1,73 @@
+/*
+ * One partition in a memtable. Written under its shard's mutex, read without a lock: each pointer
+ * below leads to something immutable and is replaced by a release store.
+ */
+#ifndef SSTFS_MEMTABLE_PARTITION_H
+#define SSTFS_MEMTABLE_PARTITION_H
+
+#include "memtable/range_tombstones.h"
+#include "memtable/skiplist.h"
+
+/** Values below this are copied into the arena; from it on they stay in the record's memory. */
+#define MEMTABLE_COPIED_BYTES_MAX 1023u
+
+/** A row as of some batch. A change makes another one. */
+struct row_version {
+    struct row row;
+    int64_t min_timestamp_us; /* of all in it: an older deletion has nothing to hide */
+};
+
+struct row_node {
+    struct clustering clustering;
+    _Atomic(const struct row_version *) version;
+    struct skiplist_node node;
+};
+
+struct memtable_partition {
+    struct decorated_key key;
+    _Atomic(const struct deletion *) deletion;    /* NULL: none */
+    _Atomic(const struct row_version *) static_row; /* NULL: none */
+    _Atomic(struct range_tombstones *) ranges;    /* NULL: none */
+    struct skiplist rows;                         /* of row_node */
+    struct skiplist_node node;                    /* in the shard's list */
+};
+
+/** What a writer works with, besides the partition; `scratch` is forgotten after each call. */
+struct partition_writer {
+    const struct table_schema *schema;
+    struct arena *arena;
+    struct arena *scratch;
+};
+
+static inline struct row_node *row_node_of(const struct skiplist_node *node)
+{
+    return CONTAINER_OF(node, struct row_node, node);
+}
+
+static inline struct memtable_partition *partition_of(const struct skiplist_node *node)
+{
+    return CONTAINER_OF(node, struct memtable_partition, node);
+}
+
+/** The key under which a partition (a row, or where a bound would be) is found; borrows all. */
+struct skiplist_key partition_key(const struct decorated_key *key);
+struct skiplist_key row_key(
+    const struct table_schema *schema, const struct clustering *clustering);
+
+/** Whether the row is before a bound (in the form of a key). */
+bool row_node_is_before(const struct row_node *node, const struct skiplist_key *bound);
+
+/** The partition of this key in `list`, made if need be: 1 made, 0 found, -ENOMEM. */
+MUST_USE int partition_get(struct skiplist *list, const struct decorated_key *key,
+    struct arena *arena, struct memtable_partition **ret_partition);
+
+/* 0, or -ENOMEM and nothing changed. */
+MUST_USE int partition_delete(struct memtable_partition *partition,
+    const struct partition_writer *writer, struct deletion deletion);
+MUST_USE int partition_delete_range(struct memtable_partition *partition,
+    const struct partition_writer *writer, const struct slice *slice, struct deletion deletion);
+/** 1 when it made a row that was not there. `copy_all`: values of any size. */
+MUST_USE int partition_apply_row(struct memtable_partition *partition,
+    const struct partition_writer *writer, const struct row *row, bool copy_all);
+
+#endif
