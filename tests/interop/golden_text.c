@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "rows/compare.h"
-#include "rows/print.h"
+#include "engine/print.h"
 
 static int put_partition(struct partition_iterator *partition, unsigned number, struct buf *text)
 {
