@@ -11,7 +11,7 @@
  * What is written and what is given out is under one mutex, which nobody holds during I/O. In a
  * world of one thread the queue is empty at each call, so nothing here ever sleeps.
  */
-#include "commitlog/commitlog.h"
+#include "commitlog/log.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,86 +19,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "commitlog/segment.h"
 #include "engine/assert.h"
 #include "engine/error.h"
-#include "engine/mutex.h"
-
-#define DISCARD_RANK 29
-#define LOG_RANK 30
-
-#define GROUP_BYTES_MAX (1u << 20)
-#define GROUP_COUNT_MAX 300
-#define VECTOR_PER_RECORD 3 /* header, body, padding */
-#define ROOM_FOR_END (RECORD_SYNC_BYTES + RECORD_END_BYTES)
-
-struct segment {
-    struct segment *next;
-    uint64_t id;
-    int fd; /* -1: sealed and synced */
-    bool sealed;
-};
-
-/* One append, on its caller's stack. */
-struct request {
-    struct request *next;
-    struct bytes updates;
-    uint32_t size;
-    uint32_t checksum;
-    uint8_t header[RECORD_HEADER_BYTES];
-    pthread_cond_t turn; /* done, or first in line */
-    bool done;
-    int result;
-    uint64_t position;
-    int64_t timestamp_us;
-};
-
-struct commitlog {
-    struct env *env;
-    uint8_t store_uuid[16];
-    uint64_t salt;
-    uint64_t segment_bytes;
-
-    struct mutex discard_mutex; /* one discards at a time */
-    struct mutex mutex;
-    /* Under the mutex. */
-    struct request *queue, *queue_last;
-    struct segment *segments, *active; /* oldest first; active: the last, or NULL */
-    uint64_t active_bytes;             /* size of its file */
-    uint64_t next_segment;
-    uint64_t previous_segment; /* what the next one comes after */
-    uint64_t next_position;    /* places given: all before this */
-    uint64_t written;          /* written: all before this */
-    uint64_t synced;           /* on the device: all before this */
-    int64_t last_timestamp_us;
-    bool syncing;
-    bool sync_untold; /* the next append begins with a SYNC record */
-    bool names_unsynced;
-    pthread_cond_t progress; /* something was written, or a sync ended */
-    int failed;              /* 0, or the error that ended this log */
-    char failed_text[160];
-    struct commitlog_stats stats;
-
-    /* The leader's alone. */
-    uint8_t sync_record[RECORD_SYNC_BYTES];
-    struct iovec vector[1 + VECTOR_PER_RECORD * GROUP_COUNT_MAX];
-};
 
 static const uint8_t padding[RECORD_ALIGN];
 
 /* ---- failure ---- */
 
 /* From now on nothing is believed: after a failed write the log has a hole, after a failed sync the
- * kernel may have dropped pages and call the next sync a success. Only a reopen can tell. */
+ * kernel may have dropped pages and call the next sync a success. Only a reopen can tell. Always
+ * -EIO, whatever it was: -ENOSPC would say that it may be tried again. */
 static void fail_locked(struct commitlog *log, int error)
 {
     if (log->failed)
         return;
-    log->failed = error;
+    log->failed = -EIO;
     snprintf(log->failed_text, sizeof(log->failed_text), "%s", err_text(error));
 }
 
-static int failure_locked(const struct commitlog *log)
+int commitlog_failure_locked(const struct commitlog *log)
 {
     if (log->failed)
         return err_new(log->failed, "the commit log has failed: %s", log->failed_text);
@@ -114,7 +53,7 @@ static bool may_be_tried_again(int error)
 
 /* ---- segments ---- */
 
-static struct segment *segment_new(uint64_t id)
+struct segment *commitlog_segment_new(uint64_t id)
 {
     struct segment *segment = calloc(1, sizeof(*segment));
 
@@ -126,7 +65,7 @@ static struct segment *segment_new(uint64_t id)
 }
 
 /* As the newest. */
-static void add_segment_locked(struct commitlog *log, struct segment *segment)
+void commitlog_add_segment_locked(struct commitlog *log, struct segment *segment)
 {
     struct segment **at = &log->segments;
 
@@ -137,7 +76,7 @@ static void add_segment_locked(struct commitlog *log, struct segment *segment)
 }
 
 /* Writes a last SYNC (if `covered` is not 0) and END into the active segment. The leader's. */
-static int write_end(
+int commitlog_write_end(
     struct commitlog *log, uint64_t position, int64_t timestamp_us, uint64_t covered, uint64_t *end)
 {
     uint8_t bytes[RECORD_SYNC_BYTES + RECORD_END_BYTES];
@@ -181,7 +120,7 @@ static int create_and_end(struct commitlog *log, struct segment *segment, uint64
     memcpy(header.store_uuid, log->store_uuid, sizeof(header.store_uuid));
     r = segment_create(log->env, &header, file_bytes, &segment->fd);
     if (r == 0 && log->active)
-        r = write_end(log, position, timestamp_us, 0, &end);
+        r = commitlog_write_end(log, position, timestamp_us, 0, &end);
     return r;
 }
 
@@ -203,7 +142,7 @@ static int rotate_locked(struct commitlog *log, uint64_t bytes)
         fail_locked(log, r);
         return r;
     }
-    segment = segment_new(log->next_segment);
+    segment = commitlog_segment_new(log->next_segment);
     if (!segment)
         return err_new(-ENOMEM, "no memory for a commit log segment");
     mutex_unlock(&log->mutex);
@@ -219,7 +158,7 @@ static int rotate_locked(struct commitlog *log, uint64_t bytes)
     }
     if (log->active)
         log->active->sealed = true;
-    add_segment_locked(log, segment);
+    commitlog_add_segment_locked(log, segment);
     log->active = segment;
     log->active_bytes = file_bytes;
     log->next_segment++;
@@ -329,7 +268,7 @@ static void lead_locked(struct commitlog *log)
     int fd;
     int r;
 
-    r = failure_locked(log);
+    r = commitlog_failure_locked(log);
     if (r == 0 && !has_room_locked(log, record_aligned(first->size)))
         r = rotate_locked(log, record_aligned(first->size));
     if (r < 0) {
@@ -377,7 +316,7 @@ int commitlog_append(struct commitlog *log, const struct batch *batch, uint64_t 
     /* The leader's words are the leader's thread's: others find their own. */
     r = request.result;
     if (r < 0 && log->failed)
-        r = failure_locked(log);
+        r = commitlog_failure_locked(log);
     mutex_unlock(&log->mutex);
     pthread_cond_destroy(&request.turn);
     if (r < 0)
@@ -433,7 +372,7 @@ static int sync_segments_locked(struct commitlog *log, uint64_t target)
 }
 
 /* Syncs what is written by now, and says so. */
-static int sync_written_locked(struct commitlog *log)
+int commitlog_sync_written_locked(struct commitlog *log)
 {
     uint64_t target = log->written;
     uint64_t start_us = env_monotonic_us(log->env);
@@ -465,267 +404,17 @@ int commitlog_sync(struct commitlog *log, uint64_t position)
     if (position > log->next_position)
         position = log->next_position; /* there is nothing beyond */
     for (;;) {
-        r = failure_locked(log);
+        r = commitlog_failure_locked(log);
         if (r < 0 || position <= log->synced)
             break;
         if (log->syncing || position > log->written)
             pthread_cond_wait(&log->progress, &log->mutex.mutex);
         else
-            (void)!sync_written_locked(log); /* a failure is found at the head of the loop */
+            (void)!commitlog_sync_written_locked(
+                log); /* a failure is found at the head of the loop */
     }
     mutex_unlock(&log->mutex);
     if (r < 0)
         return err_with(r, "sync the commit log");
-    return 0;
-}
-
-int commitlog_sync_segments(struct env *env)
-{
-    struct segment_ids ids;
-    int r = segment_list(env, &ids);
-
-    if (r < 0)
-        return r;
-    for (unsigned i = 0; i < ids.count && r == 0; i++) {
-        char path[SEGMENT_PATH_BYTES];
-        int fd;
-
-        segment_path(ids.all[i], path);
-        r = io_open(env, path, O_RDWR, &fd);
-        if (r == 0) {
-            r = io_sync(env, fd);
-            io_close(env, fd);
-        }
-        if (r < 0)
-            r = err_with(r, "sync the commit log of before");
-    }
-    if (r == 0 && ids.count > 0)
-        r = io_sync_directory(env, COMMITLOG_FOLDER);
-    segment_ids_release(&ids);
-    return r;
-}
-
-/* ---- life ---- */
-
-static void free_log(struct commitlog *log)
-{
-    while (log->segments) {
-        struct segment *segment = log->segments;
-
-        log->segments = segment->next;
-        if (segment->fd >= 0)
-            io_close(log->env, segment->fd);
-        free(segment);
-    }
-    pthread_cond_destroy(&log->progress);
-    mutex_release(&log->mutex);
-    mutex_release(&log->discard_mutex);
-    free(log);
-}
-
-/* Takes note of the segments that are there: to come after them, and to discard them one day. */
-static int adopt_segments(struct commitlog *log)
-{
-    struct segment_ids ids;
-    int r = segment_list(log->env, &ids);
-
-    if (r < 0)
-        return r;
-    for (unsigned i = 0; i < ids.count && r == 0; i++) {
-        struct segment *segment = segment_new(ids.all[i]);
-
-        if (segment) {
-            segment->sealed = true;
-            add_segment_locked(log, segment);
-        } else {
-            r = err_new(-ENOMEM, "no memory for a commit log segment");
-        }
-    }
-    if (ids.count > 0) {
-        log->previous_segment = ids.all[ids.count - 1];
-        if (log->next_segment <= log->previous_segment)
-            log->next_segment = log->previous_segment + 1;
-    }
-    segment_ids_release(&ids);
-    return r;
-}
-
-static int prepare_folder(struct env *env)
-{
-    int r = io_ensure_directory(env, COMMITLOG_FOLDER);
-
-    if (r == 0)
-        r = io_sync_directory(env, "");
-    /* What a killed daemon wrote may be in the page cache alone. It was replayed, so it counts, and
-     * must be on the device before anything that comes after it. */
-    if (r == 0)
-        r = commitlog_sync_segments(env);
-    return r;
-}
-
-int commitlog_open(
-    struct env *env, const struct commitlog_options *options, struct commitlog **ret_log)
-{
-    struct commitlog *log;
-    int r;
-
-    if (options->segment_bytes <= SEGMENT_HEADER_BYTES ||
-        options->segment_bytes > SEGMENT_BYTES_MAX)
-        return err_new(-EINVAL, "commit log segments of %" PRIu64 " bytes", options->segment_bytes);
-    r = prepare_folder(env);
-    if (r < 0)
-        return err_with(r, "open the commit log");
-    log = calloc(1, sizeof(*log));
-    if (!log)
-        return err_new(-ENOMEM, "no memory for the commit log");
-    log->env = env;
-    memcpy(log->store_uuid, options->store_uuid, sizeof(log->store_uuid));
-    log->salt = record_salt(options->store_uuid);
-    log->segment_bytes = options->segment_bytes;
-    log->last_timestamp_us = options->last_timestamp_us;
-    log->next_segment = options->next_segment > 0 ? options->next_segment : 1;
-    mutex_init(&log->discard_mutex, DISCARD_RANK);
-    mutex_init(&log->mutex, LOG_RANK);
-    pthread_cond_init(&log->progress, NULL);
-    r = adopt_segments(log);
-    if (r < 0) {
-        free_log(log);
-        return err_with(r, "open the commit log");
-    }
-    log->next_position = position_of(log->next_segment, 0);
-    log->written = log->next_position;
-    log->synced = log->next_position;
-    *ret_log = log;
-    return 0;
-}
-
-/* Two syncs: the first lets a SYNC record vouch for everything, the second is for that record. */
-static int end_log_locked(struct commitlog *log)
-{
-    uint64_t end;
-    int r;
-
-    if (log->written > log->synced) {
-        r = sync_written_locked(log);
-        if (r < 0)
-            return r;
-    }
-    r = write_end(log, log->next_position, log->last_timestamp_us, log->synced, &end);
-    if (r < 0)
-        return r;
-    log->next_position = end;
-    log->written = end;
-    log->active->sealed = true;
-    return sync_written_locked(log);
-}
-
-int commitlog_close(struct commitlog *log)
-{
-    int r;
-
-    mutex_lock(&log->mutex);
-    ASSERT(!log->queue && !log->syncing);
-    r = failure_locked(log);
-    if (r == 0 && log->active)
-        r = end_log_locked(log);
-    mutex_unlock(&log->mutex);
-    free_log(log);
-    if (r < 0)
-        return err_with(r, "close the commit log");
-    return 0;
-}
-
-void commitlog_abandon(struct commitlog *log)
-{
-    if (log)
-        free_log(log);
-}
-
-/* ---- what it holds ---- */
-
-uint64_t commitlog_synced(struct commitlog *log)
-{
-    uint64_t synced;
-
-    mutex_lock(&log->mutex);
-    synced = log->synced;
-    mutex_unlock(&log->mutex);
-    return synced;
-}
-
-uint64_t commitlog_end(struct commitlog *log)
-{
-    uint64_t end;
-
-    mutex_lock(&log->mutex);
-    end = log->written;
-    mutex_unlock(&log->mutex);
-    return end;
-}
-
-int64_t commitlog_last_timestamp_us(struct commitlog *log)
-{
-    int64_t last_us;
-
-    mutex_lock(&log->mutex);
-    last_us = log->last_timestamp_us;
-    mutex_unlock(&log->mutex);
-    return last_us;
-}
-
-void commitlog_get_stats(struct commitlog *log, struct commitlog_stats *ret_stats)
-{
-    mutex_lock(&log->mutex);
-    *ret_stats = log->stats;
-    mutex_unlock(&log->mutex);
-}
-
-/* The oldest segment, if it ends before `position` and is not in use. */
-static bool oldest_discardable(struct commitlog *log, uint64_t position, uint64_t *ret_id)
-{
-    const struct segment *oldest;
-    bool discardable;
-
-    mutex_lock(&log->mutex);
-    oldest = log->segments;
-    discardable = oldest && oldest != log->active && oldest->fd < 0 &&
-                  oldest->id < position_segment(position);
-    if (discardable)
-        *ret_id = oldest->id;
-    mutex_unlock(&log->mutex);
-    return discardable;
-}
-
-/* Oldest first, and each name goes before the segment is forgotten: what fails is tried again. */
-static int discard_oldest(struct commitlog *log, uint64_t id)
-{
-    char path[SEGMENT_PATH_BYTES];
-    struct segment *oldest;
-    int r;
-
-    segment_path(id, path);
-    r = io_unlink(log->env, path);
-    if (r < 0 && r != -ENOENT)
-        return r;
-    mutex_lock(&log->mutex);
-    oldest = log->segments;
-    log->segments = oldest->next;
-    log->stats.segments--;
-    mutex_unlock(&log->mutex);
-    free(oldest);
-    return 0;
-}
-
-int commitlog_discard(struct commitlog *log, uint64_t position)
-{
-    uint64_t id;
-    int r = 0;
-
-    mutex_lock(&log->discard_mutex);
-    while (r == 0 && oldest_discardable(log, position, &id))
-        r = discard_oldest(log, id);
-    mutex_unlock(&log->discard_mutex);
-    if (r < 0)
-        return err_with(r, "discard commit log segments");
     return 0;
 }

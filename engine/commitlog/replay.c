@@ -22,6 +22,12 @@
 #include "engine/error.h"
 
 #define WINDOW_BYTES (1u << 20)
+/*
+ * Bytes checked in vain while looking ahead, at most; then only SYNC records, which are what
+ * counts, are looked for. Else a torn record full of what looks like headers, as any user can
+ * write into a file, would keep a mount busy for hours.
+ */
+#define VAIN_BYTES_MAX (256u << 20)
 
 /* An open segment and the part of it in memory. */
 struct reader {
@@ -310,6 +316,7 @@ struct evidence {
     uint64_t bad;        /* the position judged */
     uint64_t first_good; /* after it; 0: none */
     uint64_t covered;    /* by SYNC records after it, the most */
+    uint64_t vain_bytes;
     uint64_t used_bytes; /* after it, but for zeros at the end of each segment */
 };
 
@@ -323,21 +330,25 @@ static int look_through(struct replay *replay, uint64_t offset, struct evidence 
     for (;;) {
         struct record record;
         const uint8_t *bytes;
-        int r = reader_get(&replay->reader, offset, RECORD_ALIGN, &bytes);
+        uint32_t size;
+        int r = reader_get(&replay->reader, offset, RECORD_HEADER_BYTES, &bytes);
 
         if (r < 0)
             return r;
         if (r == 0 || cut_of(replay, position_of(id, offset)))
             break;
-        if (load_le64(bytes) == 0) {
-            offset += RECORD_ALIGN; /* no record begins so, and most of a tail is this */
+        if (load_le64(bytes) != 0)
+            used = offset + RECORD_ALIGN;
+        size = record_plausible_size(bytes);
+        if (size == 0 || (size > RECORD_SYNC_BYTES && evidence->vain_bytes > VAIN_BYTES_MAX)) {
+            offset += RECORD_ALIGN;
             continue;
         }
-        used = offset + RECORD_ALIGN;
         r = read_record(replay, offset, &record);
         if (r < 0)
             return r;
         if (r == 0) {
+            evidence->vain_bytes += size;
             offset += RECORD_ALIGN;
             continue;
         }
