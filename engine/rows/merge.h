@@ -9,6 +9,8 @@
 /**
  * One partition out of `count` (at least 1) iterators over the same partition and slice; takes
  * them over, also on failure. Deletions are kept (as Cassandra's UnfilteredRowIterators.merge).
+ * A single source is handed back as it is: what its own deletions cover is dropped only by those
+ * that read on (live_partition(), purge_scanner()).
  */
 MUST_USE int merge_partitions(const struct table_schema *schema,
     struct partition_iterator **sources, unsigned count, struct partition_iterator **ret_iterator);

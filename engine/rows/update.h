@@ -1,5 +1,5 @@
 /*
- * The inside of a batch: the encoding of its mutations (commitlog/FORMAT.md, "Updates"), which is
+ * The inside of a batch: the encoding of its mutations (UPDATES.md), which is
  * at once what the commit log stores and what memtables are filled from, in service and in replay.
  */
 #ifndef SSTFS_ROWS_UPDATE_H
