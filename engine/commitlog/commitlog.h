@@ -35,8 +35,8 @@ struct commitlog_options {
 
 /** What replay found. */
 struct commitlog_replay_result {
-    uint64_t end_position;  /* first position not replayed: where the torn tail begins, or the end */
-    uint64_t next_segment;  /* first segment id never used */
+    uint64_t end_position; /* first position not replayed: where the torn tail begins, or the end */
+    uint64_t next_segment; /* first segment id never used */
     int64_t last_timestamp_us;
     uint64_t records;
     uint64_t dropped_bytes; /* of a torn tail */
@@ -52,12 +52,18 @@ struct commitlog_replay_result {
  * torn tail, and replay ends before it. `cuts` (of earlier recoveries) are skipped.
  * `memory` holds the updates; each() may keep a reference.
  */
-MUST_USE int commitlog_replay(struct env *env, const uint8_t store_uuid[16],
-    uint64_t from_position, uint64_t flushed_max, const struct commitlog_cut *cuts,
-    unsigned cut_count,
+MUST_USE int commitlog_replay(struct env *env, const uint8_t store_uuid[16], uint64_t from_position,
+    uint64_t flushed_max, const struct commitlog_cut *cuts, unsigned cut_count,
     int (*each)(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
         unsigned update_count, struct record_memory *memory),
     void *arg, struct commitlog_replay_result *ret_result);
+
+/**
+ * Syncs what a killed daemon may have left in the page cache. To be called before the replay of a
+ * mount that writes: else a flush during replay could name a table whose log a power cut takes
+ * away. commitlog_open() does it again, which then costs nothing.
+ */
+MUST_USE int commitlog_sync_segments(struct env *env);
 
 /** Begins a new segment (on the first append); nothing old is ever appended to. */
 MUST_USE int commitlog_open(
@@ -100,7 +106,10 @@ uint64_t commitlog_end(struct commitlog *log);
 /** The newest timestamp given. */
 int64_t commitlog_last_timestamp_us(struct commitlog *log);
 
-/** Deletes whole segments that hold only records before `position`; never the active one. */
+/**
+ * Deletes the segments before the one that `position` is in, oldest first; never the active one,
+ * nor one that is not synced. The segment of `position` stays: replay begins there.
+ */
 MUST_USE int commitlog_discard(struct commitlog *log, uint64_t position);
 
 struct commitlog_stats {

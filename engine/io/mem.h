@@ -87,6 +87,13 @@ MUST_USE int mem_init(struct mem_env *mem, const struct env_ops *ops, uint64_t s
 /** Frees all but the struct itself. All tasks must have been stopped. */
 void mem_release(struct mem_env *mem);
 
+/* mem_tree.c */
+
+/** With one reference, the caller's; NULL: no memory. */
+struct mem_inode *mem_inode_new(struct mem_env *mem, bool is_directory);
+/** After a crash there may be more than the disk's size: what was being deleted is back. */
+uint64_t mem_available_bytes(const struct mem_env *mem);
+int64_t mem_now_ns(const struct mem_env *mem);
 /** The inode at `path`, borrowed. */
 MUST_USE int mem_lookup(struct mem_env *mem, const char *path, struct mem_inode **ret_inode);
 /** The directory of `path`, borrowed, and the last name in `path`. */

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@
 #define FILE_MODE 0600
 #define DIRECTORY_MODE 0700
 
-#define VECTOR_MAX 256 /* of one pwritev; more are written in turns */
+#define VECTOR_MAX IOV_MAX /* of one pwritev; more are written in turns */
 #define EVENT_BUCKETS 64
 #define MONOTONIC_NEVER INT64_MAX
 

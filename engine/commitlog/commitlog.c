@@ -1,0 +1,420 @@
+/*
+ * Writing the log.
+ *
+ *   append: lock, join the queue --+-- first in line: take the group, give places and timestamps,
+ *                                  |   unlock, one write, lock, wake the group and the next leader
+ *                                  +-- else: sleep until done, or first in line
+ *
+ *   sync:   lock, sleep while another syncs; if that did not cover us: note what is written,
+ *           unlock, fdatasync, lock, say so, wake all
+ *
+ * What is written and what is given out is under one mutex, which nobody holds during I/O. In a
+ * world of one thread the queue is empty at each call, so nothing here ever sleeps.
+ */
+#include "commitlog/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/assert.h"
+#include "engine/error.h"
+
+static const uint8_t padding[RECORD_ALIGN];
+
+/* ---- failure ---- */
+
+/* From now on nothing is believed: after a failed write the log has a hole, after a failed sync the
+ * kernel may have dropped pages and call the next sync a success. Only a reopen can tell. Always
+ * -EIO, whatever it was: -ENOSPC would say that it may be tried again. */
+static void fail_locked(struct commitlog *log, int error)
+{
+    if (log->failed)
+        return;
+    log->failed = -EIO;
+    snprintf(log->failed_text, sizeof(log->failed_text), "%s", err_text(error));
+}
+
+int commitlog_failure_locked(const struct commitlog *log)
+{
+    if (log->failed)
+        return err_new(log->failed, "the commit log has failed: %s", log->failed_text);
+    return 0;
+}
+
+/* Errors of a new segment that tell of want, not of a broken disk. */
+static bool may_be_tried_again(int error)
+{
+    return error == -ENOSPC || error == -EDQUOT || error == -ENOMEM || error == -EMFILE ||
+           error == -ENFILE;
+}
+
+/* ---- segments ---- */
+
+struct segment *commitlog_segment_new(uint64_t id)
+{
+    struct segment *segment = calloc(1, sizeof(*segment));
+
+    if (segment) {
+        segment->id = id;
+        segment->fd = -1;
+    }
+    return segment;
+}
+
+/* As the newest. */
+void commitlog_add_segment_locked(struct commitlog *log, struct segment *segment)
+{
+    struct segment **at = &log->segments;
+
+    while (*at)
+        at = &(*at)->next;
+    *at = segment;
+    log->stats.segments++;
+}
+
+/* Writes a last SYNC (if `covered` is not 0) and END into the active segment. The leader's. */
+int commitlog_write_end(
+    struct commitlog *log, uint64_t position, int64_t timestamp_us, uint64_t covered, uint64_t *end)
+{
+    uint8_t bytes[RECORD_SYNC_BYTES + RECORD_END_BYTES];
+    uint8_t *at = bytes;
+    uint64_t offset = position_offset(position);
+
+    if (covered > 0) {
+        record_encode_sync(at, covered, log->stats.syncs);
+        record_seal(at, record_checksum(at, bytes_of(at + RECORD_HEADER_BYTES, 16)), log->salt,
+            position, timestamp_us);
+        at += RECORD_SYNC_BYTES;
+        position += RECORD_SYNC_BYTES;
+    }
+    record_begin(at, RECORD_END, RECORD_END_BYTES, 0);
+    record_seal(at, record_checksum(at, BYTES_NONE), log->salt, position, timestamp_us);
+    at += RECORD_END_BYTES;
+    *end = position + RECORD_END_BYTES;
+    return io_write(log->env, log->active->fd, bytes, (size_t)(at - bytes), offset);
+}
+
+/* Room for a record of this many bytes, and for the SYNC before and the END after it? */
+static bool has_room_locked(const struct commitlog *log, uint64_t bytes)
+{
+    return log->active &&
+           position_offset(log->next_position) + RECORD_SYNC_BYTES + bytes + ROOM_FOR_END <=
+               log->active_bytes;
+}
+
+/* Creates the file of the next segment, then ends the active one. No mutex: the leader's. */
+static int create_and_end(struct commitlog *log, struct segment *segment, uint64_t file_bytes,
+    uint64_t position, int64_t timestamp_us)
+{
+    struct segment_header header = {
+        .id = segment->id,
+        .previous = log->previous_segment,
+        .created_us = env_wall_us(log->env),
+    };
+    uint64_t end;
+    int r;
+
+    memcpy(header.store_uuid, log->store_uuid, sizeof(header.store_uuid));
+    r = segment_create(log->env, &header, file_bytes, &segment->fd);
+    if (r == 0 && log->active)
+        r = commitlog_write_end(log, position, timestamp_us, 0, &end);
+    return r;
+}
+
+/*
+ * Goes on in a new segment. The leader calls it, so no other append is under way; the mutex is let
+ * go meanwhile. The new file comes first: when there is no space for it, the old one is as before.
+ */
+static int rotate_locked(struct commitlog *log, uint64_t bytes)
+{
+    uint64_t position = log->next_position;
+    int64_t timestamp_us = log->last_timestamp_us;
+    uint64_t needed = SEGMENT_HEADER_BYTES + RECORD_SYNC_BYTES + bytes + ROOM_FOR_END;
+    uint64_t file_bytes = needed > log->segment_bytes ? needed : log->segment_bytes;
+    struct segment *segment;
+    int r;
+
+    if (log->next_segment > UINT32_MAX) {
+        r = err_new(-EOVERFLOW, "the commit log has used up its segment numbers");
+        fail_locked(log, r);
+        return r;
+    }
+    segment = commitlog_segment_new(log->next_segment);
+    if (!segment)
+        return err_new(-ENOMEM, "no memory for a commit log segment");
+    mutex_unlock(&log->mutex);
+    r = create_and_end(log, segment, file_bytes, position, timestamp_us);
+    mutex_lock(&log->mutex);
+    if (r < 0) {
+        if (segment->fd >= 0 || !may_be_tried_again(r))
+            fail_locked(log, r);
+        if (segment->fd >= 0)
+            io_close(log->env, segment->fd);
+        free(segment);
+        return r;
+    }
+    if (log->active)
+        log->active->sealed = true;
+    commitlog_add_segment_locked(log, segment);
+    log->active = segment;
+    log->active_bytes = file_bytes;
+    log->next_segment++;
+    log->previous_segment = segment->id;
+    log->next_position = position_of(segment->id, SEGMENT_HEADER_BYTES);
+    log->written = log->next_position;
+    log->names_unsynced = true;
+    return 0;
+}
+
+/* ---- appending ---- */
+
+struct group {
+    uint64_t position; /* of the first byte */
+    unsigned count;
+    unsigned vector_count;
+    bool with_sync;
+};
+
+static void add_to_vector(struct commitlog *log, struct group *group, const void *data, size_t size)
+{
+    if (size > 0)
+        log->vector[group->vector_count++] =
+            (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = size};
+}
+
+/* Takes what is queued, as far as it fits, and gives it places and timestamps, together. */
+static struct group gather_locked(struct commitlog *log)
+{
+    struct group group = {.position = log->next_position};
+    int64_t now_us = (int64_t)env_wall_us(log->env);
+    uint64_t bytes = 0;
+
+    if (log->sync_untold) {
+        record_encode_sync(log->sync_record, log->synced, log->stats.syncs);
+        group.with_sync = true;
+        log->sync_untold = false;
+        log->next_position += RECORD_SYNC_BYTES;
+    }
+    for (struct request *q = log->queue; q && group.count < GROUP_COUNT_MAX; q = q->next) {
+        uint64_t size = record_aligned(q->size);
+
+        if (group.count > 0 && (bytes + size > GROUP_BYTES_MAX || !has_room_locked(log, size)))
+            break;
+        q->position = log->next_position;
+        q->timestamp_us = now_us > log->last_timestamp_us ? now_us : log->last_timestamp_us + 1;
+        log->last_timestamp_us = q->timestamp_us;
+        log->next_position += size;
+        bytes += size;
+        group.count++;
+    }
+    return group;
+}
+
+/* One write for all of the group. No mutex: what it touches is the leader's. */
+static int write_group(
+    struct commitlog *log, struct group *group, struct request *first, int fd, int64_t before_us)
+{
+    struct request *q = first;
+
+    if (group->with_sync) {
+        uint8_t *sync = log->sync_record;
+
+        record_seal(sync, record_checksum(sync, bytes_of(sync + RECORD_HEADER_BYTES, 16)),
+            log->salt, group->position, before_us);
+        add_to_vector(log, group, sync, RECORD_SYNC_BYTES);
+    }
+    for (unsigned i = 0; i < group->count; i++) {
+        record_seal(q->header, q->checksum, log->salt, q->position, q->timestamp_us);
+        add_to_vector(log, group, q->header, RECORD_HEADER_BYTES);
+        add_to_vector(log, group, q->updates.data, q->updates.size);
+        add_to_vector(log, group, padding, record_aligned(q->size) - q->size);
+        if (i + 1 < group->count)
+            q = q->next; /* of the last, others are setting it just now */
+    }
+    return io_writev(
+        log->env, fd, log->vector, (int)group->vector_count, position_offset(group->position));
+}
+
+/* Ends the first `count` requests of the queue and lets the next in line lead. */
+static void finish_locked(struct commitlog *log, unsigned count, int result)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct request *q = log->queue;
+
+        log->queue = q->next;
+        if (result == 0) {
+            log->stats.records++;
+            log->stats.bytes += q->size;
+        }
+        q->result = result;
+        q->done = true;
+        pthread_cond_signal(&q->turn); /* the last touch: its stack may go */
+    }
+    if (log->queue)
+        pthread_cond_signal(&log->queue->turn);
+    else
+        log->queue_last = NULL;
+}
+
+static void lead_locked(struct commitlog *log)
+{
+    struct request *first = log->queue;
+    int64_t before_us;
+    struct group group;
+    uint64_t end;
+    int fd;
+    int r;
+
+    r = commitlog_failure_locked(log);
+    if (r == 0 && !has_room_locked(log, record_aligned(first->size)))
+        r = rotate_locked(log, record_aligned(first->size));
+    if (r < 0) {
+        finish_locked(log, 1, r);
+        return;
+    }
+    before_us = log->last_timestamp_us;
+    group = gather_locked(log);
+    end = log->next_position;
+    fd = log->active->fd;
+    mutex_unlock(&log->mutex);
+    r = write_group(log, &group, first, fd, before_us);
+    mutex_lock(&log->mutex);
+    if (r < 0)
+        fail_locked(log, r);
+    else
+        log->written = end;
+    finish_locked(log, group.count, r);
+    pthread_cond_broadcast(&log->progress);
+}
+
+int commitlog_append(struct commitlog *log, const struct batch *batch, uint64_t *ret_position,
+    uint64_t *ret_end, int64_t *ret_timestamp_us)
+{
+    struct request request = {.updates = batch_updates(batch), .turn = PTHREAD_COND_INITIALIZER};
+    int r;
+
+    if (request.updates.size > BATCH_BYTES_MAX)
+        return err_new(-EFBIG, "a batch of %zu bytes; the log takes %u at most",
+            request.updates.size, BATCH_BYTES_MAX);
+    request.size = RECORD_HEADER_BYTES + (uint32_t)request.updates.size;
+    record_begin(request.header, RECORD_BATCH, request.size, batch_update_count(batch));
+    request.checksum = record_checksum(request.header, request.updates);
+
+    mutex_lock(&log->mutex);
+    if (log->queue_last)
+        log->queue_last->next = &request;
+    else
+        log->queue = &request;
+    log->queue_last = &request;
+    while (!request.done && log->queue != &request)
+        pthread_cond_wait(&request.turn, &log->mutex.mutex);
+    if (!request.done)
+        lead_locked(log);
+    /* The leader's words are the leader's thread's: others find their own. */
+    r = request.result;
+    if (r < 0 && log->failed)
+        r = commitlog_failure_locked(log);
+    mutex_unlock(&log->mutex);
+    pthread_cond_destroy(&request.turn);
+    if (r < 0)
+        return err_with(r, "append to the commit log");
+    *ret_position = request.position;
+    *ret_end = request.position + record_aligned(request.size);
+    *ret_timestamp_us = request.timestamp_us;
+    return 0;
+}
+
+void commitlog_at_next_position(
+    struct commitlog *log, void (*at_position)(void *arg, uint64_t position), void *arg)
+{
+    mutex_lock(&log->mutex);
+    at_position(arg, log->next_position);
+    mutex_unlock(&log->mutex);
+}
+
+/* ---- syncing ---- */
+
+/*
+ * Everything before `target` to the device. Only one thread is here at a time, and only it closes
+ * files, so that a segment found under the mutex stays valid without.
+ */
+static int sync_segments_locked(struct commitlog *log, uint64_t target)
+{
+    bool names = log->names_unsynced;
+    struct segment *segment = log->segments;
+    int r = 0;
+
+    log->names_unsynced = false;
+    while (r == 0 && segment && segment->id <= position_segment(target)) {
+        bool sealed = segment->sealed;
+
+        if (segment->fd >= 0) {
+            mutex_unlock(&log->mutex);
+            r = io_sync(log->env, segment->fd);
+            mutex_lock(&log->mutex);
+        }
+        if (r == 0 && sealed && segment->fd >= 0) {
+            io_close(log->env, segment->fd);
+            segment->fd = -1;
+        }
+        segment = segment->next;
+    }
+    if (r == 0 && names) {
+        /* A file that a crash leaves without its name is as lost as one without its content. */
+        mutex_unlock(&log->mutex);
+        r = io_sync_directory(log->env, COMMITLOG_FOLDER);
+        mutex_lock(&log->mutex);
+    }
+    return r;
+}
+
+/* Syncs what is written by now, and says so. */
+int commitlog_sync_written_locked(struct commitlog *log)
+{
+    uint64_t target = log->written;
+    uint64_t start_us = env_monotonic_us(log->env);
+    uint64_t took_us;
+    int r;
+
+    log->syncing = true;
+    r = sync_segments_locked(log, target);
+    log->syncing = false;
+    took_us = env_monotonic_us(log->env) - start_us;
+    if (took_us > log->stats.sync_us_max)
+        log->stats.sync_us_max = took_us;
+    log->stats.syncs++;
+    if (r < 0) {
+        fail_locked(log, r);
+    } else if (target > log->synced) {
+        log->synced = target;
+        log->sync_untold = true;
+    }
+    pthread_cond_broadcast(&log->progress);
+    return r;
+}
+
+int commitlog_sync(struct commitlog *log, uint64_t position)
+{
+    int r;
+
+    mutex_lock(&log->mutex);
+    if (position > log->next_position)
+        position = log->next_position; /* there is nothing beyond */
+    for (;;) {
+        r = commitlog_failure_locked(log);
+        if (r < 0 || position <= log->synced)
+            break;
+        if (log->syncing || position > log->written)
+            pthread_cond_wait(&log->progress, &log->mutex.mutex);
+        else
+            (void)!commitlog_sync_written_locked(
+                log); /* a failure is found at the head of the loop */
+    }
+    mutex_unlock(&log->mutex);
+    if (r < 0)
+        return err_with(r, "sync the commit log");
+    return 0;
+}

@@ -1,0 +1,84 @@
+/*
+ * The inside of an open log, shared by commitlog.c (append and sync) and life.c (open, close,
+ * discard). Lock ranks: 29 discarding, 30 the log.
+ */
+#ifndef SSTFS_COMMITLOG_LOG_H
+#define SSTFS_COMMITLOG_LOG_H
+
+#include "commitlog/commitlog.h"
+#include "commitlog/segment.h"
+#include "engine/mutex.h"
+
+#define GROUP_BYTES_MAX (1u << 20)
+#define GROUP_COUNT_MAX 300
+#define VECTOR_PER_RECORD 3 /* header, body, padding */
+#define ROOM_FOR_END (RECORD_SYNC_BYTES + RECORD_END_BYTES)
+
+struct segment {
+    struct segment *next;
+    uint64_t id;
+    int fd; /* -1: sealed and synced */
+    bool sealed;
+};
+
+/* One append, on its caller's stack. */
+struct request {
+    struct request *next;
+    struct bytes updates;
+    uint32_t size;
+    uint32_t checksum;
+    uint8_t header[RECORD_HEADER_BYTES];
+    pthread_cond_t turn; /* done, or first in line */
+    bool done;
+    int result;
+    uint64_t position;
+    int64_t timestamp_us;
+};
+
+struct commitlog {
+    struct env *env;
+    uint8_t store_uuid[16];
+    uint64_t salt;
+    uint64_t segment_bytes;
+
+    struct mutex discard_mutex; /* one discards at a time */
+    struct mutex mutex;
+    /* Under the mutex. */
+    struct request *queue, *queue_last;
+    struct segment *segments, *active; /* oldest first; active: the last, or NULL */
+    uint64_t active_bytes;             /* size of its file */
+    uint64_t next_segment;
+    uint64_t previous_segment; /* what the next one comes after */
+    uint64_t next_position;    /* places given: all before this */
+    uint64_t written;          /* written: all before this */
+    uint64_t synced;           /* on the device: all before this */
+    int64_t last_timestamp_us;
+    bool syncing;
+    bool sync_untold; /* the next append begins with a SYNC record */
+    bool names_unsynced;
+    pthread_cond_t progress; /* something was written, or a sync ended */
+    int failed;              /* 0, or -EIO: this log is at its end */
+    char failed_text[160];
+    struct commitlog_stats stats;
+
+    /* The leader's alone. */
+    uint8_t sync_record[RECORD_SYNC_BYTES];
+    struct iovec vector[1 + VECTOR_PER_RECORD * GROUP_COUNT_MAX];
+};
+
+/** 0, or the error that ended this log, with its words. */
+int commitlog_failure_locked(const struct commitlog *log);
+/** Neither open nor in the log; NULL: no memory. */
+struct segment *commitlog_segment_new(uint64_t id);
+/** As the newest. */
+void commitlog_add_segment_locked(struct commitlog *log, struct segment *segment);
+/**
+ * Writes a last SYNC (if `covered` is not 0) and END into the active segment, at `position`. For
+ * whoever knows that nobody else appends.
+ */
+MUST_USE int commitlog_write_end(struct commitlog *log, uint64_t position, int64_t timestamp_us,
+    uint64_t covered, uint64_t *ret_end);
+/** Syncs what is written by now, and says so. Nobody else may be syncing. */
+MUST_USE int commitlog_sync_written_locked(struct commitlog *log);
+
+#endif
