@@ -51,6 +51,7 @@ struct batch {
     struct buf sorted; /* scratch */
 
     struct record_memory *memory; /* made beforehand, so that handing over cannot fail */
+    struct batch_reservation reservation;
 };
 
 struct record_memory *record_memory_new(uint8_t *data, size_t bytes)
@@ -85,6 +86,11 @@ void record_memory_unref(struct record_memory *memory)
         return;
     free(memory->data);
     free(memory);
+}
+
+struct batch_reservation *batch_reservation(struct batch *batch)
+{
+    return &batch->reservation;
 }
 
 struct batch *batch_new(const struct table_schema *schemas, unsigned table_count)

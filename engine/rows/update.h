@@ -17,7 +17,8 @@ struct record_memory {
     uint8_t *data;
 };
 
-/** Takes over `data` (from malloc), with one reference; NULL: no memory (data stays the caller's). */
+/** Takes over `data` (from malloc), with one reference; NULL: no memory (data stays the caller's).
+ */
 struct record_memory *record_memory_new(uint8_t *data, size_t bytes);
 struct record_memory *record_memory_ref(struct record_memory *memory);
 void record_memory_unref(struct record_memory *memory);
@@ -26,6 +27,12 @@ void record_memory_unref(struct record_memory *memory);
 struct batch *batch_new(const struct table_schema *schemas, unsigned table_count);
 /** NULL does nothing. */
 void batch_free(struct batch *batch);
+/** What engine_admit() keeps with a batch: the memory set aside for it. Zero in a new one. */
+struct batch_reservation {
+    unsigned table;
+    uint64_t bytes;
+};
+struct batch_reservation *batch_reservation(struct batch *batch);
 /** Ends building: 0, -ENOMEM, -EFBIG. Then batch_updates() is complete; idempotent. */
 MUST_USE int batch_finish(struct batch *batch);
 /** The encoded updates, borrowed from the batch. */
@@ -38,13 +45,12 @@ struct record_memory *batch_take_memory(struct batch *batch);
 
 /** What batch_visit() finds; each returns 0 or a negative errno, which ends the visit. */
 struct update_visitor {
-    int (*partition_deletion)(void *arg, unsigned table, const struct decorated_key *key,
-        struct deletion deletion);
+    int (*partition_deletion)(
+        void *arg, unsigned table, const struct decorated_key *key, struct deletion deletion);
     int (*range_tombstone)(void *arg, unsigned table, const struct decorated_key *key,
         const struct slice *slice, struct deletion deletion);
     /** Row deletion, liveness and cells; clustering kind KIND_STATIC: the static row. */
-    int (*row)(
-        void *arg, unsigned table, const struct decorated_key *key, const struct row *row);
+    int (*row)(void *arg, unsigned table, const struct decorated_key *key, const struct row *row);
 };
 
 /**

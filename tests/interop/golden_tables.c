@@ -40,11 +40,9 @@ struct buf component_content(struct env *env, const char *folder, const struct s
 
 static struct env *source_env(void)
 {
-    const char *folder = getenv("SSTFS_GOLDEN");
     struct env *env;
 
-    assert_non_null(folder);
-    assert_int_equal(env_posix_new(folder, &env), 0);
+    assert_int_equal(env_posix_new(GOLDEN, &env), 0);
     return env;
 }
 

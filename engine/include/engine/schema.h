@@ -77,6 +77,8 @@ struct table_schema {
     uint32_t min_index_interval; /* partitions per summary entry: 128 */
     uint32_t column_index_bytes; /* promoted index: bytes per block */
     int32_t gc_grace_s;          /* tombstones live at least this long */
+
+    const char *cql; /* CREATE TABLE …, what schema.cql in a snapshot says; NULL: no such file */
 };
 
 /** "dirents-5f5f6e0000001000800073737466730a": the table's folder, name and 32 hex digits. */

@@ -1,0 +1,283 @@
+#include "compaction/manager.h"
+
+#include "compaction/strategy.h"
+#include "compaction/task.h"
+#include "engine/error.h"
+#include "engine/log.h"
+#include "state.h"
+
+#define FULL_DISK_US 5000000
+
+/* ---- choosing ---- */
+
+/* The SSTables of a table, by run. */
+struct runs {
+    struct strategy_run *runs;
+    uint64_t *numbers; /* of each run */
+    size_t *run_of;    /* place of its run, of each SSTable of the view */
+    bool *chosen_runs;
+    size_t count;
+};
+
+static void runs_release(struct runs *runs)
+{
+    free(runs->runs);
+    free(runs->numbers);
+    free(runs->run_of);
+    free(runs->chosen_runs);
+}
+
+static int runs_init(struct runs *runs, const struct sstable_set *set)
+{
+    *runs = (struct runs){
+        .runs = calloc(set->count + 1, sizeof(*runs->runs)),
+        .numbers = calloc(set->count + 1, sizeof(*runs->numbers)),
+        .run_of = calloc(set->count + 1, sizeof(*runs->run_of)),
+        .chosen_runs = calloc(set->count + 1, sizeof(*runs->chosen_runs)),
+    };
+    if (!runs->runs || !runs->numbers || !runs->run_of || !runs->chosen_runs)
+        return -ENOMEM;
+    for (size_t i = 0; i < set->count; i++) {
+        const struct manifest_sstable *entry = &set->handles[i]->entry;
+        struct strategy_run *run;
+        size_t place = 0;
+
+        if (atomic_load(&set->handles[i]->suspect)) {
+            runs->run_of[i] = SIZE_MAX;
+            continue;
+        }
+        while (place < runs->count && runs->numbers[place] != entry->run)
+            place++;
+        if (place == runs->count)
+            runs->numbers[runs->count++] = entry->run;
+        runs->run_of[i] = place;
+        run = &runs->runs[place];
+        run->bytes += entry->facts.total_bytes;
+        run->rows += entry->facts.rows;
+        run->partitions += entry->facts.partitions;
+        run->tombstones += entry->facts.tombstones;
+        run->partition_tombstones += entry->partition_tombstones;
+        run->compacted |= entry->compacted;
+        if (entry->facts.max_timestamp_us > run->max_timestamp_us)
+            run->max_timestamp_us = entry->facts.max_timestamp_us;
+    }
+    return 0;
+}
+
+static struct strategy_limits limits_now(struct engine *engine)
+{
+    struct strategy_limits limits = {.tombstones_stay = engine->options.gc_grace_s > 0};
+    uint64_t total_bytes;
+
+    admission_space(&engine->admission, &total_bytes, &limits.bytes_max);
+    limits.short_of_space = limits.bytes_max < total_bytes / 10;
+    /* The reserve is there for what gives space back. */
+    limits.bytes_max += engine->admission.reserve_bytes;
+    return limits;
+}
+
+/* A job for the table, or none (0). `all`: of all its SSTables, whatever the strategy says. */
+static int choose(struct compaction *compaction, const struct view *view, unsigned table, bool all)
+{
+    AUTO(runs_release) struct runs runs = {0};
+    AUTO(freep) bool *chosen = NULL;
+    const struct sstable_set *set = view->tables[table].sstables;
+    size_t taken = 0;
+    int r = runs_init(&runs, set);
+
+    if (r < 0)
+        return r;
+    chosen = calloc(set->count + 1, sizeof(*chosen));
+    if (!chosen)
+        return -ENOMEM;
+    if (!all) {
+        struct strategy_limits limits = limits_now(compaction->engine);
+
+        taken = strategy_choose(runs.runs, runs.count, &limits, runs.chosen_runs);
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        chosen[i] = runs.run_of[i] != SIZE_MAX && (all || runs.chosen_runs[runs.run_of[i]]);
+        taken += all && chosen[i];
+    }
+    if (taken == 0)
+        return 0;
+    r = compaction_job_new(compaction->engine, view, table, chosen, &compaction->job);
+    return r < 0 ? r : 1;
+}
+
+static uint64_t asked_for(struct compaction *compaction, unsigned table)
+{
+    struct engine *engine = compaction->engine;
+    uint64_t asked;
+
+    mutex_lock(&engine->change);
+    asked = compaction->asked[table] > compaction->done[table] ? compaction->asked[table] : 0;
+    mutex_unlock(&engine->change);
+    return asked;
+}
+
+static void answer(struct compaction *compaction, unsigned table, uint64_t asked, int r)
+{
+    struct engine *engine = compaction->engine;
+
+    if (asked == 0)
+        return;
+    mutex_lock(&engine->change);
+    compaction->done[table] = asked;
+    compaction->results[table] = r;
+    mutex_unlock(&engine->change);
+    event_signal(engine->env, &engine->progress);
+}
+
+/* 1: there is a job; 0: there is nothing to do. What was asked for goes first. */
+static int next_job(struct compaction *compaction)
+{
+    AUTO(view_unrefp) struct view *view = views_acquire(&compaction->engine->views);
+    int r = 0;
+
+    for (unsigned i = 0; i < view->table_count && r == 0; i++) {
+        uint64_t asked = asked_for(compaction, i);
+
+        if (asked == 0)
+            continue;
+        r = choose(compaction, view, i, true);
+        if (r == 1)
+            compaction_job_set_asked(compaction->job, asked);
+        else
+            answer(compaction, i, asked, r);
+    }
+    for (unsigned i = 0; i < view->table_count && r == 0; i++)
+        r = choose(compaction, view, i, false);
+    return r;
+}
+
+/* ---- the task ---- */
+
+static int64_t failed(struct compaction *compaction, int r)
+{
+    struct engine *engine = compaction->engine;
+
+    log_error("op=compaction table=%s: %s",
+        engine->tables[compaction_job_table(compaction->job)].name, err_text(r));
+    answer(compaction, compaction_job_table(compaction->job), compaction_job_asked(compaction->job),
+        r);
+    if (r == -EUCLEAN || r == -EBADMSG || r == -EIO)
+        compaction_job_suspect(compaction->job);
+    compaction_job_free(compaction->job);
+    compaction->job = NULL;
+    if (engine_failure(engine) < 0)
+        return TASK_IDLE;
+    if (r == -ENOSPC && admission_open_reserve(&engine->admission))
+        return TASK_AGAIN;
+    return FULL_DISK_US;
+}
+
+static int64_t step(void *arg)
+{
+    struct compaction *compaction = arg;
+    struct engine *engine = compaction->engine;
+    int r;
+
+    if (engine_failure(engine) < 0)
+        return TASK_IDLE;
+    if (!compaction->job) {
+        r = next_job(compaction);
+        if (r < 0) {
+            log_error("op=compaction: %s", err_text(r));
+            return FULL_DISK_US;
+        }
+        return r == 1 ? TASK_AGAIN : TASK_IDLE;
+    }
+    r = compaction_job_step(compaction->job);
+    if (r < 0)
+        return failed(compaction, r);
+    if (r == 0) {
+        answer(compaction, compaction_job_table(compaction->job),
+            compaction_job_asked(compaction->job), 0);
+        compaction_job_free(compaction->job);
+        compaction->job = NULL;
+        admission_kick(&engine->admission);
+    }
+    return TASK_AGAIN;
+}
+
+void compaction_init(struct compaction *compaction, struct engine *engine)
+{
+    *compaction = (struct compaction){.engine = engine};
+}
+
+int compaction_start(struct compaction *compaction)
+{
+    struct env *env = compaction->engine->env;
+    int r = task_start(env, "compact", step, compaction, &compaction->task);
+
+    if (r == 0)
+        task_kick(env, compaction->task);
+    return r;
+}
+
+void compaction_stop(struct compaction *compaction)
+{
+    if (compaction->task)
+        task_stop(compaction->engine->env, compaction->task);
+    compaction->task = NULL;
+    compaction_job_free(compaction->job);
+    compaction->job = NULL;
+}
+
+void compaction_kick(struct compaction *compaction)
+{
+    if (compaction->task)
+        task_kick(compaction->engine->env, compaction->task);
+}
+
+/* ---- on demand ---- */
+
+static bool is_answered(struct engine *engine, unsigned table, uint64_t asked, int *ret_result)
+{
+    bool answered;
+
+    mutex_lock(&engine->change);
+    answered = engine->compaction.done[table] >= asked;
+    *ret_result = engine->compaction.results[table];
+    mutex_unlock(&engine->change);
+    return answered;
+}
+
+static int await_answer(struct engine *engine, unsigned table, uint64_t asked)
+{
+    for (;;) {
+        uint64_t ticket = event_ticket(&engine->progress);
+        int result, r;
+
+        if (is_answered(engine, table, asked, &result))
+            return result;
+        r = engine_check_writable(engine);
+        if (r < 0)
+            return r;
+        env_wait(engine->env, &engine->progress, ticket);
+    }
+}
+
+int engine_compact(struct engine *engine, uint64_t tables)
+{
+    uint64_t asked[ENGINE_TABLES_MAX] = {0};
+    int first = 0, r = engine_check_writable(engine);
+
+    if (r < 0)
+        return r;
+    mutex_lock(&engine->change);
+    for (unsigned i = 0; i < engine->table_count; i++)
+        if (tables & 1ull << i)
+            asked[i] = ++engine->compaction.asked[i];
+    mutex_unlock(&engine->change);
+    compaction_kick(&engine->compaction);
+    for (unsigned i = 0; i < engine->table_count; i++) {
+        if (asked[i] == 0)
+            continue;
+        r = await_answer(engine, i, asked[i]);
+        if (r < 0 && first == 0)
+            first = r;
+    }
+    return first;
+}

@@ -1,0 +1,38 @@
+/*
+ * Which SSTables to merge next: sizes in, choice out, no I/O.
+ *
+ * Size-tiered, as Cassandra's SizeTieredCompactionStrategy: runs of similar size are merged once
+ * there are four. Two rules beside it: when much of a table is deleted all of it is merged, as
+ * tombstones go at once when nothing lies below them; and the number of runs is bounded, whatever
+ * their sizes. The pieces of one compaction's output are one run.
+ */
+#ifndef SSTFS_COMPACTION_STRATEGY_H
+#define SSTFS_COMPACTION_STRATEGY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STRATEGY_RUNS_MIN 4    /* of similar size */
+#define STRATEGY_RUNS_MAX 32   /* merged in one job */
+#define STRATEGY_RUNS_LIMIT 32 /* of a table */
+
+struct strategy_run {
+    uint64_t bytes;
+    uint64_t rows, partitions;
+    uint64_t tombstones, partition_tombstones; /* the second a part of the first */
+    int64_t max_timestamp_us;                  /* its age */
+    bool compacted;
+};
+
+struct strategy_limits {
+    uint64_t bytes_max;   /* what the disk has room for */
+    bool short_of_space;  /* deleted rows are worth going after early */
+    bool tombstones_stay; /* gc_grace: they cannot go yet, so nothing is to be had for them */
+};
+
+/** Sets chosen[i] for the runs to be merged and returns their number; 0: nothing to do. */
+size_t strategy_choose(const struct strategy_run *runs, size_t count,
+    const struct strategy_limits *limits, bool *chosen);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * One compaction: all of its inputs, merged and purged, become its outputs in one manifest edit.
+ *
+ * Never one input without the others: a tombstone may be gone from the outputs while an input that
+ * stays still has what it deleted, which would rise again.
+ */
+#ifndef SSTFS_COMPACTION_TASK_H
+#define SSTFS_COMPACTION_TASK_H
+
+#include "engine/engine.h"
+#include "view.h"
+
+struct compaction_job;
+
+/** `chosen`: a flag for each SSTable of the table in `view`. */
+MUST_USE int compaction_job_new(struct engine *engine, const struct view *view, unsigned table,
+    const bool *chosen, struct compaction_job **ret_job);
+/** Some more of it. 1: there is more to do; 0: it is done and recorded. */
+MUST_USE int compaction_job_step(struct compaction_job *job);
+unsigned compaction_job_table(const struct compaction_job *job);
+/** The engine_compact() that it serves, by number; 0: none. */
+void compaction_job_set_asked(struct compaction_job *job, uint64_t asked);
+uint64_t compaction_job_asked(const struct compaction_job *job);
+/** Damage was met: its inputs are left alone from now on. */
+void compaction_job_suspect(struct compaction_job *job);
+/** NULL does nothing. Not done: as if it had never been. */
+void compaction_job_free(struct compaction_job *job);
+
+#endif

@@ -1,0 +1,169 @@
+/*
+ * The seed of the system: how a batch of mutations becomes a fact.
+ */
+#include "state.h"
+
+#include "engine/error.h"
+#include "rows/update.h"
+
+/* ---- updates into memtables ---- */
+
+struct apply {
+    const struct view *view;
+    uint64_t position;
+    struct record_memory *memory;
+};
+
+static int apply_partition_deletion(
+    void *arg, unsigned table, const struct decorated_key *key, struct deletion deletion)
+{
+    struct apply *apply = arg;
+
+    return memtable_delete_partition(
+        view_memtable_at(apply->view, table, apply->position), key, deletion);
+}
+
+static int apply_range_tombstone(void *arg, unsigned table, const struct decorated_key *key,
+    const struct slice *slice, struct deletion deletion)
+{
+    struct apply *apply = arg;
+
+    return memtable_delete_range(
+        view_memtable_at(apply->view, table, apply->position), key, slice, deletion);
+}
+
+static int apply_row(
+    void *arg, unsigned table, const struct decorated_key *key, const struct row *row)
+{
+    struct apply *apply = arg;
+
+    return memtable_apply_row(
+        view_memtable_at(apply->view, table, apply->position), key, row, apply->memory);
+}
+
+int engine_apply_updates(struct engine *engine, const struct view *view, uint64_t position,
+    int64_t timestamp_us, struct bytes updates, unsigned update_count, uint64_t wanted,
+    struct record_memory *memory)
+{
+    static const struct update_visitor visitor = {
+        apply_partition_deletion, apply_range_tombstone, apply_row};
+    struct apply apply = {view, position, memory};
+
+    return batch_visit(engine->tables, engine->table_count, updates, update_count, timestamp_us,
+        wanted, &visitor, &apply);
+}
+
+/* ---- the write ---- */
+
+/* The log meets a full disk only when it begins a segment; the reserve is there for that. */
+static int append(struct engine *engine, const struct batch *batch, uint64_t *ret_position,
+    uint64_t *ret_end, int64_t *ret_timestamp_us)
+{
+    int r = commitlog_append(engine->log, batch, ret_position, ret_end, ret_timestamp_us);
+
+    if (r == -ENOSPC && admission_open_reserve(&engine->admission))
+        r = commitlog_append(engine->log, batch, ret_position, ret_end, ret_timestamp_us);
+    if (r < 0 && r != -ENOSPC && r != -ENOMEM)
+        engine_fail(engine, r, "append to the commit log");
+    return r;
+}
+
+/* Step 2 cannot be refused: the log has the batch, so memory must come to have it as well. */
+static int apply(
+    struct engine *engine, struct batch *batch, uint64_t position, int64_t timestamp_us)
+{
+    unsigned update_count = batch_update_count(batch);
+    /* Taking may move the bytes: from here on they are the record's. */
+    struct record_memory *memory = batch_take_memory(batch);
+    struct bytes updates = memory ? bytes_of(memory->data, memory->bytes) : BYTES_NONE;
+    struct view *view = views_acquire(&engine->views);
+    bool flush_wanted = false;
+    int r = memory ? engine_apply_updates(engine, view, position, timestamp_us, updates,
+                         update_count, TABLES_ALL, memory)
+                   : -ENOMEM;
+
+    for (unsigned i = 0; i < engine->table_count; i++)
+        flush_wanted |=
+            memtable_bytes(view->tables[i].active) >= engine->admission.active_bytes_max;
+    view_unref(view);
+    if (memory)
+        record_memory_unref(memory);
+    if (r < 0)
+        engine_fail(engine, r, "apply a batch that is in the commit log");
+    else if (flush_wanted)
+        flusher_kick(&engine->flusher);
+    return r;
+}
+
+static int write_batch(struct engine *engine, struct batch *batch, uint64_t *ret_position)
+{
+    struct writer writer;
+    uint64_t position, end;
+    int64_t timestamp_us;
+    int r;
+
+    r = engine_check_writable(engine);
+    if (r < 0)
+        return r;
+    r = batch_finish(batch);
+    if (r < 0)
+        return r;
+    if (batch_is_empty(batch)) {
+        *ret_position = COMMITLOG_POSITION_NONE;
+        return 0;
+    }
+    atomic_fetch_add_explicit(&engine->counters.batches, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(
+        &engine->counters.batch_bytes, batch_bytes(batch), memory_order_relaxed);
+
+    /* Inside the epoch, no memtable that the batch may belong to is flushed. */
+    writers_enter(&engine->writers, &writer);
+
+    /* (1) The log gives place and timestamp, both at one moment: timestamp order is log order. */
+    r = append(engine, batch, &position, &end, &timestamp_us);
+
+    /* (2) The memtables are those of the place: of a view loaded after the append, as a switch
+     * publishes its own before any place behind it is given. */
+    if (r == 0)
+        r = apply(engine, batch, position, timestamp_us);
+
+    if (writers_leave(&engine->writers, &writer))
+        flusher_kick(&engine->flusher);
+    if (r == 0)
+        *ret_position = end;
+    return r;
+}
+
+int engine_apply(struct engine *engine, struct batch *batch, uint64_t *ret_position)
+{
+    int r = write_batch(engine, batch, ret_position);
+
+    engine_discard_batch(engine, batch);
+    return r;
+}
+
+/* (3) Wait, if the sync mode asks for it; then the caller acknowledges. */
+int engine_await(struct engine *engine, uint64_t position, bool force, engine_go go, void *arg)
+{
+    uint64_t delay_us = 0;
+
+    if (!engine->log || position == COMMITLOG_POSITION_NONE)
+        return 0;
+    if (!force && engine->options.sync_mode == SYNC_PERIODIC)
+        return 0;
+    if (commitlog_synced(engine->log) >= position)
+        return 0;
+    if (!force && engine->options.sync_mode == SYNC_GROUP)
+        delay_us = SYNC_GROUP_US;
+    return sync_queue_add(&engine->sync_queue, position, delay_us, go, arg);
+}
+
+uint64_t engine_position(struct engine *engine)
+{
+    return engine->log ? commitlog_end(engine->log) : COMMITLOG_POSITION_NONE;
+}
+
+int64_t engine_now(struct engine *engine)
+{
+    return engine->log ? commitlog_last_timestamp_us(engine->log) : engine->recovered_timestamp_us;
+}

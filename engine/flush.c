@@ -1,0 +1,513 @@
+#include "flush.h"
+
+#include "engine/error.h"
+#include "engine/log.h"
+#include "rows/merge.h"
+#include "state.h"
+
+#define AGE_US (30ull * 60 * 1000000)
+#define AGE_LOOK_US (60ull * 1000000)
+#define FULL_DISK_US 1000000
+#define SEGMENTS_MAX 8
+
+/* ---- switching ---- */
+
+struct switch_over {
+    struct engine *engine;
+    uint64_t tables;
+    struct view *view;                         /* the new one, not yet changed */
+    struct memtable *fresh[ENGINE_TABLES_MAX]; /* of the tables to be switched */
+    uint64_t position;
+    int r;
+};
+
+/* No append gets a place while this runs, so what is published here is seen by all behind P. */
+static void switch_at(void *arg, uint64_t position)
+{
+    struct switch_over *over = arg;
+    struct engine *engine = over->engine;
+    uint64_t now_us = env_monotonic_us(engine->env);
+    uint64_t epoch = writers_epoch(&engine->writers);
+
+    over->position = position;
+    for (unsigned i = 0; i < engine->table_count; i++) {
+        struct memtable *fresh;
+
+        if (!(over->tables & 1ull << i))
+            continue;
+        fresh = memtable_new(&engine->tables[i], position);
+        if (!fresh) {
+            over->r = -ENOMEM;
+            return;
+        }
+        view_seal(over->view, i, fresh, position, epoch, now_us);
+    }
+    views_publish(&engine->views, over->view);
+    over->view = NULL;
+}
+
+int engine_switch_memtables(struct engine *engine, uint64_t tables, uint64_t *ret_position)
+{
+    struct switch_over over = {.engine = engine, .tables = tables};
+    struct view *now = views_acquire(&engine->views);
+
+    for (unsigned i = 0; i < engine->table_count; i++) {
+        const struct table_view *table = &now->tables[i];
+        struct memtable_stats stats;
+
+        /* A table without writes comes along where it can: it costs nothing to flush, and its old
+         * position would keep the log from being freed. */
+        memtable_get_stats(table->active, &stats);
+        if (stats.partitions == 0 && table->sealed_count == 0)
+            over.tables |= 1ull << i;
+        if (table->sealed_count == SEALED_MAX && over.tables & 1ull << i)
+            over.r = -EAGAIN;
+    }
+    if (over.r == 0) {
+        over.view = view_copy(now);
+        if (!over.view)
+            over.r = -ENOMEM;
+    }
+    view_unref(now);
+    if (over.r < 0)
+        return over.r;
+    commitlog_at_next_position(engine->log, switch_at, &over);
+    view_unref(over.view);
+    if (over.r < 0)
+        return over.r;
+    (void)writers_end_epoch(&engine->writers);
+    *ret_position = over.position;
+    flusher_kick(&engine->flusher);
+    return 0;
+}
+
+int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret_position)
+{
+    for (;;) {
+        uint64_t ticket = event_ticket(&engine->progress);
+        int r = engine_check_writable(engine);
+
+        if (r < 0)
+            return r;
+        mutex_lock(&engine->change);
+        r = engine_switch_memtables(engine, tables, ret_position);
+        if (r == 0)
+            return 0;
+        mutex_unlock(&engine->change);
+        if (r != -EAGAIN)
+            return r;
+        env_wait(engine->env, &engine->progress, ticket);
+    }
+}
+
+/* ---- what to seal ---- */
+
+static bool is_due(
+    struct engine *engine, const struct table_view *table, uint64_t log_segment, uint64_t now_us)
+{
+    uint64_t first_segment = memtable_first_position(table->active) >> 32;
+    struct memtable_stats stats;
+
+    if (memtable_bytes(table->active) >= engine->admission.active_bytes_max)
+        return true;
+    memtable_get_stats(table->active, &stats);
+    if (log_segment > first_segment + SEGMENTS_MAX)
+        return true;
+    return stats.partitions > 0 && now_us - table->active_since_us >= AGE_US;
+}
+
+/* The tables whose memtable is large, old, or keeps much log from being freed; or the largest, if
+ * all together fill the budget and nothing is being flushed that would help. */
+static uint64_t tables_due(struct engine *engine)
+{
+    struct view *view = views_acquire(&engine->views);
+    uint64_t log_segment = commitlog_end(engine->log) >> 32;
+    uint64_t now_us = env_monotonic_us(engine->env);
+    uint64_t due = 0, total = 0, largest_bytes = 0;
+    unsigned largest = 0;
+    bool flushing = false;
+
+    for (unsigned i = 0; i < view->table_count; i++) {
+        uint64_t bytes = memtable_bytes(view->tables[i].active);
+
+        /* One at a time waits: a table is not sealed again before it was flushed. */
+        if (view->tables[i].sealed_count > 0) {
+            flushing = true;
+            continue;
+        }
+        if (is_due(engine, &view->tables[i], log_segment, now_us))
+            due |= 1ull << i;
+        total += bytes;
+        if (bytes > largest_bytes) {
+            largest_bytes = bytes;
+            largest = i;
+        }
+    }
+    view_unref(view);
+    if (due == 0 && !flushing && total >= engine->admission.bytes_max / 2)
+        due = 1ull << largest;
+    return due;
+}
+
+static void seal_due(struct engine *engine)
+{
+    uint64_t due = tables_due(engine), position;
+    int r;
+
+    if (due == 0)
+        return;
+    mutex_lock(&engine->change);
+    r = engine_switch_memtables(engine, due, &position);
+    mutex_unlock(&engine->change);
+    if (r < 0 && r != -EAGAIN)
+        log_error("op=switch: %s", err_text(r));
+}
+
+/* ---- one flush ---- */
+
+/* The sealed memtable with the lowest end, if its writers have left. */
+static bool pick(struct flusher *flusher, struct view *view, unsigned *ret_table)
+{
+    struct sealed_memtable *best = NULL;
+
+    for (unsigned i = 0; i < view->table_count; i++) {
+        struct table_view *table = &view->tables[i];
+        struct sealed_memtable *oldest;
+
+        if (table->sealed_count == 0)
+            continue;
+        oldest = &table->sealed[table->sealed_count - 1];
+        if (!best || oldest->end_position < best->end_position) {
+            best = oldest;
+            *ret_table = i;
+        }
+    }
+    return best && writers_left(&flusher->engine->writers, best->epoch);
+}
+
+static int begin(struct flusher *flusher)
+{
+    struct engine *engine = flusher->engine;
+    struct run_writer_options options = {.table = flusher->table, .bytes_max = UINT64_MAX};
+    struct purge purge = {.max_purgeable = purge_scope_max_purgeable, .arg = &flusher->purge_scope};
+    struct partition_scanner *scanner = NULL;
+    struct memtable_stats stats;
+    int r;
+
+    memtable_get_stats(flusher->memtable, &stats);
+    options.writer = (struct sstable_writer_options){
+        .expected_partitions = stats.partitions,
+        .min_timestamp_us = stats.min_timestamp_us,
+        .min_local_deletion_time_s = stats.min_local_deletion_time_s,
+        .min_ttl_s = stats.min_ttl_s,
+    };
+    /* A tombstone that has nothing below it, in no SSTable and no other memtable, need not go to
+     * the disk: what was made and deleted between two flushes costs nothing there. */
+    engine_purge_times(engine, &purge);
+    r = purge_scope_init(
+        &flusher->purge_scope, flusher->view, flusher->table, flusher->memtable, NULL, 0);
+    if (r < 0)
+        return r;
+    r = memtable_scan(flusher->memtable, INT64_MIN, INT64_MAX, &scanner);
+    if (r < 0)
+        return r;
+    r = purge_scanner(scanner, &purge, &scanner);
+    if (r < 0)
+        return r;
+    return run_writer_new(engine, &options, scanner, &flusher->run);
+}
+
+static struct sealed_memtable *oldest_sealed(struct view *view, unsigned table)
+{
+    unsigned count = view->tables[table].sealed_count;
+
+    return count > 0 ? &view->tables[table].sealed[count - 1] : NULL;
+}
+
+/* Says in `edit` and `view` that the oldest sealed memtable of the table is flushed. */
+static void retire_sealed(struct manifest_edit *edit, struct view *view, unsigned table)
+{
+    manifest_edit_flushed(edit, table, oldest_sealed(view, table)->end_position);
+    view_drop_sealed(view, table);
+}
+
+/* Empty memtables ride along with any flush: only their position advances. */
+static void retire_empty(struct engine *engine, struct manifest_edit *edit, struct view *view)
+{
+    for (unsigned i = 0; i < engine->table_count; i++) {
+        struct sealed_memtable *sealed = oldest_sealed(view, i);
+        struct memtable_stats stats;
+
+        if (!sealed || !writers_left(&engine->writers, sealed->epoch))
+            continue;
+        memtable_get_stats(sealed->memtable, &stats);
+        if (stats.partitions == 0)
+            retire_sealed(edit, view, i);
+    }
+}
+
+/* The new SSTable belongs to the snapshots taken after its writes and not complete yet. */
+static void add_to_snapshots(struct engine *engine, struct manifest_edit *edit,
+    const struct manifest_sstable *entry, uint64_t end_position)
+{
+    const struct manifest_state *state = manifest_state(engine->manifest);
+
+    for (size_t i = 0; i < state->snapshot_count; i++) {
+        const struct manifest_snapshot *snapshot = &state->snapshots[i];
+
+        if (!snapshot->complete && snapshot->position >= end_position)
+            manifest_edit_snapshot_append(edit, snapshot->number, entry->number);
+    }
+}
+
+static int commit_locked(struct flusher *flusher, uint64_t end_position)
+{
+    AUTO(manifest_edit_release) struct manifest_edit edit = MANIFEST_EDIT_INIT;
+    AUTO(view_unrefp) struct view *view = NULL;
+    struct engine *engine = flusher->engine;
+    struct sstable_handle *handle = NULL;
+    struct manifest_sstable *sstables;
+    size_t count;
+    int r;
+
+    sstables = run_writer_sstables(flusher->run, &count);
+    if (engine->views.current)
+        view = view_copy(engine->views.current);
+    if (!view)
+        return -ENOMEM;
+    if (count > 0) { /* it is one: a flush is never cut */
+        sstables[0].number = sstables[0].run = manifest_next_number(engine->manifest);
+        handle = engine_new_handle(engine, &sstables[0]);
+        if (!handle)
+            return -ENOMEM;
+        manifest_edit_add(&edit, &sstables[0]);
+        add_to_snapshots(engine, &edit, &sstables[0], end_position);
+        r = view_replace_sstables(view, flusher->table, NULL, 0, &handle, 1);
+        if (r < 0) {
+            sstable_handle_unref(handle);
+            return r;
+        }
+    }
+    retire_sealed(&edit, view, flusher->table);
+    retire_empty(engine, &edit, view);
+    engine_edit_clock(engine, &edit);
+    r = manifest_commit(engine->manifest, &edit);
+    if (r == 0) {
+        if (handle)
+            snapshots_take_new(&engine->snapshots, handle, end_position);
+        views_publish(&engine->views, view);
+        view = NULL;
+    } else {
+        engine_fail(engine, r, "record a flush");
+    }
+    /* Named or not, that is not known after a failure: the files stay either way. */
+    run_writer_keep(flusher->run);
+    sstable_handle_unref(handle);
+    return r;
+}
+
+static int finish(struct flusher *flusher)
+{
+    struct engine *engine = flusher->engine;
+    struct manifest_sstable *sstables;
+    uint64_t end_position, flushed;
+    size_t count;
+    int r;
+
+    end_position = oldest_sealed(flusher->view, flusher->table)->end_position;
+    r = run_writer_link(flusher->run);
+    if (r < 0)
+        return r;
+    /* Log before table. */
+    if (engine->log) {
+        r = commitlog_sync(engine->log, end_position);
+        if (r < 0) {
+            engine_fail(engine, r, "sync the commit log before a flush");
+            return r;
+        }
+    }
+    mutex_lock(&engine->change);
+    r = commit_locked(flusher, end_position);
+    flushed = manifest_flushed_min(manifest_state(engine->manifest));
+    mutex_unlock(&engine->change);
+    if (r < 0)
+        return r;
+    sstables = run_writer_sstables(flusher->run, &count);
+    atomic_fetch_add(&engine->counters.flushes, 1);
+    if (count > 0)
+        atomic_fetch_add(&engine->counters.flush_bytes, sstables[0].facts.total_bytes);
+    if (engine->log) {
+        r = commitlog_discard(engine->log, flushed);
+        if (r < 0)
+            log_warning("op=discard-log: %s", err_text(r));
+    }
+    return 0;
+}
+
+static void end(struct flusher *flusher)
+{
+    run_writer_free(flusher->run);
+    flusher->run = NULL;
+    purge_scope_release(&flusher->purge_scope);
+    view_unref(flusher->view);
+    flusher->view = NULL;
+    flusher->memtable = NULL;
+}
+
+/* 1: more to do; 0: the flush is done; negative: it failed, and is to be ended. */
+static int go_on(struct flusher *flusher)
+{
+    int r = flusher->run ? 0 : begin(flusher);
+
+    if (r == 0)
+        r = run_writer_step(flusher->run);
+    if (r == 0)
+        r = finish(flusher);
+    if (r == 0)
+        end(flusher);
+    return r;
+}
+
+/* ---- the task ---- */
+
+/* How long to wait after a failure before the next try. */
+static int64_t failed(struct flusher *flusher, int r)
+{
+    struct engine *engine = flusher->engine;
+
+    if (r != flusher->last_failure)
+        log_error("op=flush table=%s: %s", engine->tables[flusher->table].name, err_text(r));
+    flusher->last_failure = r;
+    end(flusher);
+    if (engine_failure(engine) < 0)
+        return TASK_IDLE;
+    if (r == -ENOSPC)
+        return admission_open_reserve(&engine->admission) ? TASK_AGAIN : FULL_DISK_US;
+    if (r == -ENOMEM)
+        return FULL_DISK_US;
+    /* Once more, into a new file. That is not a retry of the sync that failed. */
+    if (++flusher->failures < 2)
+        return TASK_AGAIN;
+    engine_fail(engine, r, "flush a memtable for the second time");
+    return TASK_IDLE;
+}
+
+static void succeeded(struct flusher *flusher)
+{
+    struct engine *engine = flusher->engine;
+
+    flusher->failures = 0;
+    flusher->last_failure = 0;
+    admission_kick(&engine->admission);
+    compaction_kick(&engine->compaction);
+    snapshots_kick(&engine->snapshots);
+    event_signal(engine->env, &engine->progress);
+}
+
+/* A job for the oldest sealed memtable; false: there is none, or it still has writers. */
+static bool next_job(struct flusher *flusher)
+{
+    flusher->view = views_acquire(&flusher->engine->views);
+    if (pick(flusher, flusher->view, &flusher->table)) {
+        flusher->memtable = oldest_sealed(flusher->view, flusher->table)->memtable;
+        return true;
+    }
+    end(flusher);
+    return false;
+}
+
+static int64_t step(void *arg)
+{
+    struct flusher *flusher = arg;
+    int r;
+
+    if (engine_failure(flusher->engine) < 0) {
+        end(flusher);
+        return TASK_IDLE;
+    }
+    if (!flusher->view) {
+        seal_due(flusher->engine);
+        if (!next_job(flusher))
+            return AGE_LOOK_US;
+    }
+    r = go_on(flusher);
+    if (r < 0)
+        return failed(flusher, r);
+    if (r == 0)
+        succeeded(flusher);
+    return TASK_AGAIN;
+}
+
+int flush_sealed_now(struct flusher *flusher)
+{
+    int r = 0;
+
+    while (r >= 0 && (flusher->view || next_job(flusher)))
+        r = go_on(flusher);
+    end(flusher);
+    return r < 0 ? r : 0;
+}
+
+void flusher_init(struct flusher *flusher, struct engine *engine)
+{
+    *flusher = (struct flusher){.engine = engine};
+}
+
+int flusher_start(struct flusher *flusher)
+{
+    struct env *env = flusher->engine->env;
+    int r = task_start(env, "flush", step, flusher, &flusher->task);
+
+    if (r == 0)
+        task_kick(env, flusher->task);
+    return r;
+}
+
+void flusher_stop(struct flusher *flusher)
+{
+    if (flusher->task)
+        task_stop(flusher->engine->env, flusher->task);
+    flusher->task = NULL;
+    end(flusher);
+}
+
+void flusher_kick(struct flusher *flusher)
+{
+    if (flusher->task)
+        task_kick(flusher->engine->env, flusher->task);
+}
+
+/* ---- on demand ---- */
+
+static bool is_flushed(struct engine *engine, uint64_t tables, uint64_t position)
+{
+    const struct manifest_state *state;
+    bool flushed = true;
+
+    mutex_lock(&engine->change);
+    state = manifest_state(engine->manifest);
+    for (unsigned i = 0; i < engine->table_count; i++)
+        flushed &= !(tables & 1ull << i) || state->flushed[i] >= position;
+    mutex_unlock(&engine->change);
+    return flushed;
+}
+
+int engine_flush(struct engine *engine, uint64_t tables)
+{
+    uint64_t position;
+    int r = engine_switch_and_hold(engine, tables, &position);
+
+    if (r < 0)
+        return r;
+    mutex_unlock(&engine->change);
+    for (;;) {
+        uint64_t ticket = event_ticket(&engine->progress);
+
+        if (is_flushed(engine, tables, position))
+            return 0;
+        r = engine_check_writable(engine);
+        if (r < 0)
+            return r;
+        env_wait(engine->env, &engine->progress, ticket);
+    }
+}

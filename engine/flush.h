@@ -1,0 +1,46 @@
+/*
+ * Sealed memtables become SSTables, oldest first.
+ *
+ *   seal (switch at position P) --> writers below P leave --> write to tmp/ --> rename into data/
+ *     --> sync the log up to P --> manifest edit "SSTable, flushed to P" --> view --> free the log
+ *
+ * The order of the last steps is the one ordering rule between log and tables: if a table were
+ * flushed past what is durable of the log, a power loss could keep one half of a batch.
+ */
+#ifndef SSTFS_ENGINE_FLUSH_H
+#define SSTFS_ENGINE_FLUSH_H
+
+#include "engine/engine.h"
+#include "purge_scope.h"
+#include "run_writer.h"
+
+struct flusher {
+    struct engine *engine;
+    struct task *task;
+    struct run_writer *run; /* of the flush that is under way */
+    struct view *view;      /* with which it began */
+    unsigned table;
+    struct memtable *memtable; /* borrowed from the view */
+    struct purge_scope purge_scope;
+    unsigned failures; /* in a row, of this memtable */
+    int last_failure;  /* logged once */
+};
+
+void flusher_init(struct flusher *flusher, struct engine *engine);
+MUST_USE int flusher_start(struct flusher *flusher);
+/** What is half written is discarded. */
+void flusher_stop(struct flusher *flusher);
+void flusher_kick(struct flusher *flusher);
+
+/**
+ * Switches the memtables of `tables` at one position. With `change` held. -EAGAIN: too many are
+ * sealed already; wait for engine->progress without `change` and come again.
+ */
+MUST_USE int engine_switch_memtables(
+    struct engine *engine, uint64_t tables, uint64_t *ret_position);
+/** The same, waiting, and taking `change` by itself: held on success. */
+MUST_USE int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret_position);
+/** Flushes all sealed memtables now, in this thread: recovery, before there are tasks. */
+MUST_USE int flush_sealed_now(struct flusher *flusher);
+
+#endif

@@ -1,0 +1,172 @@
+#include "identity.h"
+
+#include <inttypes.h>
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "engine/buf.h"
+#include "engine/coding.h"
+#include "engine/error.h"
+
+#define FILE_BYTES_MAX (64u << 10)
+
+static void json_freep(json_t **json)
+{
+    json_decref(*json);
+}
+
+/* ---- UUIDs ---- */
+
+void uuid_text(const uint8_t uuid[16], char to[UUID_TEXT_BYTES])
+{
+    char *at = to;
+
+    for (unsigned i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *at++ = '-';
+        snprintf(at, 3, "%02x", uuid[i]);
+        at += 2;
+    }
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool uuid_parse_text(const char *text, uint8_t to[16])
+{
+    char again[UUID_TEXT_BYTES];
+    unsigned nibble = 0;
+
+    if (strlen(text) != UUID_TEXT_BYTES - 1)
+        return false;
+    memset(to, 0, 16);
+    for (const char *at = text; *at && nibble < 32; at++) {
+        int digit = hex_digit(*at);
+
+        if (digit >= 0) {
+            to[nibble / 2] = (uint8_t)(to[nibble / 2] << 4 | digit);
+            nibble++;
+        }
+    }
+    uuid_text(to, again);
+    return strcmp(text, again) == 0;
+}
+
+/* ---- store.json ---- */
+
+void identity_make(struct env *env, struct store_identity *to)
+{
+    *to = (struct store_identity){
+        .format_version = ENGINE_FORMAT_VERSION, .created_us = env_wall_us(env)};
+    store_be64(to->uuid, env_random(env));
+    store_be64(to->uuid + 8, env_random(env));
+    to->uuid[6] = (to->uuid[6] & 0x0f) | 0x40; /* RFC 9562: version 4, random */
+    to->uuid[8] = (to->uuid[8] & 0x3f) | 0x80;
+    to->node = 1 + (uint32_t)(env_random(env) % 16383);
+}
+
+int identity_write(struct env *env, const struct store_identity *identity)
+{
+    AUTO(json_freep) json_t *root = NULL;
+    char uuid[UUID_TEXT_BYTES];
+    char *text;
+    int r;
+
+    uuid_text(identity->uuid, uuid);
+    root = json_pack("{s:i, s:s, s:i, s:I}", "format_version", (int)identity->format_version,
+        "uuid", uuid, "node", (int)identity->node, "created_us", (json_int_t)identity->created_us);
+    text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    if (!text)
+        return -ENOMEM;
+    r = io_write_file(env, "store.json", bytes_of_string(text), false);
+    free(text);
+    return r;
+}
+
+int identity_read(struct env *env, struct store_identity *ret_identity)
+{
+    AUTO(buf_release) struct buf content = BUF_INIT;
+    AUTO(json_freep) json_t *root = NULL;
+    struct store_identity identity;
+    const char *uuid = NULL;
+    json_int_t created_us = 0;
+    json_error_t error;
+    int version = 0, node = 0, r;
+
+    r = io_read_file(env, "store.json", FILE_BYTES_MAX, &content);
+    if (r == -ENOENT)
+        return err_new(-ENOTDIR, "there is no store.json: this is not a store");
+    if (r < 0)
+        return r;
+    root = json_loadb((const char *)content.data, content.size, JSON_REJECT_DUPLICATES, &error);
+    if (!root)
+        return err_new(-EUCLEAN, "store.json: line %d: %s", error.line, error.text);
+    if (json_unpack(root, "{s:i}", "format_version", &version) < 0)
+        return err_new(-EUCLEAN, "store.json: no 'format_version'");
+    if (version > ENGINE_FORMAT_VERSION)
+        return err_new(-EPROTO, "the store has format version %d, this program knows %d", version,
+            ENGINE_FORMAT_VERSION);
+    if (json_unpack_ex(root, &error, 0, "{s:s, s:i, s:I}", "uuid", &uuid, "node", &node,
+            "created_us", &created_us) < 0)
+        return err_new(-EUCLEAN, "store.json: %s", error.text);
+    if (version < 1 || !uuid_parse_text(uuid, identity.uuid) || node < 1 || node > 16383)
+        return err_new(-EUCLEAN, "store.json: version, uuid or node cannot be right");
+    identity.format_version = (uint32_t)version;
+    identity.node = (uint32_t)node;
+    identity.created_us = (uint64_t)created_us;
+    *ret_identity = identity;
+    return 0;
+}
+
+/* ---- LOCK ---- */
+
+int lock_create(struct env *env)
+{
+    return io_write_file(env, "LOCK", bytes_of(NULL, 0), false);
+}
+
+static int busy(struct env *env)
+{
+    AUTO(buf_release) struct buf content = BUF_INIT;
+    size_t size;
+
+    if (io_read_file(env, "LOCK", 256, &content) < 0)
+        buf_clear(&content);
+    for (size = 0; size < content.size && content.data[size] >= ' ' && content.data[size] < 127;)
+        size++;
+    return err_new(-EBUSY, "the store is open in another process%s%.*s", size ? ": " : "",
+        (int)size, (const char *)content.data);
+}
+
+int lock_take(struct env *env, bool read_only, int *ret_fd)
+{
+    char text[64];
+    int fd, r;
+
+    r = io_open(env, "LOCK", read_only ? O_RDONLY : O_RDWR, &fd);
+    if (r < 0)
+        return r;
+    r = io_lock(env, fd, read_only ? IO_LOCK_SHARED : IO_LOCK_EXCLUSIVE);
+    if (r == 0 && !read_only) {
+        snprintf(text, sizeof(text), "pid %ld\n", (long)getpid());
+        r = io_truncate(env, fd, 0);
+        if (r == 0)
+            r = io_write(env, fd, text, strlen(text), 0);
+        /* Who it is only helps people; a full disk is no reason not to open. */
+        if (r == -ENOSPC)
+            r = 0;
+    }
+    if (r < 0) {
+        io_close(env, fd);
+        return r == -EWOULDBLOCK ? busy(env) : r;
+    }
+    *ret_fd = fd;
+    return 0;
+}

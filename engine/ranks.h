@@ -1,0 +1,20 @@
+/*
+ * The ranks of the engine's mutexes: a thread that holds one takes only higher ones. Who holds what
+ * is told in README.md, "Locks".
+ */
+#ifndef SSTFS_ENGINE_RANKS_H
+#define SSTFS_ENGINE_RANKS_H
+
+enum {
+    RANK_CHANGE = 4,    /* manifest edits and the view that goes with each */
+    RANK_SYNC_WAIT = 8, /* who waits for a sync */
+    RANK_ADMISSION = 9, /* who waits for memory */
+    /* 29, 30: commitlog/ */
+    RANK_VIEW = 32,    /* the pointer to the current view */
+    RANK_WRITERS = 34, /* who is between log and memtable */
+    RANK_SSTABLE_HANDLE = 36,
+    RANK_SWEEPER = 38,
+    /* 40, 41: memtable/; 60: cache/ */
+};
+
+#endif

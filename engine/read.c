@@ -1,0 +1,271 @@
+#include "read.h"
+
+#include "engine/error.h"
+#include "engine/log.h"
+#include "rows/compare.h"
+#include "rows/merge.h"
+
+/* ---- one partition out of many places ---- */
+
+struct sources {
+    struct partition_iterator **iterators;
+    unsigned count;
+};
+
+static void sources_close(struct sources *sources)
+{
+    while (sources->count > 0)
+        partition_close(sources->iterators[--sources->count]);
+    free(sources->iterators);
+}
+
+static int add_memtable(struct sources *sources, struct memtable *memtable,
+    const struct decorated_key *key, const struct slice *slice)
+{
+    int r = memtable_read(memtable, key, slice, &sources->iterators[sources->count]);
+
+    sources->count += r > 0;
+    return r;
+}
+
+static int add_sstable(struct sources *sources, struct sstable_handle *handle,
+    const struct decorated_key *key, const struct slice *slice)
+{
+    const struct sstable_facts *facts = &handle->entry.facts;
+    struct sstable *sstable;
+    int r;
+
+    if (key->token < facts->first_token || key->token > facts->last_token)
+        return 0;
+    r = sstable_handle_open(handle, &sstable);
+    if (r == 0)
+        r = sstable_read(sstable, key, slice, &sources->iterators[sources->count]);
+    sources->count += r > 0;
+    return r;
+}
+
+static int add_all(struct sources *sources, const struct table_view *table,
+    const struct decorated_key *key, const struct slice *slice)
+{
+    int r = add_memtable(sources, table->active, key, slice);
+
+    for (unsigned i = 0; r >= 0 && i < table->sealed_count; i++)
+        r = add_memtable(sources, table->sealed[i].memtable, key, slice);
+    for (size_t i = 0; r >= 0 && i < table->sstables->count; i++)
+        r = add_sstable(sources, table->sstables->handles[i], key, slice);
+    return r;
+}
+
+int read_partition(const struct view *view, unsigned table_number, const struct decorated_key *key,
+    const struct slice *slice, struct partition_iterator **ret_iterator)
+{
+    AUTO(sources_close) struct sources sources = {0};
+    const struct table_view *table = &view->tables[table_number];
+    unsigned count;
+    int r;
+
+    sources.iterators = calloc(
+        1 + table->sealed_count + table->sstables->count, sizeof(struct partition_iterator *));
+    if (!sources.iterators)
+        return -ENOMEM;
+    r = add_all(&sources, table, key, slice);
+    if (r < 0)
+        return r;
+    count = sources.count;
+    sources.count = 0;
+    if (count == 0)
+        return 0;
+    if (count == 1) {
+        *ret_iterator = sources.iterators[0];
+        return 1;
+    }
+    r = merge_partitions(sources.iterators[0]->schema, sources.iterators, count, ret_iterator);
+    return r < 0 ? r : 1;
+}
+
+/* ---- copies of rows ---- */
+
+static bool is_wanted(const struct cell *cell, uint64_t columns)
+{
+    return cell->column >= 64 ? columns == COLUMNS_ALL : columns >> cell->column & 1;
+}
+
+size_t row_flat_bytes(const struct row *row, uint64_t columns)
+{
+    size_t bytes = row->clustering.count * sizeof(struct bytes);
+
+    for (unsigned i = 0; i < row->clustering.count; i++)
+        bytes += row->clustering.values[i].size;
+    for (uint32_t i = 0; i < row->cell_count; i++)
+        if (is_wanted(&row->cells[i], columns))
+            bytes += sizeof(struct cell) + row->cells[i].path.size + row->cells[i].value.size;
+    return bytes;
+}
+
+static struct bytes place_bytes(uint8_t **at, struct bytes bytes)
+{
+    struct bytes placed = {*at, bytes.size};
+
+    if (!bytes.data)
+        return BYTES_NONE;
+    if (bytes.size > 0)
+        memcpy(*at, bytes.data, bytes.size);
+    *at += bytes.size;
+    return placed;
+}
+
+struct row row_flatten(const struct row *row, uint64_t columns, void *memory)
+{
+    struct cell *cells = memory;
+    struct bytes *values;
+    uint32_t count = 0;
+    struct row flat = *row;
+    uint8_t *at;
+
+    for (uint32_t i = 0; i < row->cell_count; i++)
+        if (is_wanted(&row->cells[i], columns))
+            cells[count++] = row->cells[i];
+    values = (struct bytes *)(void *)(cells + count);
+    at = (uint8_t *)(values + row->clustering.count);
+    for (uint32_t i = 0; i < count; i++) {
+        cells[i].path = place_bytes(&at, cells[i].path);
+        cells[i].value = place_bytes(&at, cells[i].value);
+    }
+    for (unsigned i = 0; i < row->clustering.count; i++)
+        values[i] = place_bytes(&at, row->clustering.values[i]);
+    flat.clustering.values = values;
+    flat.cells = cells;
+    flat.cell_count = count;
+    flat.complex_deletions = NULL;
+    flat.complex_deletion_count = 0;
+    return flat;
+}
+
+void rowref_release(struct rowref *ref)
+{
+    free(ref->memory);
+    *ref = ROWREF_INIT;
+}
+
+const struct cell *row_cell(const struct row *row, unsigned column)
+{
+    uint32_t low = 0, high = row->cell_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (row->cells[middle].column < column)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < row->cell_count && row->cells[low].column == column ? &row->cells[low] : NULL;
+}
+
+/* ---- get ---- */
+
+int64_t read_now_s(struct engine *engine)
+{
+    return (int64_t)(env_wall_us(engine->env) / 1000000);
+}
+
+int read_failed(struct engine *engine, unsigned table, const char *what, int r)
+{
+    if (r == -EIO || r == -EUCLEAN || r == -EBADMSG) {
+        atomic_fetch_add(&engine->counters.bad_reads, 1);
+        log_error("op=%s table=%s: %s", what, engine->tables[table].name, err_text(r));
+    }
+    return r;
+}
+
+int read_check_table(const struct engine *engine, unsigned table)
+{
+    return table < engine->table_count ? 0 : err_new(-EINVAL, "there is no table %u", table);
+}
+
+/* 1: the row (borrowed from the iterator); 0: none. */
+static int first_row(
+    struct partition_iterator *partition, bool want_static, const struct row **ret_row)
+{
+    const struct unfiltered *unfiltered;
+    int r;
+
+    if (want_static) {
+        *ret_row = partition->static_row;
+        return partition->static_row != NULL;
+    }
+    r = partition_next(partition, &unfiltered);
+    if (r > 0)
+        *ret_row = &unfiltered->row;
+    return r;
+}
+
+static int get(struct engine *engine, unsigned table, struct bytes key_bytes,
+    const struct clustering *clustering, uint64_t columns, struct rowref *ret_row)
+{
+    AUTO(partition_closep) struct partition_iterator *partition = NULL;
+    struct decorated_key key = decorated_key_of(key_bytes);
+    struct slice slice = SLICE_ALL;
+    const struct row *row = NULL;
+    struct view *view;
+    size_t bytes;
+    int r;
+
+    if (clustering) {
+        slice.start = slice.end = *clustering;
+        slice.start.kind = KIND_INCL_START;
+        slice.end.kind = KIND_INCL_END;
+    }
+    view = views_acquire(&engine->views);
+    r = read_partition(view, table, &key, &slice, &partition);
+    view_unref(view);
+    if (r <= 0)
+        return r;
+    r = live_partition(partition, read_now_s(engine), &partition);
+    if (r < 0) {
+        partition = NULL;
+        return r;
+    }
+    r = first_row(partition, !clustering, &row);
+    if (r <= 0)
+        return r;
+    bytes = row_flat_bytes(row, columns);
+    ret_row->memory = malloc(bytes + 1);
+    if (!ret_row->memory)
+        return -ENOMEM;
+    ret_row->row = row_flatten(row, columns, ret_row->memory);
+    return 1;
+}
+
+int engine_get(struct source *source, unsigned table, struct bytes key,
+    const struct clustering *clustering, uint64_t columns, struct rowref *ret_row)
+{
+    struct engine *engine = source->engine;
+    int r = read_check_table(engine, table);
+
+    if (r < 0)
+        return r;
+    atomic_fetch_add_explicit(&engine->counters.gets, 1, memory_order_relaxed);
+    return read_failed(engine, table, "get", get(engine, table, key, clustering, columns, ret_row));
+}
+
+int engine_may_contain(struct source *source, unsigned table, struct bytes key_bytes)
+{
+    struct engine *engine = source->engine;
+    struct decorated_key key = decorated_key_of(key_bytes);
+    const struct table_view *of;
+    struct view *view;
+    int r = read_check_table(engine, table);
+
+    if (r < 0)
+        return r;
+    view = views_acquire(&engine->views);
+    of = &view->tables[table];
+    r = memtable_may_contain(of->active, &key);
+    for (unsigned i = 0; r == 0 && i < of->sealed_count; i++)
+        r = memtable_may_contain(of->sealed[i].memtable, &key);
+    for (size_t i = 0; r == 0 && i < of->sstables->count; i++)
+        r = sstable_handle_may_contain(of->sstables->handles[i], &key);
+    view_unref(view);
+    return read_failed(engine, table, "may-contain", r);
+}

@@ -1,0 +1,232 @@
+/*
+ * From whatever a crash left to a view and an open log: the manifest says which SSTables there are
+ * and how far each table is flushed, the log has the rest.
+ */
+#include <inttypes.h>
+
+#include "engine/error.h"
+#include "engine/log.h"
+#include "rows/update.h"
+#include "state.h"
+
+struct replay {
+    struct engine *engine;
+    bool flushed_some; /* the log of before is synced: tables may be flushed from it */
+};
+
+/* One thread, and nobody reads yet: the current view may be changed in place. */
+static int seal(struct engine *engine, unsigned table, uint64_t position)
+{
+    struct memtable *fresh = memtable_new(&engine->tables[table], position);
+
+    if (!fresh)
+        return -ENOMEM;
+    view_seal(engine->views.current, table, fresh, position, 0, env_monotonic_us(engine->env));
+    return 0;
+}
+
+/* ---- the view ---- */
+
+static int add_sstables(struct engine *engine, struct view *view, unsigned table)
+{
+    const struct manifest_state *state = manifest_state(engine->manifest);
+    struct sstable_handle **handles = calloc(state->sstable_count + 1, sizeof(*handles));
+    size_t count = 0;
+    int r = handles ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r == 0 && i < state->sstable_count; i++) {
+        if (!state->sstables[i].live || state->sstables[i].table != table)
+            continue;
+        handles[count] = engine_new_handle(engine, &state->sstables[i]);
+        r = handles[count] ? 0 : -ENOMEM;
+        count += r == 0;
+    }
+    if (r == 0)
+        r = view_replace_sstables(view, table, NULL, 0, handles, count);
+    while (count > 0)
+        sstable_handle_unref(handles[--count]);
+    free(handles);
+    return r;
+}
+
+static int make_view(struct engine *engine)
+{
+    const struct manifest_state *state = manifest_state(engine->manifest);
+    struct view *view = view_new(
+        engine->tables, engine->table_count, state->flushed, env_monotonic_us(engine->env));
+    int r = view ? 0 : -ENOMEM;
+
+    for (unsigned i = 0; r == 0 && i < engine->table_count; i++)
+        r = add_sstables(engine, view, i);
+    if (r < 0)
+        view_unref(view);
+    else
+        views_publish(&engine->views, view);
+    return r;
+}
+
+/* ---- room ---- */
+
+static uint64_t bytes_in_use(struct engine *engine)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < engine->table_count; i++)
+        bytes += view_memtable_bytes(engine->views.current, i);
+    return bytes;
+}
+
+/* As in service, memtables are flushed when they fill the budget, which may be smaller now. */
+static int make_room(struct replay *replay, uint64_t position)
+{
+    struct engine *engine = replay->engine;
+    int r = 0;
+
+    if (bytes_in_use(engine) < engine->admission.bytes_max / 2)
+        return 0;
+    if (engine->options.read_only) {
+        if (bytes_in_use(engine) < engine->admission.bytes_max)
+            return 0;
+        return err_new(-ENOMEM,
+            "the commit log holds more than half of memory=%" PRIu64
+            " can take: open read-only with more, or once for writing",
+            engine->options.memory_bytes);
+    }
+    /* What was read may be in the page cache alone: log before table. */
+    if (!replay->flushed_some)
+        r = commitlog_sync_segments(engine->env);
+    replay->flushed_some = true;
+    for (unsigned i = 0; r == 0 && i < engine->table_count; i++)
+        if (memtable_first_position(engine->views.current->tables[i].active) < position)
+            r = seal(engine, i, position);
+    return r < 0 ? r : flush_sealed_now(&engine->flusher);
+}
+
+/* ---- replay ---- */
+
+/* A snapshot not complete yet wants what lies below its point, and nothing else. */
+static int seal_for_snapshots(struct engine *engine, uint64_t position)
+{
+    for (const struct snapshot_job *job = engine->snapshots.jobs; job; job = job->next) {
+        if (job->position > position)
+            continue;
+        for (unsigned i = 0; i < engine->table_count; i++) {
+            const struct table_view *table = &engine->views.current->tables[i];
+            int r = 0;
+
+            if (memtable_first_position(table->active) >= job->position)
+                continue;
+            if (table->sealed_count == SEALED_MAX)
+                r = flush_sealed_now(&engine->flusher);
+            if (r == 0)
+                r = seal(engine, i, job->position);
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+static int replay_record(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
+    unsigned update_count, struct record_memory *memory)
+{
+    struct replay *replay = arg;
+    struct engine *engine = replay->engine;
+    const struct view *view;
+    uint64_t wanted = 0;
+    int r;
+
+    r = seal_for_snapshots(engine, position);
+    if (r == 0)
+        r = make_room(replay, position);
+    if (r < 0)
+        return r;
+    view = engine->views.current;
+    for (unsigned i = 0; i < engine->table_count; i++) {
+        /* Flushed up to here: what a sealed memtable has not, the active one begins with. */
+        const struct table_view *table = &view->tables[i];
+        const struct memtable *oldest = table->sealed_count > 0
+                                            ? table->sealed[table->sealed_count - 1].memtable
+                                            : table->active;
+
+        if (memtable_first_position((struct memtable *)(uintptr_t)oldest) <= position)
+            wanted |= 1ull << i;
+    }
+    return engine_apply_updates(
+        engine, view, position, timestamp_us, updates, update_count, wanted, memory);
+}
+
+/* The torn tail is cut in the manifest before anything is appended behind it. Else the next
+ * recovery would meet it again, with newer records behind, and refuse or replay it. */
+static int record_cut(struct engine *engine)
+{
+    AUTO(manifest_edit_release) struct manifest_edit edit = MANIFEST_EDIT_INIT;
+    struct commitlog_cut cut = {engine->replay.end_position, engine->replay.next_segment};
+    int r;
+
+    /* Nothing that the manifest ever called used may be given out again. */
+    if (manifest_state(engine->manifest)->next_segment > cut.to_segment)
+        cut.to_segment = manifest_state(engine->manifest)->next_segment;
+    engine->replay.next_segment = cut.to_segment;
+    manifest_edit_cut(&edit, &cut);
+    engine_edit_clock(engine, &edit);
+    r = manifest_commit(engine->manifest, &edit);
+    if (engine->replay.dropped_bytes > 0)
+        log_warning("op=replay: dropped %" PRIu64
+                    " bytes at the end of the commit log that were never synced",
+            engine->replay.dropped_bytes);
+    return r;
+}
+
+static int replay_log(struct engine *engine)
+{
+    const struct manifest_state *state = manifest_state(engine->manifest);
+    struct replay replay = {.engine = engine};
+    int r = commitlog_replay(engine->env, engine->identity.uuid, manifest_flushed_min(state),
+        manifest_flushed_max(state), state->cuts, (unsigned)state->cut_count, replay_record,
+        &replay, &engine->replay);
+
+    if (r < 0)
+        return r;
+    engine->recovered_timestamp_us = state->last_timestamp_us;
+    if (engine->replay.last_timestamp_us > engine->recovered_timestamp_us)
+        engine->recovered_timestamp_us = engine->replay.last_timestamp_us;
+    if (engine->options.read_only)
+        return 0;
+    r = seal_for_snapshots(engine, UINT64_MAX);
+    if (r == 0 && engine->replay.torn)
+        r = record_cut(engine);
+    return r;
+}
+
+static int open_log(struct engine *engine)
+{
+    const struct manifest_state *state = manifest_state(engine->manifest);
+    struct commitlog_options options = {
+        .segment_bytes = engine->segment_bytes,
+        .last_timestamp_us = engine->recovered_timestamp_us,
+        .next_segment = state->next_segment,
+    };
+    uint64_t after_flushed = (manifest_flushed_max(state) >> 32) + 1;
+
+    memcpy(options.store_uuid, engine->identity.uuid, sizeof(options.store_uuid));
+    if (engine->replay.next_segment > options.next_segment)
+        options.next_segment = engine->replay.next_segment;
+    /* A table may be flushed up to a place in a segment that was never begun. */
+    if (manifest_flushed_max(state) > 0 && after_flushed > options.next_segment)
+        options.next_segment = after_flushed;
+    return commitlog_open(engine->env, &options, &engine->log);
+}
+
+int engine_recover(struct engine *engine)
+{
+    int r = make_view(engine);
+
+    if (r == 0 && !engine->options.read_only)
+        r = snapshots_recover(&engine->snapshots);
+    if (r == 0)
+        r = replay_log(engine);
+    if (r == 0 && !engine->options.read_only)
+        r = open_log(engine);
+    return r;
+}

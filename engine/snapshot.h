@@ -1,0 +1,90 @@
+/*
+ * Snapshots: a point of the log, durable at once, and in the background a folder of hard links.
+ *
+ *   create: switch all memtables at P --> sync the log up to P --> manifest edit "tag, P, SSTables"
+ *   later:  memtables below P flushed --> links, checksums in tmp/ --> rename --> edit "complete"
+ *
+ * The SSTables of a snapshot that is not complete are pinned: compaction may replace them, but
+ * their files stay until they are linked.
+ */
+#ifndef SSTFS_ENGINE_SNAPSHOT_H
+#define SSTFS_ENGINE_SNAPSHOT_H
+
+#include "engine/engine.h"
+#include "manifest.h"
+
+struct snapshot_build;
+struct snapshot_waiter;
+
+/** A snapshot that is not complete. */
+struct snapshot_job {
+    struct snapshot_job *next;
+    uint64_t number;
+    uint64_t position;
+    struct sstable_handle **handles; /* a pin each */
+    size_t count;
+    int failure;  /* of the last try */
+    bool deleted; /* nobody wants it any more */
+};
+
+struct snapshots {
+    struct engine *engine;
+    struct task *task;
+    struct snapshot_build *build; /* the task's own: what is being linked */
+    bool links_probed;            /* the disk is known to have hard links */
+
+    /* With `change` held. */
+    struct snapshot_job *jobs; /* oldest first */
+    struct snapshot_waiter *waiters;
+};
+
+void snapshots_init(struct snapshots *snapshots, struct engine *engine);
+/** Takes up what is not complete, and settles renames. Before there are tasks; with the view. */
+MUST_USE int snapshots_recover(struct snapshots *snapshots);
+MUST_USE int snapshots_start(struct snapshots *snapshots);
+/** Waiters are told that the store closes. */
+void snapshots_stop(struct snapshots *snapshots);
+void snapshots_release(struct snapshots *snapshots);
+void snapshots_kick(struct snapshots *snapshots);
+/** A flush that ends at `end_position` made this one; with `change` held. */
+void snapshots_take_new(
+    struct snapshots *snapshots, struct sstable_handle *handle, uint64_t end_position);
+/** Whether `name` in tmp/ is a folder of this process. */
+bool snapshots_is_being_built(struct snapshots *snapshots, const char *name);
+
+/** "tmp/snapshot-7" */
+#define SNAPSHOT_FOLDER_MAX 40
+void snapshot_build_folder(uint64_t number, char to[SNAPSHOT_FOLDER_MAX]);
+
+/* ---- snapshot_build.c: one folder, a piece of work at a time ---- */
+
+/** `entry` and `job` are copied or pinned. */
+MUST_USE int snapshot_build_new(struct engine *engine, const struct manifest_snapshot *entry,
+    const struct snapshot_job *job, struct snapshot_build **ret_build);
+/** 1: there is more to do; 0: all is in the folder in tmp/, and durable. */
+MUST_USE int snapshot_build_step(struct snapshot_build *build);
+uint64_t snapshot_build_number(const struct snapshot_build *build);
+/** NULL does nothing. */
+void snapshot_build_free(struct snapshot_build *build);
+
+/* ---- snapshot_json.c ---- */
+
+/** What snapshot.json says. */
+struct snapshot_facts {
+    struct store_identity store;
+    uint64_t point_us;
+    uint64_t created_us;
+    struct manifest_sstable *sstables; /* .table by number */
+    size_t count;
+};
+
+void snapshot_facts_release(struct snapshot_facts *facts);
+/** `file_bytes`: of each component of each SSTable. */
+MUST_USE int snapshot_json_encode(const struct table_schema *tables, unsigned table_count,
+    const struct snapshot_facts *facts, const uint64_t (*file_bytes)[COMPONENT_COUNT],
+    struct buf *to);
+/** -ENOENT: there is no snapshot.json in the env's folder. */
+MUST_USE int snapshot_json_read(struct env *env, const struct table_schema *tables,
+    unsigned table_count, struct snapshot_facts *ret_facts);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * An SSTable that the engine counts as its own: what the manifest says of it, opened on first use.
+ *
+ *   LIVE --replaced by a compaction--> OBSOLETE --no pin--> its TOC.txt in trash/
+ *                                               --last reference gone--> deleted
+ *
+ * Views and running jobs hold references; a snapshot that is not yet complete holds a pin too, for
+ * it links the files by name. Without its TOC.txt an SSTable is not complete, so that a manifest
+ * rebuilt from the directories could not take an obsolete one for a live one; the rest stays where
+ * it is, as readers open components by name when they first need them. Thread-safe.
+ */
+#ifndef SSTFS_ENGINE_SSTABLE_HANDLE_H
+#define SSTFS_ENGINE_SSTABLE_HANDLE_H
+
+#include <stdatomic.h>
+
+#include "engine/mutex.h"
+#include "manifest.h"
+
+struct sweeper;
+
+#define SHA256_BYTES 32
+
+struct sstable_handle {
+    _Atomic uint32_t references;
+    _Atomic bool obsolete;
+    _Atomic bool suspect; /* damage was met in it: not compacted, and it blocks purging */
+    struct env *env;
+    struct sweeper *sweeper;
+    const struct table_schema *schema;
+    struct chunk_cache *cache;
+    const char *folder; /* of its table in data/ */
+    struct manifest_sstable entry;
+    struct sstable_handle *next_obsolete; /* the sweeper's list */
+
+    struct mutex mutex;      /* guards what follows */
+    struct sstable *sstable; /* NULL: not opened yet */
+    unsigned pins;
+    bool unsealed; /* TOC.txt is in trash/ */
+    bool summed[COMPONENT_COUNT];
+    uint8_t sha256[COMPONENT_COUNT][SHA256_BYTES]; /* computed for one snapshot, used by all */
+};
+
+struct sstable_handle_options {
+    struct env *env;
+    struct sweeper *sweeper; /* NULL: nothing is ever deleted (read-only) */
+    const struct table_schema *schema;
+    struct chunk_cache *cache;
+    const char *folder;
+};
+
+/** One reference; NULL: no memory. What `options` point to must outlive it. */
+struct sstable_handle *sstable_handle_new(
+    const struct sstable_handle_options *options, const struct manifest_sstable *entry);
+struct sstable_handle *sstable_handle_ref(struct sstable_handle *handle);
+/** NULL does nothing. */
+void sstable_handle_unref(struct sstable_handle *handle);
+
+/** The table itself, borrowed from the handle. */
+MUST_USE int sstable_handle_open(struct sstable_handle *handle, struct sstable **ret_sstable);
+/** Judged by the token range first, for which nothing is opened. Negative: it cannot be opened. */
+MUST_USE int sstable_handle_may_contain(
+    struct sstable_handle *handle, const struct decorated_key *key);
+
+void sstable_handle_pin(struct sstable_handle *handle);
+void sstable_handle_unpin(struct sstable_handle *handle);
+
+/** The components an SSTable of `schema` consists of, a bit each. */
+unsigned sstable_components(const struct table_schema *schema);
+
+#endif

@@ -1,0 +1,121 @@
+/*
+ * struct engine: what its parts share, and what each part offers to the others. The parts are in
+ * files of their own; README.md tells who does what on which thread.
+ */
+#ifndef SSTFS_ENGINE_STATE_H
+#define SSTFS_ENGINE_STATE_H
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "admission.h"
+#include "cache/chunk_cache.h"
+#include "compaction/manager.h"
+#include "engine/engine.h"
+#include "flush.h"
+#include "manifest.h"
+#include "ranks.h"
+#include "snapshot.h"
+#include "sweeper.h"
+#include "sync_queue.h"
+#include "view.h"
+#include "writers.h"
+
+struct purge;
+
+/** "data/<keyspace>/<table>-<id>" */
+#define DATA_FOLDER_MAX (5 + 48 + 1 + TABLE_FOLDER_NAME_MAX)
+
+struct source {
+    struct engine *engine;
+};
+
+struct counters {
+    _Atomic uint64_t batches, batch_bytes, gets, scans, scan_rows, bad_reads;
+    _Atomic uint64_t flushes, flush_bytes;
+    _Atomic uint64_t compactions, compaction_bytes_read, compaction_bytes_written;
+    _Atomic uint64_t admissions_parked, memtable_bytes_max;
+};
+
+struct engine {
+    /* Constant once it is open. */
+    struct env *env;
+    const struct table_schema *tables;
+    unsigned table_count;
+    struct engine_options options;
+    struct store_identity identity;
+    bool is_snapshot; /* a snapshot's folder: no log, no manifest, no lock */
+    int lock_fd;      /* -1: none */
+    uint64_t segment_bytes;
+    char folders[ENGINE_TABLES_MAX][DATA_FOLDER_MAX + 1];
+    struct source live;
+    struct chunk_cache *cache;
+    uint64_t id_low_bits;
+    struct commitlog_replay_result replay;
+    int64_t recovered_timestamp_us;
+
+    /* Thread-safe by themselves. */
+    struct commitlog *log; /* NULL: read-only */
+    struct views views;
+    struct writers writers;
+    struct counters counters;
+    _Atomic int failure; /* negative errno that made it read-only, or 0 */
+    _Atomic uint64_t last_id_tick;
+    struct event progress; /* signalled when something in the background got done */
+
+    /* `change` guards the manifest, and which view goes with it: flush, compaction and snapshots
+     * each commit an edit and publish its view under it. Held across the manifest's I/O. */
+    struct mutex change;
+    struct manifest *manifest; /* NULL: a snapshot's folder */
+
+    /* The parts with threads of their own. */
+    struct admissions admission;
+    struct sync_queue sync_queue;
+    struct flusher flusher;
+    struct compaction compaction;
+    struct snapshots snapshots;
+    struct sweeper sweeper;
+};
+
+/* ---- engine.c ---- */
+
+/** The first failure stays, and makes the store read-only; it is logged. */
+void engine_fail(struct engine *engine, int r, const char *what);
+/** 0, or why no write is possible. */
+MUST_USE int engine_check_writable(struct engine *engine);
+/** A fresh id; strictly rising. Any thread. */
+struct sstable_id engine_next_id(struct engine *engine);
+/** One reference. NULL: no memory. */
+struct sstable_handle *engine_new_handle(
+    struct engine *engine, const struct manifest_sstable *entry);
+/** Newest timestamp given or recovered, and the first segment id that is surely not used. */
+void engine_edit_clock(struct engine *engine, struct manifest_edit *edit);
+/** Where tombstones begin that may go for their age, for `gc_grace`; and now, in seconds. */
+void engine_purge_times(struct engine *engine, struct purge *purge);
+/** Folders of the data of all tables, and the empty ones beside; for create and create_from. */
+MUST_USE int engine_make_folders(
+    struct env *env, const struct table_schema *tables, unsigned table_count);
+void engine_data_folder(const struct table_schema *schema, char to[DATA_FOLDER_MAX + 1]);
+/** The manifest with `state`, and last what makes the folder a store. */
+MUST_USE int engine_finish_create(struct env *env, const struct table_schema *tables,
+    unsigned table_count, const struct manifest_state *state);
+MUST_USE int engine_check_tables(const struct table_schema *tables, unsigned table_count);
+
+/* ---- coordinator.c ---- */
+
+/** Applies encoded updates to the memtables of `view` that `position` belongs to. */
+MUST_USE int engine_apply_updates(struct engine *engine, const struct view *view, uint64_t position,
+    int64_t timestamp_us, struct bytes updates, unsigned update_count, uint64_t wanted,
+    struct record_memory *memory);
+
+/* ---- recovery.c ---- */
+
+/** From manifest and log to a view and an open log. The manifest is open. */
+MUST_USE int engine_recover(struct engine *engine);
+
+/* ---- snapshot_folder.c ---- */
+
+/** Reads snapshot.json: identity, and a view of the SSTables that it names. */
+MUST_USE int engine_open_snapshot_folder(struct engine *engine);
+
+#endif

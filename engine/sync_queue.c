@@ -1,0 +1,149 @@
+#include "sync_queue.h"
+
+#include "engine/error.h"
+#include "ranks.h"
+#include "sleeper.h"
+#include "state.h"
+
+struct sync_waiter {
+    struct sync_waiter *next;
+    uint64_t position;
+    engine_go go;
+    void *arg;
+};
+
+void sync_queue_init(struct sync_queue *queue, struct engine *engine)
+{
+    *queue = (struct sync_queue){.engine = engine, .due_us = UINT64_MAX};
+    mutex_init(&queue->mutex, RANK_SYNC_WAIT);
+}
+
+void sync_queue_release(struct sync_queue *queue)
+{
+    mutex_release(&queue->mutex);
+}
+
+static int sync_log(struct engine *engine, uint64_t position)
+{
+    int r = commitlog_sync(engine->log, position);
+
+    if (r < 0)
+        engine_fail(engine, r, "sync the commit log");
+    return r;
+}
+
+/* One sync for all that wait now; those who come meanwhile are for the next. */
+static void serve(struct sync_queue *queue)
+{
+    struct sync_waiter *waiter;
+    uint64_t position = 0;
+    int r = 0;
+
+    mutex_lock(&queue->mutex);
+    waiter = queue->first;
+    queue->first = queue->last = NULL;
+    queue->due_us = UINT64_MAX;
+    mutex_unlock(&queue->mutex);
+    for (const struct sync_waiter *each = waiter; each; each = each->next)
+        if (each->position > position)
+            position = each->position;
+    if (waiter)
+        r = sync_log(queue->engine, position);
+    while (waiter) {
+        struct sync_waiter *next = waiter->next;
+
+        waiter->go(waiter->arg, r);
+        free(waiter);
+        waiter = next;
+    }
+}
+
+static int64_t step(void *arg)
+{
+    struct sync_queue *queue = arg;
+    struct engine *engine = queue->engine;
+    uint64_t now_us = env_monotonic_us(engine->env);
+    bool periodic = engine->options.sync_mode == SYNC_PERIODIC;
+    uint64_t due_us;
+
+    mutex_lock(&queue->mutex);
+    due_us = queue->due_us;
+    mutex_unlock(&queue->mutex);
+    if (due_us <= now_us)
+        serve(queue);
+    if (periodic && queue->periodic_us <= now_us) {
+        uint64_t end = commitlog_end(engine->log);
+
+        if (commitlog_synced(engine->log) < end)
+            (void)sync_log(engine, end); /* a failure is kept by the engine */
+        queue->periodic_us = env_monotonic_us(engine->env) + engine->options.sync_period_us;
+    }
+
+    mutex_lock(&queue->mutex);
+    due_us = queue->due_us;
+    mutex_unlock(&queue->mutex);
+    if (periodic && queue->periodic_us < due_us)
+        due_us = queue->periodic_us;
+    if (due_us == UINT64_MAX)
+        return TASK_IDLE;
+    now_us = env_monotonic_us(engine->env);
+    return due_us <= now_us ? TASK_AGAIN : (int64_t)(due_us - now_us);
+}
+
+int sync_queue_start(struct sync_queue *queue)
+{
+    struct engine *engine = queue->engine;
+    int r;
+
+    queue->periodic_us = env_monotonic_us(engine->env) + engine->options.sync_period_us;
+    r = task_start(engine->env, "sync", step, queue, &queue->task);
+    if (r == 0)
+        task_kick(engine->env, queue->task);
+    return r;
+}
+
+void sync_queue_stop(struct sync_queue *queue)
+{
+    if (!queue->task)
+        return;
+    task_stop(queue->engine->env, queue->task);
+    queue->task = NULL;
+    serve(queue);
+}
+
+static int enqueue(
+    struct sync_queue *queue, uint64_t position, uint64_t delay_us, engine_go go, void *arg)
+{
+    struct sync_waiter *waiter = malloc(sizeof(*waiter));
+    uint64_t due_us = env_monotonic_us(queue->engine->env) + delay_us;
+
+    if (!waiter)
+        return -ENOMEM;
+    *waiter = (struct sync_waiter){NULL, position, go, arg};
+    mutex_lock(&queue->mutex);
+    if (queue->last)
+        queue->last->next = waiter;
+    else
+        queue->first = waiter;
+    queue->last = waiter;
+    if (due_us < queue->due_us)
+        queue->due_us = due_us;
+    mutex_unlock(&queue->mutex);
+    task_kick(queue->engine->env, queue->task);
+    return -EINPROGRESS;
+}
+
+int sync_queue_add(
+    struct sync_queue *queue, uint64_t position, uint64_t delay_us, engine_go go, void *arg)
+{
+    struct sleeper sleeper = SLEEPER_INIT(queue->engine);
+    int r;
+
+    if (go)
+        return enqueue(queue, position, delay_us, go, arg);
+    /* Who waits anyhow and for no group leads or joins a sync in its own thread. */
+    if (delay_us == 0)
+        return sync_log(queue->engine, position);
+    r = enqueue(queue, position, delay_us, sleeper_wake, &sleeper);
+    return r == -EINPROGRESS ? sleeper_wait(&sleeper) : r;
+}

@@ -1,0 +1,212 @@
+#include "view.h"
+
+#include <errno.h>
+
+#include "engine/assert.h"
+#include "ranks.h"
+
+/* ---- sets of SSTables ---- */
+
+static struct sstable_set *set_new(size_t count_max)
+{
+    struct sstable_set *set = calloc(1, sizeof(*set) + count_max * sizeof(struct sstable_handle *));
+
+    if (set)
+        atomic_init(&set->references, 1);
+    return set;
+}
+
+static void set_unref(struct sstable_set *set)
+{
+    if (!set || atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < set->count; i++)
+        sstable_handle_unref(set->handles[i]);
+    free(set);
+}
+
+static int newer_first(const void *a, const void *b)
+{
+    const struct sstable_handle *const *x = a, *const *y = b;
+    int64_t tx = (*x)->entry.facts.max_timestamp_us, ty = (*y)->entry.facts.max_timestamp_us;
+
+    if (tx != ty)
+        return tx > ty ? -1 : 1;
+    return (*x)->entry.number > (*y)->entry.number ? -1 : 1;
+}
+
+/* ---- views ---- */
+
+void views_init(struct views *views)
+{
+    mutex_init(&views->mutex, RANK_VIEW);
+    views->current = NULL;
+}
+
+void views_release(struct views *views)
+{
+    view_unref(views->current);
+    views->current = NULL;
+    mutex_release(&views->mutex);
+}
+
+struct view *views_acquire(struct views *views)
+{
+    struct view *view;
+
+    mutex_lock(&views->mutex);
+    view = views->current;
+    atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    mutex_unlock(&views->mutex);
+    return view;
+}
+
+void views_publish(struct views *views, struct view *view)
+{
+    struct view *old;
+
+    mutex_lock(&views->mutex);
+    old = views->current;
+    views->current = view;
+    mutex_unlock(&views->mutex);
+    view_unref(old);
+}
+
+static struct view *view_alloc(unsigned table_count)
+{
+    struct view *view = calloc(1, sizeof(*view) + table_count * sizeof(struct table_view));
+
+    if (view) {
+        atomic_init(&view->references, 1);
+        view->table_count = table_count;
+    }
+    return view;
+}
+
+struct view *view_new(const struct table_schema *tables, unsigned table_count,
+    const uint64_t *first_positions, uint64_t now_us)
+{
+    struct view *view = view_alloc(table_count);
+
+    if (!view)
+        return NULL;
+    for (unsigned i = 0; i < table_count; i++) {
+        struct table_view *table = &view->tables[i];
+
+        table->active = memtable_new(&tables[i], first_positions[i]);
+        table->active_since_us = now_us;
+        table->sstables = set_new(0);
+        if (!table->active || !table->sstables) {
+            view_unref(view);
+            return NULL;
+        }
+    }
+    return view;
+}
+
+struct view *view_copy(const struct view *view)
+{
+    struct view *copy = view_alloc(view->table_count);
+
+    if (!copy)
+        return NULL;
+    for (unsigned i = 0; i < view->table_count; i++) {
+        copy->tables[i] = view->tables[i];
+        memtable_ref(copy->tables[i].active);
+        for (unsigned j = 0; j < copy->tables[i].sealed_count; j++)
+            memtable_ref(copy->tables[i].sealed[j].memtable);
+        atomic_fetch_add_explicit(&copy->tables[i].sstables->references, 1, memory_order_relaxed);
+    }
+    return copy;
+}
+
+void view_unref(struct view *view)
+{
+    if (!view || atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) != 1)
+        return;
+    for (unsigned i = 0; i < view->table_count; i++) {
+        struct table_view *table = &view->tables[i];
+
+        memtable_unref(table->active);
+        for (unsigned j = 0; j < table->sealed_count; j++)
+            memtable_unref(table->sealed[j].memtable);
+        set_unref(table->sstables);
+    }
+    free(view);
+}
+
+void view_seal(struct view *view, unsigned table_number, struct memtable *fresh, uint64_t position,
+    uint64_t epoch, uint64_t now_us)
+{
+    struct table_view *table = &view->tables[table_number];
+
+    ASSERT(table->sealed_count < SEALED_MAX);
+    memmove(table->sealed + 1, table->sealed, table->sealed_count * sizeof(*table->sealed));
+    table->sealed[0] = (struct sealed_memtable){table->active, position, epoch};
+    table->sealed_count++;
+    table->active = fresh;
+    table->active_since_us = now_us;
+}
+
+void view_drop_sealed(struct view *view, unsigned table_number)
+{
+    struct table_view *table = &view->tables[table_number];
+
+    ASSERT(table->sealed_count > 0);
+    table->sealed_count--;
+    memtable_unref(table->sealed[table->sealed_count].memtable);
+}
+
+static bool is_among(
+    struct sstable_handle *handle, struct sstable_handle *const *among, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (among[i] == handle)
+            return true;
+    return false;
+}
+
+int view_replace_sstables(struct view *view, unsigned table_number,
+    struct sstable_handle *const *remove, size_t remove_count, struct sstable_handle *const *add,
+    size_t add_count)
+{
+    struct table_view *table = &view->tables[table_number];
+    const struct sstable_set *old = table->sstables;
+    struct sstable_set *set = set_new(old->count + add_count);
+
+    if (!set)
+        return -ENOMEM;
+    for (size_t i = 0; i < old->count; i++)
+        if (!is_among(old->handles[i], remove, remove_count))
+            set->handles[set->count++] = sstable_handle_ref(old->handles[i]);
+    for (size_t i = 0; i < add_count; i++)
+        set->handles[set->count++] = sstable_handle_ref(add[i]);
+    qsort(set->handles, set->count, sizeof(*set->handles), newer_first);
+    set_unref(table->sstables);
+    table->sstables = set;
+    return 0;
+}
+
+struct memtable *view_memtable_at(const struct view *view, unsigned table_number, uint64_t position)
+{
+    const struct table_view *table = &view->tables[table_number];
+
+    if (memtable_first_position(table->active) <= position)
+        return table->active;
+    for (unsigned i = 0; i < table->sealed_count; i++)
+        if (memtable_first_position(table->sealed[i].memtable) <= position)
+            return table->sealed[i].memtable;
+    /* Its writers have not left, so it cannot have been flushed. */
+    ASSERT(!"a write below every memtable");
+    return NULL;
+}
+
+uint64_t view_memtable_bytes(const struct view *view, unsigned table_number)
+{
+    const struct table_view *table = &view->tables[table_number];
+    uint64_t bytes = memtable_bytes(table->active);
+
+    for (unsigned i = 0; i < table->sealed_count; i++)
+        bytes += memtable_bytes(table->sealed[i].memtable);
+    return bytes;
+}

@@ -1,0 +1,92 @@
+/*
+ * The memtables and SSTables that are "now". A view never changes; a change publishes a new one,
+ * and whoever reads pins the one it began with.
+ *
+ *   view --> per table: active memtable | sealed memtables | set of SSTables
+ *
+ * Changes are made with the engine's `change` mutex held, so there is one at a time.
+ */
+#ifndef SSTFS_ENGINE_VIEW_H
+#define SSTFS_ENGINE_VIEW_H
+
+#include <stdatomic.h>
+
+#include "engine/mutex.h"
+#include "memtable/memtable.h"
+#include "sstable_handle.h"
+
+/** More than can wait for a flush: the memory budget seals none at this depth. */
+#define SEALED_MAX 16
+
+/** Immutable, shared by the views in which the table has the same SSTables. Newest first. */
+struct sstable_set {
+    _Atomic uint32_t references;
+    size_t count;
+    struct sstable_handle *handles[];
+};
+
+/** A memtable that takes no more writes but those below its end that are under way. */
+struct sealed_memtable {
+    struct memtable *memtable;
+    uint64_t end_position; /* first position that is not in it */
+    uint64_t epoch;        /* its last writers are of this one (writers.h) */
+};
+
+struct table_view {
+    struct memtable *active;
+    uint64_t active_since_us; /* monotonic clock */
+    unsigned sealed_count;
+    struct sealed_memtable sealed[SEALED_MAX]; /* newest first */
+    struct sstable_set *sstables;
+};
+
+struct view {
+    _Atomic uint32_t references;
+    unsigned table_count;
+    struct table_view tables[];
+};
+
+/** The pointer that everybody starts from. */
+struct views {
+    struct mutex mutex;
+    struct view *current;
+};
+
+void views_init(struct views *views);
+/** Drops the current view. */
+void views_release(struct views *views);
+/** The current view with a reference. */
+struct view *views_acquire(struct views *views);
+/** Takes `view` over. */
+void views_publish(struct views *views, struct view *view);
+
+/** A view of empty memtables and no SSTables. NULL: no memory. */
+struct view *view_new(const struct table_schema *tables, unsigned table_count,
+    const uint64_t *first_positions, uint64_t now_us);
+/** The same again, to be changed before it is published. NULL: no memory. */
+struct view *view_copy(const struct view *view);
+/** NULL does nothing. */
+void view_unref(struct view *view);
+static inline void view_unrefp(struct view **view)
+{
+    view_unref(*view);
+}
+
+/* Changes of a view not yet published. */
+
+/** Seals the active memtable; `fresh` (taken over) is active from `position` on. */
+void view_seal(struct view *view, unsigned table, struct memtable *fresh, uint64_t position,
+    uint64_t epoch, uint64_t now_us);
+/** Drops the oldest sealed memtable. */
+void view_drop_sealed(struct view *view, unsigned table);
+/** Takes out those of `remove` and puts those of `add` in, newest first. References are added. */
+MUST_USE int view_replace_sstables(struct view *view, unsigned table,
+    struct sstable_handle *const *remove, size_t remove_count, struct sstable_handle *const *add,
+    size_t add_count);
+
+/** The memtable that writes at `position` belong to. */
+struct memtable *view_memtable_at(const struct view *view, unsigned table, uint64_t position);
+/** Bytes of all memtables of the table. */
+uint64_t view_memtable_bytes(const struct view *view, unsigned table);
+
+#endif
