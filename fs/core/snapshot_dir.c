@@ -4,7 +4,7 @@
  *
  * Numbers that programs see are hashes of what a file is: an SSTable's component of its id and
  * kind, so it has the same number in every tag, and rsync -H copies it once; anything else of its
- * tag's point and path, so a tag renamed keeps its numbers.
+ * tag's point, when it was made, and the path, so a tag renamed keeps its numbers.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -95,7 +95,7 @@ uint64_t snapshot_number_inside(const struct snapshot_tag *tag, const char *path
     const char *slash = strrchr(path, '/');
     enum sstable_component component;
     struct sstable_id id;
-    uint8_t salt[8];
+    uint8_t salt[16];
 
     if (sstable_parse_file_name(slash ? slash + 1 : path, &id, &component)) {
         store_be64(salt, (uint64_t)component);
@@ -103,7 +103,9 @@ uint64_t snapshot_number_inside(const struct snapshot_tag *tag, const char *path
             snapshot_hash(snapshot_hash(0, bytes_of_string(id.text)), bytes_of(salt, 8)));
     }
     store_be64(salt, tag->point_us);
-    return stable_number(snapshot_hash(snapshot_hash(1, bytes_of(salt, 8)), bytes_of_string(path)));
+    store_be64(salt + 8, tag->created_us);
+    return stable_number(
+        snapshot_hash(snapshot_hash(1, bytes_of(salt, 16)), bytes_of_string(path)));
 }
 
 uint64_t snapshot_number_of_name(const char *name)
@@ -278,7 +280,8 @@ static int give_entry(struct fs *fs, struct snapshot_node *node, struct fs_entry
 
 static int tag_of_info(struct fs *fs, const struct tag_info *info, struct snapshot_tag **ret_tag)
 {
-    int r = snapshot_tag_ensure(fs->snapshots, info->name, info->point_us, ret_tag);
+    int r =
+        snapshot_tag_ensure(fs->snapshots, info->name, info->point_us, info->created_us, ret_tag);
 
     if (r == 0 && info->complete)
         (*ret_tag)->complete = true;

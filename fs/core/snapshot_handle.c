@@ -197,7 +197,7 @@ static int entry_order(const void *a, const void *b, void *names)
 
 static int add_tag(void *arg, const struct snapshot_info *info)
 {
-    struct snapshot_tag tag = {.point_us = info->point_us};
+    struct snapshot_tag tag = {.point_us = info->point_us, .created_us = info->created_us};
 
     if (!info->complete)
         return 0;

@@ -45,15 +45,15 @@ struct snapshot_tag *snapshot_tag_find(struct snapshot_dir *dir, const char *nam
     return tag;
 }
 
-int snapshot_tag_ensure(
-    struct snapshot_dir *dir, const char *name, uint64_t point_us, struct snapshot_tag **ret_tag)
+int snapshot_tag_ensure(struct snapshot_dir *dir, const char *name, uint64_t point_us,
+    uint64_t created_us, struct snapshot_tag **ret_tag)
 {
     struct snapshot_tag *tag = snapshot_tag_find(dir, name);
     size_t size = strlen(name);
 
     ASSERT(size <= SNAPSHOT_TAG_MAX);
     /* Deleted and made anew by a command, past us. */
-    if (tag && tag->point_us != point_us) {
+    if (tag && (tag->point_us != point_us || tag->created_us != created_us)) {
         tag->gone = true;
         tag = NULL;
     }
@@ -63,6 +63,7 @@ int snapshot_tag_ensure(
             return -ENOMEM;
         memcpy(tag->name, name, size + 1);
         tag->point_us = point_us;
+        tag->created_us = created_us;
         tag->next = dir->tags;
         dir->tags = tag;
     }

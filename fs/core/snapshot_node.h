@@ -23,11 +23,12 @@
 #define LATEST_NAME "latest"
 #define SNAPSHOTS_FOLDER "snapshots"
 
-/** A tag that nodes belong to. A tag deleted and made anew is another one, by its point. */
+/** A tag that nodes belong to. A tag deleted and made anew is another one, by its times; two tags
+ * of one point (nothing was written between) differ in when they were made. */
 struct snapshot_tag {
     struct snapshot_tag *next;
     uint64_t refs;
-    uint64_t point_us;
+    uint64_t point_us, created_us;
     uint64_t open_files;
     bool complete; /* known to be; false: ask the engine */
     bool gone;     /* deleted: what is below answers -ENOENT */
@@ -83,10 +84,10 @@ MUST_USE int snapshot_node_ensure(struct snapshot_dir *dir, struct snapshot_node
 /** Frees it, and the parents it was the last to hold, if nothing counts on it. */
 void snapshot_node_settle(struct snapshot_dir *dir, struct snapshot_node *node);
 
-/** The tag of that name and point, made if there is none; referenced only by nodes: without one,
+/** The tag of that name and times, made if there is none; referenced only by nodes: without one,
  * snapshot_tag_settle() frees it. */
-MUST_USE int snapshot_tag_ensure(
-    struct snapshot_dir *dir, const char *name, uint64_t point_us, struct snapshot_tag **ret_tag);
+MUST_USE int snapshot_tag_ensure(struct snapshot_dir *dir, const char *name, uint64_t point_us,
+    uint64_t created_us, struct snapshot_tag **ret_tag);
 void snapshot_tag_settle(struct snapshot_dir *dir, struct snapshot_tag *tag);
 /** NULL: nobody walked to it. */
 struct snapshot_tag *snapshot_tag_find(struct snapshot_dir *dir, const char *name);

@@ -51,7 +51,7 @@ const struct table_schema test_table_dirents = {
     .min_compress_ratio = 1.1,
     .filter_fp_chance = 0.01,
     .min_index_interval = 128,
-    .column_index_bytes = 4 << 10,
+    .column_index_bytes = 64 << 10,
     .gc_grace_s = 864000,
 };
 
