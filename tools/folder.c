@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/buf.h"
 #include "engine/error.h"
 #include "tools.h"
 
@@ -109,6 +110,29 @@ int absolute_path(const char *path, char **ret_path)
     if (r < 0)
         return err_new(r, "'%s': %s", path, strerror(-r));
     return 0;
+}
+
+int relative_path(const char *from, const char *to, char **ret_path)
+{
+    struct buf path = BUF_INIT;
+    size_t common = 0; /* of both, up to and with a slash, or the whole of one */
+
+    for (size_t i = 0;; i++) {
+        bool from_ends = from[i] == '/' || from[i] == '\0';
+        bool to_ends = to[i] == '/' || to[i] == '\0';
+
+        if (from_ends && to_ends)
+            common = i;
+        if (from[i] != to[i] || from[i] == '\0')
+            break;
+    }
+    for (const char *rest = from + common; *rest; rest++)
+        if (*rest == '/' && rest[1])
+            buf_append(&path, "../", 3);
+    to += common + (to[common] == '/');
+    buf_append(&path, to, strlen(to) + 1);
+    *ret_path = (char *)path.data;
+    return buf_error(&path);
 }
 
 int folder_is_within(const char *inner, const char *outer)

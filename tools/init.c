@@ -12,19 +12,23 @@
 #include "fs/fs.h"
 #include "tools.h"
 
-static int make_from(struct env *env, const char *folder)
+static int make_from(struct env *env, const char *store, const char *folder)
 {
-    AUTO(freep) char *absolute = NULL;
-    struct env *from = NULL;
-    int r = absolute_path(folder, &absolute);
+    AUTO(freep) char *to = NULL;
+    AUTO(freep) char *from = NULL;
+    AUTO(freep) char *way = NULL; /* the env's paths are relative to the store */
+    struct env *from_env = NULL;
+    int r = absolute_path(store, &to);
 
-    if (r < 0)
-        return r;
-    r = env_posix_new(absolute, &from);
-    if (r < 0)
-        return r;
-    r = engine_create_from(env, from, absolute, fs_tables, FS_TABLE_COUNT);
-    env_free(from);
+    if (r >= 0)
+        r = absolute_path(folder, &from);
+    if (r >= 0)
+        r = relative_path(to, from, &way);
+    if (r >= 0)
+        r = env_posix_new(from, &from_env);
+    if (r >= 0)
+        r = engine_create_from(env, from_env, way, fs_tables, FS_TABLE_COUNT);
+    env_free(from_env);
     return r;
 }
 
@@ -36,7 +40,7 @@ static int make(const char *store, const char *folder)
     r = env_posix_new(store, &env);
     if (r < 0)
         return complain_of(r, "open '%s'", store);
-    r = folder ? make_from(env, folder) : engine_create(env, fs_tables, FS_TABLE_COUNT);
+    r = folder ? make_from(env, store, folder) : engine_create(env, fs_tables, FS_TABLE_COUNT);
     env_free(env);
     if (r == -ENOTEMPTY)
         return complain(EXIT_BUSY, "'%s' is not empty", store);

@@ -57,6 +57,8 @@ enum folder_kind {
 MUST_USE int folder_kind(const char *path);
 /** The absolute path, without symbolic links; its last component need not exist. malloc. */
 MUST_USE int absolute_path(const char *path, char **ret_path);
+/** The way from the folder `from` to `to`, both absolute and resolved: "../../x". malloc. */
+MUST_USE int relative_path(const char *from, const char *to, char **ret_path);
 /** Whether this errno is what calls on a mount whose daemon has died fail with. */
 bool errno_is_of_dead_mount(int code);
 /** Whether the folder `inner` is `outer` or lies below it, also through bind mounts. */

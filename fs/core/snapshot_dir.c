@@ -192,10 +192,12 @@ static int stat_inside(
     to->st_size = (off_t)found.size;
     to->st_blocks = (blkcnt_t)((found.size + 511) / 512);
     to->st_blksize = 128 << 10;
+    /* When it was sealed. Of an SSTable's file that is the same in every tag, as a hard link keeps
+     * its time. Others are made for each tag, and may differ where the points do not (a compaction
+     * lies between): with the point's time rsync would take them for equal. */
+    set_times(to, found.mtime_ns);
     if (!sstable_parse_file_name(slash ? slash + 1 : path, &id, &component))
         return 0;
-    /* Sealed once, and a hard link keeps its time: the same in every tag. */
-    set_times(to, found.mtime_ns);
     return found.links > 1 ? count_tags(fs, path, &to->st_nlink) : 0;
 }
 

@@ -17,7 +17,7 @@ import time
 import traceback
 from pathlib import Path
 
-SSTFS = os.environ.get('SSTFS', 'sstfs')
+SSTFS = os.environ.get('SSTFS', str(Path(__file__).resolve().parents[2] / 'build' / 'sstfs'))
 START_S = 60
 STOP_S = 120
 
