@@ -133,7 +133,7 @@ static int reader_get(struct reader *reader, uint64_t offset, uint64_t size, con
 static int read_record(struct replay *replay, uint64_t offset, struct record *ret_record)
 {
     struct reader *reader = &replay->reader;
-    const uint8_t *bytes;
+    const uint8_t *bytes = NULL;
     uint32_t size;
     int r;
 

@@ -276,7 +276,7 @@ static int posix_rmdir(struct env *env, const char *path)
 
 static int posix_sync_directory(struct env *env, const char *path)
 {
-    int fd;
+    int fd = -1;
     int r;
 
     r = posix_open(env, path, O_RDONLY | O_DIRECTORY, &fd);
@@ -308,7 +308,7 @@ static int list_directory(DIR *directory, io_list_each each, void *arg)
 static int posix_list(struct env *env, const char *path, io_list_each each, void *arg)
 {
     DIR *directory;
-    int fd;
+    int fd = -1;
     int r;
 
     r = posix_open(env, path, O_RDONLY | O_DIRECTORY, &fd);
