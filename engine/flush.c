@@ -354,7 +354,7 @@ static void end(struct flusher *flusher)
     flusher->memtable = NULL;
 }
 
-/* 1: more to do; 0: the flush is done; negative: it failed, and its files are gone. */
+/* 1: more to do; 0: the flush is done; negative: it failed, and is to be ended. */
 static int go_on(struct flusher *flusher)
 {
     int r = flusher->run ? 0 : begin(flusher);
@@ -363,7 +363,7 @@ static int go_on(struct flusher *flusher)
         r = run_writer_step(flusher->run);
     if (r == 0)
         r = finish(flusher);
-    if (r <= 0)
+    if (r == 0)
         end(flusher);
     return r;
 }
@@ -378,6 +378,7 @@ static int64_t failed(struct flusher *flusher, int r)
     if (r != flusher->last_failure)
         log_error("op=flush table=%s: %s", engine->tables[flusher->table].name, err_text(r));
     flusher->last_failure = r;
+    end(flusher);
     if (engine_failure(engine) < 0)
         return TASK_IDLE;
     if (r == -ENOSPC)
@@ -443,6 +444,7 @@ int flush_sealed_now(struct flusher *flusher)
 
     while (r >= 0 && (flusher->view || next_job(flusher)))
         r = go_on(flusher);
+    end(flusher);
     return r < 0 ? r : 0;
 }
 

@@ -320,6 +320,19 @@ static int64_t step(void *arg)
 
 /* ---- life ---- */
 
+/* By a snapshot that is not complete: it was retired when the store was opened. */
+static bool is_pinned(const struct manifest_state *state, uint64_t number)
+{
+    for (size_t i = 0; i < state->snapshot_count; i++) {
+        const struct manifest_snapshot *snapshot = &state->snapshots[i];
+
+        for (size_t j = 0; !snapshot->complete && j < snapshot->sstable_count; j++)
+            if (snapshot->sstables[j] == number)
+                return true;
+    }
+    return false;
+}
+
 int sweeper_start(struct sweeper *sweeper)
 {
     const struct manifest_state *state = manifest_state(sweeper->engine->manifest);
@@ -332,8 +345,10 @@ int sweeper_start(struct sweeper *sweeper)
     sweeper->known = calloc(state->sstable_count + 1, sizeof(*sweeper->known));
     if (!sweeper->known)
         return -ENOMEM;
+    /* What complete snapshots hold they hold by links of their own. */
     for (size_t i = 0; i < state->sstable_count; i++)
-        sweeper->known[sweeper->known_count++] = state->sstables[i].facts.id;
+        if (state->sstables[i].live || is_pinned(state, state->sstables[i].number))
+            sweeper->known[sweeper->known_count++] = state->sstables[i].facts.id;
     qsort(sweeper->known, sweeper->known_count, sizeof(*sweeper->known), compare_ids);
     r = task_start(sweeper->env, "sweep", step, sweeper, &sweeper->task);
     if (r == 0)

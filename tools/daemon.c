@@ -2,12 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -139,6 +142,27 @@ static void let_go_of_terminal(void)
         close(null);
 }
 
+/* systemd's Type=notify: one datagram, for which its library is not needed. */
+static void notify_supervisor(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t size = path ? strlen(path) : 0;
+    int fd;
+
+    if (size == 0 || size >= sizeof(address.sun_path))
+        return;
+    memcpy(address.sun_path, path, size);
+    if (*path == '@') /* an abstract name */
+        address.sun_path[0] = '\0';
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+                      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size)) < 0)
+        log_warning("notify '%s': %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
 static void on_ready(void *arg)
 {
     struct daemon *daemon = arg;
@@ -146,6 +170,7 @@ static void on_ready(void *arg)
     log_info("serving '%s' at '%s'", daemon->plan->store, daemon->plan->mountpoint);
     if (!daemon->plan->foreground)
         let_go_of_terminal();
+    notify_supervisor("READY=1");
     say_status(daemon, EXIT_DONE, "");
 }
 
@@ -257,6 +282,8 @@ int daemon_run(const struct daemon_plan *plan)
         r = open_session(&daemon);
     if (r < 0) {
         code = (int)open_exit_code(r);
+        if (plan->foreground)
+            complain((enum exit_code)code, "%s", err_text(r));
         say_status(&daemon, code, err_text(r));
         close_all(&daemon);
         return code;
@@ -268,6 +295,7 @@ int daemon_run(const struct daemon_plan *plan)
         code = EXIT_IO;
     }
     log_info("unmounted '%s'", plan->mountpoint);
+    notify_supervisor("STOPPING=1");
     r = close_all(&daemon);
     if (r < 0)
         code = (int)exit_code_of(r);

@@ -254,7 +254,6 @@ static int start_in_foreground(const struct call *call, const int *pipe_fds)
 {
     struct daemon_plan plan = plan_of(call, pipe_fds[1]);
     pid_t pid = fork();
-    int code;
 
     if (pid < 0)
         return complain_of(err_new(-errno, "%s", strerror(errno)), "fork");
@@ -262,14 +261,13 @@ static int start_in_foreground(const struct call *call, const int *pipe_fds)
         /* A grandchild waits, so that the daemon has no child to wait for. */
         close(pipe_fds[1]);
         if (fork() == 0)
-            take_status(pipe_fds[0], call, true);
+            take_status(pipe_fds[0], call, false); /* the daemon has the terminal */
         _exit(0);
     }
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         continue;
     close(pipe_fds[0]);
-    code = daemon_run(&plan);
-    return code;
+    return daemon_run(&plan);
 }
 
 static int run(struct call *call, const char *store, const char *mountpoint)

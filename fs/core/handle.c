@@ -41,7 +41,7 @@ bool fs_handle_keep_cache(const struct fs_handle *handle)
 int fs_open_file(struct fs *fs, struct fs_request *request, uint64_t ino, int open_flags,
     struct fs_handle **ret_handle)
 {
-    static const struct fs_setattr cut = {.set = FS_SET_SIZE, .size = 0};
+    struct fs_setattr cut = {.set = FS_SET_SIZE, .size = 0};
     AUTO(node_unpinp) struct node *node = NULL;
     struct fs_handle *handle;
     bool truncate = (open_flags & O_TRUNC) != 0;
@@ -61,10 +61,12 @@ int fs_open_file(struct fs *fs, struct fs_request *request, uint64_t ino, int op
     r = node_check_content(node);
     if (r == 0 && truncate) {
         ASSERT(request);
+        if (open_flags & FS_OPEN_KILL_SUID)
+            cut.set |= FS_SET_KILL_SUID;
         r = attr_set_locked(fs, request, node, &cut);
     }
     if (r == 0)
-        r = handle_new(fs, node, ino, open_flags, &handle);
+        r = handle_new(fs, node, ino, open_flags & ~FS_OPEN_KILL_SUID, &handle);
     node_unlock(node);
     if (r == 0)
         *ret_handle = handle;

@@ -2,6 +2,7 @@
  * Open files and their data.
  */
 #include "fuse/request.h"
+#include "fuse/shim.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,8 +28,9 @@ static struct request *request_on_file(
 
 static int run_open(struct request *request)
 {
+    int flags = request->file.flags | (request->kills_suid ? FS_OPEN_KILL_SUID : 0);
     int r = fs_open_file(request->session->fs, request->type->changes ? &request->change : NULL,
-        request->ino, request->file.flags, &request->handle);
+        request->ino, flags, &request->handle);
 
     if (r >= 0)
         request->file.keep_cache = fs_handle_keep_cache(request->handle);
@@ -57,6 +59,7 @@ void op_open(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *file)
     if (!request)
         return;
     request->reclaims = truncates;
+    request->kills_suid = truncates && shim_kills_suid();
     request_start(request);
 }
 
@@ -92,10 +95,9 @@ void op_read(
 
 static int run_write(struct request *request)
 {
-    /* By inode, not by handle: pages of a mapping are written back after its close, too. The
-     * kernel removes set-user-id bits itself, as HANDLE_KILLPRIV_V2 was not asked for. */
+    /* By inode, not by handle: pages of a mapping are written back after its close, too. */
     return fs_write(request->session->fs, &request->change, request->ino, request->data,
-        request->offset, false);
+        request->offset, request->kills_suid);
 }
 
 static int reply_written(struct request *request)
@@ -124,6 +126,7 @@ void op_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t size, of
         return;
     request->data = bytes_of(data, size);
     request->offset = (uint64_t)offset;
+    request->kills_suid = shim_kills_suid();
     request_start(request);
 }
 

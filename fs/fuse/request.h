@@ -49,7 +49,7 @@ struct request {
     uint64_t offset, size, rdev;
     uint32_t mode;
     int flags;
-    bool reclaims;
+    bool reclaims, kills_suid;
 
     /* results */
     struct fs_entry entry;

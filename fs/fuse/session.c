@@ -1,4 +1,5 @@
 #include "fuse/session.h"
+#include "fuse/shim.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -63,7 +64,8 @@ void session_init(void *userdata, struct fuse_conn_info *connection)
     /* A reply to write(2) means "in the commit log": the writeback cache would reply before that.
      */
     want(connection, FUSE_CAP_WRITEBACK_CACHE, false);
-    /* Version 1 asks duties of us and saves nothing; ACLs need umask rules of their own. */
+    /* Version 1 asks duties of us and saves nothing (version 2: shim.c); ACLs need umask rules of
+     * their own. */
     want(connection, FUSE_CAP_HANDLE_KILLPRIV, false);
     want(connection, FUSE_CAP_POSIX_ACL, false);
     want(connection, FUSE_CAP_DONT_MASK, false);
@@ -153,6 +155,8 @@ int session_open(const struct session_options *options, struct fs *fs, struct se
             session->fuse = NULL;
         }
     }
+    if (r >= 0)
+        r = shim_install(session);
     if (r >= 0)
         r = signals_start(session);
     if (r < 0) {

@@ -245,6 +245,63 @@ def attributes_are_set_and_kept(place):
     assert root.st_ino == 1 and stat.S_ISDIR(root.st_mode)
 
 
+def as_user(uid, call):
+    """Runs the call in a child with that user and group; fails if it fails."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            call()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def set_user_id_bits_go_when_others_write(place):
+    if os.geteuid() != 0:
+        return
+    place.mount()
+    place.top.chmod(0o755)
+    path = place.mnt / 'file'
+
+    def append():
+        with open(path, 'ab', buffering=0) as file:
+            file.write(b'more')
+
+    def cut():
+        with open(path, 'wb'):
+            pass
+
+    changes = {'write': append, 'open': cut, 'truncate': lambda: os.truncate(path, 1)}
+    for name, change in changes.items():
+        path.write_text('set')
+        os.chown(path, 1000, 1000)
+        for mode, left in [(0o6777, 0o777), (0o2766, 0o2766), (0o4766, 0o766)]:
+            path.chmod(mode)
+            change()
+            assert stat.S_IMODE(os.stat(path).st_mode) == mode, f'root, {name}, {mode:o}'
+            as_user(1001, change)
+            now = stat.S_IMODE(os.stat(path).st_mode)
+            assert now == left, f'{name}: {mode:o} became {now:o}, want {left:o}'
+    path.chmod(0o6755)
+    os.setxattr(path, 'security.capability',
+                bytes.fromhex('0100000200040000000000000000000000000000'))
+    append()
+    raises(errno.ENODATA, os.getxattr, path, 'security.capability')
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o6755
+    os.chown(path, 1002, 1002)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o755
+
+
+def lookups_in_one_directory_do_not_wait_for_each_other(place):
+    place.mount()
+    assert 'parallel lookups' in place.log.read_text()
+
+
 def times_follow_changes(place):
     place.mount()
     folder, path = place.mnt / 'd', place.mnt / 'd' / 'file'
@@ -424,6 +481,8 @@ if __name__ == '__main__':
         a_page_written_by_a_mapping_after_close_is_kept,
         direct_io_agrees_with_the_page_cache,
         attributes_are_set_and_kept,
+        set_user_id_bits_go_when_others_write,
+        lookups_in_one_directory_do_not_wait_for_each_other,
         times_follow_changes,
         setgid_directories_hand_on_their_group,
         extended_attributes_are_set_listed_and_removed,

@@ -204,6 +204,24 @@ def a_dead_mount_is_detached_by_the_next(place):
     assert (place.mnt / 'file').read_text() == 'acknowledged'
 
 
+def in_the_foreground_it_tells_its_supervisor_when_it_serves(place):
+    import socket
+    import subprocess
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(place.top / 'notify'))
+        supervisor.settimeout(support.START_S)
+        with subprocess.Popen([support.SSTFS, 'mount', '-f', place.store, place.mnt],
+                              stderr=subprocess.PIPE, text=True,
+                              env={**os.environ, 'NOTIFY_SOCKET': str(place.top / 'notify')}) as daemon:
+            assert supervisor.recv(100) == b'READY=1'
+            (place.mnt / 'file').write_text('served')
+            daemon.send_signal(signal.SIGINT)
+            words = daemon.communicate(timeout=support.STOP_S)[1]
+        assert daemon.returncode == 0, words
+        assert 'serving' in words and 'unmounted' in words, words
+        assert supervisor.recv(100) == b'STOPPING=1'
+
+
 def umount_of_what_is_not_mounted_says_so(place):
     refused(sstfs('umount', place.mnt, code=NOT_FOUND), 'not in a mounted sstfs')
     refused(sstfs('stats', place.mnt, code=NOT_FOUND), 'not in a mounted sstfs')
@@ -252,6 +270,7 @@ if __name__ == '__main__':
         sigterm_unmounts_and_closes,
         sigterm_serves_open_files_until_they_are_closed,
         a_dead_mount_is_detached_by_the_next,
+        in_the_foreground_it_tells_its_supervisor_when_it_serves,
         umount_of_what_is_not_mounted_says_so,
         stats_count,
         flush_and_compact_run_to_their_end,

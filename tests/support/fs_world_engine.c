@@ -14,9 +14,9 @@ int world_env_new(struct world *w)
 {
     int r = env_fault_new(w->seed, &w->env);
 
-    /* A small disk has small segments of the log: a new store costs next to nothing. */
+    /* Of a small disk the log takes small segments, which are made in less time. */
     if (r == 0)
-        env_mem_set_space(w->env, UINT64_C(1) << 30);
+        env_mem_set_space(w->env, 1u << 30);
     return r;
 }
 

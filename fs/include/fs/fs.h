@@ -162,6 +162,8 @@ void fs_statfs(struct fs *fs, struct statvfs *ret_statvfs);
 
 /* ---- open files ---- */
 
+/** In `open_flags`, with O_TRUNC: by one who may not keep set-user-id bits. */
+#define FS_OPEN_KILL_SUID (1 << 30)
 /** O_TRUNC in `open_flags` needs a begun request; else `request` may be NULL. -ESTALE: gone. */
 MUST_USE int fs_open_file(struct fs *fs, struct fs_request *request, uint64_t ino, int open_flags,
     struct fs_handle **ret_handle);

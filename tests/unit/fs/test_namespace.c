@@ -386,6 +386,7 @@ static void a_batch_that_fails_changes_nothing(void **state)
     assert_int_equal(world_setxattr(w, ino, "user.k", "v"), 0);
     before = world_stat(w, ROOT);
     world_advance(w, 10);
+    /* Only the model fails on demand and goes on afterwards. */
     if (!world_fail_apply(w, -EIO)) {
         fs_release(w->fs, ino, handle);
         return;

@@ -1,0 +1,24 @@
+/*
+ * What libfuse 3.14 does not hand on, read and written at the device itself.
+ *
+ *   kernel --INIT------------> read hook   remembers what is offered
+ *   kernel <-reply to INIT---- writev hook adds PARALLEL_DIROPS and HANDLE_KILLPRIV_V2
+ *   kernel --WRITE, OPEN-----> read hook   keeps the flags that libfuse drops, for the handler
+ *
+ * PARALLEL_DIROPS: lookups in one directory do not wait for each other (libfuse before 3.17 wants
+ * it and forgets to say so). HANDLE_KILLPRIV_V2: the kernel no longer asks for security.capability
+ * before each write; set-user-id bits and capabilities are then the daemon's to take away.
+ *
+ * Only bits that leave the layout of requests as libfuse parses it may be added here.
+ */
+#ifndef SSTFS_FUSE_SHIM_H
+#define SSTFS_FUSE_SHIM_H
+
+#include "fuse/session.h"
+
+/** After fuse_session_mount(). */
+MUST_USE int shim_install(struct session *session);
+/** In a handler, for its request: whether the kernel asks for set-user-id bits to be cleared. */
+bool shim_kills_suid(void);
+
+#endif
