@@ -7,8 +7,7 @@
  *   4. small, blocks   each belongs to a fact or an orphan; pages are counted
  *   5. the facts: what was said against what was counted
  *
- * Memory: one fact of 64 bytes an inode, in a hash table that is between three eighths and three
- * quarters full: some 85 to 170 bytes an inode. Tables are scanned once each, in their own order.
+ * Memory: facts.h, some 75 to 150 bytes an inode. Tables are scanned once each, in their own order.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,38 +16,11 @@
 
 #include "core/blocks.h"
 #include "core/core.h"
+#include "core/facts.h"
 #include "engine/coding.h"
 
-#define FACTS_MIN 1024u
 #define FINDING_BYTES_MAX 400u
 #define DIRECTORY_DEPTH_MAX 1000000u
-
-enum fact_flag {
-    FACT_DIRECTORY = 1,  /* its type by a name, or it has a partition with attributes */
-    FACT_ATTRIBUTES = 2, /* a static row, a name's row or a row of `inodes` says what it is */
-    FACT_IN_INODES = 4,
-    FACT_SMALL_SEEN = 8, /* the row of `small` that it names is there */
-    FACT_FILE = 16,      /* regular */
-    FACT_CUT = 32,       /* a range of it is an orphan: pages past the size are to go */
-    FACT_BELOW_ROOT = 64,
-};
-
-struct fact {
-    uint64_t ino; /* 0: free */
-    union {
-        struct {
-            uint64_t size, small, stored_pages;
-            int64_t allocated;
-        } file;
-        struct {
-            uint64_t parent, named_in;
-        } directory;
-    };
-    uint32_t names;    /* rows that name it */
-    uint32_t expected; /* directories: dir_subdirs; `inodes`: nlink */
-    uint32_t subdirs;  /* rows of its partition that are directories */
-    uint8_t flags;
-};
 
 struct verifier {
     struct source *source;
@@ -58,11 +30,7 @@ struct verifier {
     void *arg;
     int64_t findings;
 
-    struct fact *facts;
-    size_t fact_capacity; /* power of two */
-    size_t fact_count;
-    struct orphan *orphans; /* by ino, first extent */
-    size_t orphan_count, orphan_capacity;
+    struct facts facts;
 };
 
 static void found(struct verifier *verifier, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -78,64 +46,16 @@ static void found(struct verifier *verifier, const char *format, ...)
     verifier->finding(verifier->arg, text);
 }
 
-/* ---- facts ---- */
-
-static size_t fact_place(const struct verifier *verifier, uint64_t ino)
+/* As facts_ensure(): all that names a number passes here. */
+static int fact_of(struct verifier *verifier, uint64_t ino, struct fact **ret_fact)
 {
-    size_t mask = verifier->fact_capacity - 1;
-    size_t at = (size_t)(ino * UINT64_C(0x9e3779b97f4a7c15) >> 20) & mask;
+    bool made;
+    int r = facts_ensure(&verifier->facts, ino, ret_fact, &made);
 
-    while (verifier->facts[at].ino != 0 && verifier->facts[at].ino != ino)
-        at = (at + 1) & mask;
-    return at;
-}
-
-/* NULL: no table, row or name speaks of it. */
-static struct fact *fact_find(struct verifier *verifier, uint64_t ino)
-{
-    struct fact *fact = &verifier->facts[fact_place(verifier, ino)];
-
-    return fact->ino ? fact : NULL;
-}
-
-static int facts_grow(struct verifier *verifier)
-{
-    struct fact *before = verifier->facts;
-    size_t count = verifier->fact_capacity;
-    struct fact *facts = calloc(count ? count * 2 : FACTS_MIN, sizeof(*facts));
-
-    if (!facts)
-        return -ENOMEM;
-    verifier->facts = facts;
-    verifier->fact_capacity = count ? count * 2 : FACTS_MIN;
-    for (size_t i = 0; i < count; i++) {
-        if (before[i].ino)
-            facts[fact_place(verifier, before[i].ino)] = before[i];
-    }
-    free(before);
-    return 0;
-}
-
-/* The fact of an inode, made if there is none. Moves others: earlier pointers are void. */
-static int fact_ensure(struct verifier *verifier, uint64_t ino, struct fact **ret_fact)
-{
-    struct fact *fact;
-    int r;
-
-    if (verifier->fact_count >= verifier->fact_capacity / 4 * 3) {
-        r = facts_grow(verifier);
-        if (r < 0)
-            return r;
-    }
-    fact = &verifier->facts[fact_place(verifier, ino)];
-    if (fact->ino == 0) {
-        fact->ino = ino;
-        verifier->fact_count++;
-        if (ino_node(ino) == verifier->node && (ino & INO_COUNTER_MASK) >= verifier->lease)
-            found(verifier, "inode %#" PRIx64 ": its number was never leased", ino);
-    }
-    *ret_fact = fact;
-    return 0;
+    if (r == 0 && made && ino_node(ino) == verifier->node &&
+        (ino & INO_COUNTER_MASK) >= verifier->lease)
+        found(verifier, "inode %#" PRIx64 ": its number was never leased", ino);
+    return r;
 }
 
 /* ---- walking over a table ---- */
@@ -176,74 +96,6 @@ static int next_row(struct partition_iterator *rows, const struct row **ret_row)
 
 /* ---- 1. meta ---- */
 
-static int orphan_order(const void *a, const void *b)
-{
-    const struct orphan *left = a, *right = b;
-
-    if (left->ino != right->ino)
-        return left->ino < right->ino ? -1 : 1;
-    return left->first_extent < right->first_extent ? -1 : left->first_extent > right->first_extent;
-}
-
-static int orphan_keep(struct verifier *verifier, const struct orphan *orphan)
-{
-    if (verifier->orphan_count == verifier->orphan_capacity) {
-        size_t capacity = verifier->orphan_capacity ? verifier->orphan_capacity * 2 : 64;
-        struct orphan *orphans =
-            reallocarray(verifier->orphans, capacity, sizeof(*verifier->orphans));
-
-        if (!orphans)
-            return -ENOMEM;
-        verifier->orphans = orphans;
-        verifier->orphan_capacity = capacity;
-    }
-    verifier->orphans[verifier->orphan_count++] = *orphan;
-    return 0;
-}
-
-/* Of one inode: its first row at or after `at`; NULL at the end. */
-static const struct orphan *orphan_next(
-    const struct verifier *verifier, uint64_t ino, const struct orphan *after)
-{
-    size_t low = 0, high = verifier->orphan_count;
-
-    if (after) {
-        low = (size_t)(after - verifier->orphans) + 1;
-    } else {
-        while (low < high) {
-            size_t middle = low + (high - low) / 2;
-
-            if (verifier->orphans[middle].ino < ino)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-    }
-    return low < verifier->orphan_count && verifier->orphans[low].ino == ino
-               ? &verifier->orphans[low]
-               : NULL;
-}
-
-static bool is_orphan_extent(const struct verifier *verifier, uint64_t ino, uint32_t extent)
-{
-    for (const struct orphan *at = orphan_next(verifier, ino, NULL); at;
-         at = orphan_next(verifier, ino, at)) {
-        if (extent >= at->first_extent && extent < at->extent_end)
-            return true;
-    }
-    return false;
-}
-
-static bool is_orphan_small(const struct verifier *verifier, uint64_t ino, uint64_t small)
-{
-    for (const struct orphan *at = orphan_next(verifier, ino, NULL); at;
-         at = orphan_next(verifier, ino, at)) {
-        if (at->kind == ORPHAN_FILE && at->small == small)
-            return true;
-    }
-    return false;
-}
-
 static int meta_orphans(struct verifier *verifier, struct partition_iterator *rows)
 {
     const struct row *row;
@@ -257,7 +109,7 @@ static int meta_orphans(struct verifier *verifier, struct partition_iterator *ro
         else if (r < 0)
             return r;
         else
-            r = orphan_keep(verifier, &orphan);
+            r = facts_keep_orphan(&verifier->facts, &orphan);
         if (r == -ENOMEM)
             return r;
     }
@@ -314,14 +166,14 @@ static int dirents_row(struct verifier *verifier, uint64_t dir, const struct row
             (const char *)name.data, err_text(r));
     if (r <= 0)
         return r == -EUCLEAN ? 0 : r;
-    r = fact_ensure(verifier, ino, &fact);
+    r = fact_of(verifier, ino, &fact);
     if (r < 0)
         return r;
     fact->names++;
     if (type == S_IFDIR) {
         fact->flags |= FACT_DIRECTORY;
         fact->directory.named_in = dir;
-        r = fact_ensure(verifier, dir, &fact);
+        r = fact_of(verifier, dir, &fact);
         if (r < 0)
             return r;
         fact->subdirs++;
@@ -357,7 +209,7 @@ static int dirents_partition(struct verifier *verifier, struct partition_iterato
         found(verifier, "dirents: a directory of inode 0");
         return 0;
     }
-    r = fact_ensure(verifier, dir, &fact);
+    r = fact_of(verifier, dir, &fact);
     if (r < 0)
         return r;
     fact->flags |= FACT_DIRECTORY;
@@ -399,7 +251,7 @@ static int inodes_partition(struct verifier *verifier, struct partition_iterator
     r = next_row(rows, &row);
     if (r <= 0)
         return r;
-    r = fact_ensure(verifier, ino, &fact);
+    r = fact_of(verifier, ino, &fact);
     if (r < 0)
         return r;
     r = inode_decode(row, HOME_INODE, &inode);
@@ -438,13 +290,13 @@ static int small_partition(struct verifier *verifier, struct partition_iterator 
             continue;
         }
         ino = load_be64(row->clustering.values[0].data);
-        fact = fact_find(verifier, ino);
+        fact = facts_find(&verifier->facts, ino);
         if (fact && fact->flags & FACT_FILE && fact->file.small == dir) {
             fact->flags |= FACT_SMALL_SEEN;
             if (data.size > fact->file.size || data.size > FS_SMALL_BYTES_MAX)
                 found(verifier, "inode %#" PRIx64 ": %zu small bytes, but size %" PRIu64, ino,
                     data.size, fact->file.size);
-        } else if (!is_orphan_small(verifier, ino, dir)) {
+        } else if (!facts_orphan_small(&verifier->facts, ino, dir)) {
             found(verifier, "small: row (%#" PRIx64 ", %#" PRIx64 ") belongs to no file", dir, ino);
         }
     }
@@ -498,8 +350,8 @@ static int blocks_partition(struct verifier *verifier, struct partition_iterator
     }
     ino = load_be64(first.data);
     extent = load_be32(second.data);
-    fact = fact_find(verifier, ino);
-    if (is_orphan_extent(verifier, ino, extent)) {
+    fact = facts_find(&verifier->facts, ino);
+    if (facts_orphan_extent(&verifier->facts, ino, extent)) {
         if (fact)
             fact->flags |= FACT_CUT;
         return 0;
@@ -525,7 +377,7 @@ static bool is_below_root(struct verifier *verifier, uint64_t dir)
     struct fact *fact;
 
     while (at != FS_ROOT_INO) {
-        fact = fact_find(verifier, at);
+        fact = facts_find(&verifier->facts, at);
         if (!fact || !(fact->flags & FACT_DIRECTORY) || depth++ == DIRECTORY_DEPTH_MAX)
             return false;
         if (fact->flags & FACT_BELOW_ROOT)
@@ -533,7 +385,7 @@ static bool is_below_root(struct verifier *verifier, uint64_t dir)
         at = fact->directory.parent;
     }
     for (at = dir; at != FS_ROOT_INO; at = fact->directory.parent) {
-        fact = fact_find(verifier, at);
+        fact = facts_find(&verifier->facts, at);
         if (fact->flags & FACT_BELOW_ROOT)
             break;
         fact->flags |= FACT_BELOW_ROOT;
@@ -608,10 +460,10 @@ static void check_facts(struct verifier *verifier, uint64_t *ret_files, uint64_t
 {
     uint64_t files = 0, directories = 0;
 
-    if (!fact_find(verifier, FS_ROOT_INO))
+    if (!facts_find(&verifier->facts, FS_ROOT_INO))
         found(verifier, "there is no root");
-    for (size_t i = 0; i < verifier->fact_capacity; i++) {
-        const struct fact *fact = &verifier->facts[i];
+    for (size_t i = 0; i < verifier->facts.capacity; i++) {
+        const struct fact *fact = &verifier->facts.table[i];
 
         if (fact->ino == 0)
             continue;
@@ -641,18 +493,17 @@ int64_t fs_verify_tree(struct source *source, uint32_t node, fs_verify_finding f
         {TABLE_BLOCKS, blocks_partition},
     };
     struct verifier verifier = {.source = source, .node = node, .finding = finding, .arg = arg};
-    int r = facts_grow(&verifier);
+    int r = facts_init(&verifier.facts);
 
     for (unsigned i = 0; r == 0 && i < ARRAY_COUNT(passes); i++) {
         r = each_partition(&verifier, passes[i].table, passes[i].each);
         if (r < 0)
             r = err_with(r, "verify %s", fs_tables[passes[i].table].name);
-        if (passes[i].table == TABLE_META && verifier.orphan_count)
-            qsort(verifier.orphans, verifier.orphan_count, sizeof(*verifier.orphans), orphan_order);
+        if (passes[i].table == TABLE_META)
+            facts_sort_orphans(&verifier.facts);
     }
     if (r == 0)
         check_facts(&verifier, ret_files, ret_directories);
-    free(verifier.facts);
-    free(verifier.orphans);
+    facts_release(&verifier.facts);
     return r < 0 ? r : verifier.findings;
 }

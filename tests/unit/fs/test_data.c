@@ -497,6 +497,7 @@ static void the_largest_file_ends_where_it_is_said_to(void **state)
     assert_int_equal(fs_read(world->fs, ino, NULL, FS_FILE_BYTES_MAX - 3, 10, &found), 0);
     assert_int_equal(found.size, 3);
     assert_memory_equal(found.data, "\0ab", 3);
+    assert_true(seek(world, ino, 0, SEEK_DATA) == FS_FILE_BYTES_MAX - PAGE_BYTES);
     assert_int_equal(world_stat(world, ino).st_blocks, 8);
     world_verify(world);
 }

@@ -52,6 +52,7 @@ static int set_up(void **state)
 
     assert_non_null(f);
     assert_int_equal(env_mem_new(1, &f->env), 0);
+    env_mem_set_space(f->env, UINT64_C(1) << 30); /* small segments of the log */
     assert_int_equal(engine_create(f->env, fs_tables, FS_TABLE_COUNT), 0);
     assert_int_equal(engine_open(f->env, &options, &f->engine), 0);
     assert_int_equal(fs_open(f->engine, f->env, &fs_options, &f->fs), 0);
