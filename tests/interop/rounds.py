@@ -7,30 +7,25 @@ it reads; Cassandra merges (compacts) the SSTables of all rounds of a table at o
 usage: rounds.py ROUNDS_BINARY [COUNT [FIRST_SEED]]     SSTFS_SEED replays: COUNT 1 from that seed
 """
 import glob
-import json
 import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from compare import IGNORED, compare, parse
 
 HERE = Path(__file__).resolve().parent
 TOOLS = HERE / "cassandra" / "cassandra-tools"
 TABLES = ["dirents", "small", "blocks", "inodes", "meta"]
 
 
-def plain(value):
-    """Without what depends on the place in a file or on the clock of the reader."""
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items() if k not in ("position", "expired")}
-    return [plain(v) for v in value] if isinstance(value, list) else value
-
-
 def partitions(lines):
     found = {}
     for line in lines:
         if line.strip().startswith("{"):
-            partition = plain(json.loads(line))
+            partition = parse(line, "a dump")
             if "partition" in partition:
                 found[tuple(partition["partition"]["key"])] = partition
     return found
@@ -48,14 +43,14 @@ def cassandra(*arguments):
     return result.stdout.splitlines()
 
 
-def compare(what, table, mine, theirs):
-    wrong = [key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)]
-    print(f"{'not ok' if wrong else 'ok'} - {table}: {what}: {len(theirs)} partitions")
-    if wrong:
-        key = sorted(wrong)[0]
-        print(f"# {len(wrong)} differ, first {key}\n# ours:      {json.dumps(mine.get(key), sort_keys=True)}\n"
-              f"# Cassandra: {json.dumps(theirs.get(key), sort_keys=True)}")
-    return not wrong
+def agree(what, table, mine, theirs):
+    """Partition by partition, in the order of keys: the rounds' own orders are of their stores."""
+    keys = sorted(mine.keys() | theirs.keys())
+    found, _ = compare([mine.get(key) for key in keys], [theirs.get(key) for key in keys], IGNORED)
+    print(f"{'not ok' if found else 'ok'} - {table}: {what}: {len(theirs)} partitions", flush=True)
+    if found:
+        print("# ours left, Cassandra's right: " + found.replace("\n", "\n# "))
+    return not found
 
 
 def judge(out, table):
@@ -64,13 +59,13 @@ def judge(out, table):
     schema = HERE / "schema.cql"
     ungraced = out / "schema-without-grace.cql"
     ungraced.write_text(schema.read_text().replace("gc_grace_seconds = 864000", "gc_grace_seconds = 0"))
-    sound = compare("merge", table, ours(out, table, "merged"),
-                    partitions(cassandra("merge", *folders, "--schema", schema, "--table", table)))
+    sound = agree("merge", table, ours(out, table, "merged"),
+                  partitions(cassandra("merge", *folders, "--schema", schema, "--table", table)))
     for kind, cql in (("compacted", schema), ("purged", ungraced)):
         target = out / f"{table}-{kind}"
         cassandra("compact", *folders, "--out", target, "--schema", cql, "--table", table)
         theirs = partitions(cassandra("merge", target, "--schema", cql, "--table", table)) if any(target.rglob("*-Data.db")) else {}
-        sound &= compare(kind, table, ours(out, table, kind), theirs)
+        sound &= agree(kind, table, ours(out, table, kind), theirs)
     return sound
 
 
@@ -82,7 +77,8 @@ def main():
         out = Path(folder)
         subprocess.run([binary, folder, str(first), str(count)], check=True)
         print(f"1..{3 * len(TABLES)}\n# {count} rounds from seed {first}")
-        results = [judge(out, table) for table in TABLES]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # most of the time is Java's, starting
+            results = list(pool.map(lambda table: judge(out, table), TABLES))
     sys.exit(0 if all(results) else 1)
 
 
