@@ -75,6 +75,11 @@ struct sstable_handle *engine_new_handle(
     return sstable_handle_new(&options, entry);
 }
 
+uint64_t engine_segment_after(uint64_t position)
+{
+    return (position >> 32) + ((position & UINT32_MAX) != 0);
+}
+
 void engine_edit_clock(struct engine *engine, struct manifest_edit *edit)
 {
     if (engine->log)

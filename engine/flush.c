@@ -231,7 +231,8 @@ static void retire_sealed(struct manifest_edit *edit, struct view *view, unsigne
     view_drop_sealed(view, table);
 }
 
-/* Empty memtables ride along with any flush: only their position advances. */
+/* Empty memtables ride along with any flush: only their position advances. Not beyond what is
+ * durable of the log, though: that a table has nothing below P is said of a log that has P. */
 static void retire_empty(struct engine *engine, struct manifest_edit *edit, struct view *view)
 {
     for (unsigned i = 0; i < engine->table_count; i++) {
@@ -239,6 +240,8 @@ static void retire_empty(struct engine *engine, struct manifest_edit *edit, stru
         struct memtable_stats stats;
 
         if (!sealed || !writers_left(&engine->writers, sealed->epoch))
+            continue;
+        if (engine->log && sealed->end_position > commitlog_synced(engine->log))
             continue;
         memtable_get_stats(sealed->memtable, &stats);
         if (stats.partitions == 0)

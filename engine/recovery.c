@@ -156,26 +156,33 @@ static int replay_record(void *arg, uint64_t position, int64_t timestamp_us, str
         engine, view, position, timestamp_us, updates, update_count, wanted, memory);
 }
 
-/* The torn tail is cut in the manifest before anything is appended behind it. Else the next
- * recovery would meet it again, with newer records behind, and refuse or replay it. */
+/* Where the log ends and where it goes on is in the manifest before anything is appended there:
+ * else the next recovery would meet a torn tail again, with newer records behind it, and refuse or
+ * replay it; or look for a segment that was begun, and lost with its name. */
 static int record_cut(struct engine *engine)
 {
     AUTO(manifest_edit_release) struct manifest_edit edit = MANIFEST_EDIT_INIT;
+    const struct manifest_state *state = manifest_state(engine->manifest);
     struct commitlog_cut cut = {engine->replay.end_position, engine->replay.next_segment};
-    int r;
+    uint64_t after_flushed = engine_segment_after(manifest_flushed_max(state));
 
     /* Nothing that the manifest ever called used may be given out again. */
-    if (manifest_state(engine->manifest)->next_segment > cut.to_segment)
-        cut.to_segment = manifest_state(engine->manifest)->next_segment;
+    if (state->next_segment > cut.to_segment)
+        cut.to_segment = state->next_segment;
+    if (after_flushed > cut.to_segment)
+        cut.to_segment = after_flushed;
+    if (cut.to_segment == 0)
+        cut.to_segment = 1;
     engine->replay.next_segment = cut.to_segment;
-    manifest_edit_cut(&edit, &cut);
-    engine_edit_clock(engine, &edit);
-    r = manifest_commit(engine->manifest, &edit);
     if (engine->replay.dropped_bytes > 0)
         log_warning("op=replay: dropped %" PRIu64
                     " bytes at the end of the commit log that were never synced",
             engine->replay.dropped_bytes);
-    return r;
+    if (cut.from_position == cut.to_segment << 32)
+        return 0;
+    manifest_edit_cut(&edit, &cut);
+    engine_edit_clock(engine, &edit);
+    return manifest_commit(engine->manifest, &edit);
 }
 
 static int replay_log(struct engine *engine)
@@ -194,27 +201,18 @@ static int replay_log(struct engine *engine)
     if (engine->options.read_only)
         return 0;
     r = seal_for_snapshots(engine, UINT64_MAX);
-    if (r == 0 && engine->replay.torn)
-        r = record_cut(engine);
-    return r;
+    return r < 0 ? r : record_cut(engine);
 }
 
 static int open_log(struct engine *engine)
 {
-    const struct manifest_state *state = manifest_state(engine->manifest);
     struct commitlog_options options = {
         .segment_bytes = engine->segment_bytes,
         .last_timestamp_us = engine->recovered_timestamp_us,
-        .next_segment = state->next_segment,
+        .next_segment = engine->replay.next_segment,
     };
-    uint64_t after_flushed = (manifest_flushed_max(state) >> 32) + 1;
 
     memcpy(options.store_uuid, engine->identity.uuid, sizeof(options.store_uuid));
-    if (engine->replay.next_segment > options.next_segment)
-        options.next_segment = engine->replay.next_segment;
-    /* A table may be flushed up to a place in a segment that was never begun. */
-    if (manifest_flushed_max(state) > 0 && after_flushed > options.next_segment)
-        options.next_segment = after_flushed;
     return commitlog_open(engine->env, &options, &engine->log);
 }
 

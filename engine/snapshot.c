@@ -661,13 +661,27 @@ static struct sstable_handle *find_live(const struct view *view, uint64_t number
     return NULL;
 }
 
+/* One that another snapshot has taken already. */
+static struct sstable_handle *find_taken(struct snapshots *snapshots, uint64_t number)
+{
+    for (struct snapshot_job *job = snapshots->jobs; job; job = job->next)
+        for (size_t i = 0; i < job->count; i++)
+            if (job->handles[i]->entry.number == number)
+                return job->handles[i];
+    return NULL;
+}
+
 /* One that was replaced by a compaction before the snapshot was complete: its files are there. */
 static int take_replaced(
     struct engine *engine, struct snapshot_job *job, const struct manifest_sstable *entry)
 {
-    struct sstable_handle *handle = engine_new_handle(engine, entry);
-    int r = handle ? job_take(job, handle) : -ENOMEM;
+    struct sstable_handle *handle = find_taken(&engine->snapshots, entry->number);
+    int r;
 
+    if (handle)
+        return job_take(job, handle);
+    handle = engine_new_handle(engine, entry);
+    r = handle ? job_take(job, handle) : -ENOMEM;
     if (r == 0)
         sweeper_retire(&engine->sweeper, handle);
     sstable_handle_unref(handle);

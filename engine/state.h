@@ -88,6 +88,9 @@ struct sstable_id engine_next_id(struct engine *engine);
 /** One reference. NULL: no memory. */
 struct sstable_handle *engine_new_handle(
     struct engine *engine, const struct manifest_sstable *entry);
+/** The first segment id that a log which came to `position` has not used: at the very begin of a
+ * segment, that one was not begun. */
+uint64_t engine_segment_after(uint64_t position);
 /** Newest timestamp given or recovered, and the first segment id that is surely not used. */
 void engine_edit_clock(struct engine *engine, struct manifest_edit *edit);
 /** Where tombstones begin that may go for their age, for `gc_grace`; and now, in seconds. */

@@ -330,7 +330,7 @@ struct count_names {
 
 static int count_name(void *arg, const char *name)
 {
-    if (getenv("DBG")) fprintf(stderr, "%s/%s\n", ((struct count_names *)arg)->folder, name);
+    (void)name;
     ((struct count_names *)arg)->count++;
     return 0;
 }
@@ -345,7 +345,6 @@ static unsigned names_in(struct store *s, const char *folder)
     return names.count;
 }
 
-static int dbg_each(void *arg, unsigned table, const struct sstable_facts *facts) {(void)arg; fprintf(stderr, "live %u %s\n", table, facts->id.text); return 0;}
 /* Once the background has nothing left to do, every file belongs to something. */
 static void check_files(struct store *s)
 {
@@ -364,7 +363,6 @@ static void check_files(struct store *s)
         snprintf(folder, sizeof(folder), "data/model/%s", name);
         files += names_in(s, folder);
     }
-    if (getenv("DBG")) { fprintf(stderr, "live %lu\n", (unsigned long)stats.sstables); (void)!engine_sstables(s->engine, dbg_each, NULL);}
     if (files != 8 * stats.sstables)
         complain(s, 0, "data/ has files that are not live");
     if (names_in(s, "tmp") != 0 || names_in(s, "trash") != 0)
@@ -446,18 +444,27 @@ static void live_and_die(uint64_t seed, uint64_t cut_at, unsigned variant)
     store_release(&s);
 }
 
+/* A number of the environment, to look at one failure, or at fewer cuts. */
+static uint64_t number_of(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+
+    return text ? strtoull(text, NULL, 10) : otherwise;
+}
+
 static void every_cut_leaves_a_prefix(void **state)
 {
     uint64_t seed = random_seed(1);
-    const char *stride_text = getenv("SSTFS_STRIDE");
-    uint64_t stride = stride_text ? strtoull(stride_text, NULL, 10) : 1;
-    uint64_t count = count_changes(seed);
+    uint64_t stride = number_of("SSTFS_STRIDE", 2);
+    uint64_t first = number_of("SSTFS_CUT", 1);
+    uint64_t last = number_of("SSTFS_CUT", count_changes(seed));
+    uint64_t variant_only = number_of("SSTFS_VARIANT", ENV_FAULT_VARIANTS);
 
     (void)state;
-    print_message("seed %" PRIu64 ": %" PRIu64 " changing calls\n", seed, count);
-    for (uint64_t cut_at = 1; cut_at <= count; cut_at += stride)
+    for (uint64_t cut_at = first; cut_at <= last; cut_at += stride)
         for (unsigned variant = 0; variant < ENV_FAULT_VARIANTS; variant++)
-            live_and_die(seed, cut_at, variant);
+            if (variant == variant_only || variant_only == ENV_FAULT_VARIANTS)
+                live_and_die(seed, cut_at, variant);
 }
 
 int main(void)
@@ -467,6 +474,6 @@ int main(void)
     };
 
     log_set_level(LOG_LEVEL_ERROR);
-    if (!getenv("DBG")) log_to(fopen("/dev/null", "w"));
+    log_to(fopen("/dev/null", "w"));
     return cmocka_run_group_tests_name("crash/engine", tests, NULL, NULL);
 }
