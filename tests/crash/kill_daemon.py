@@ -162,8 +162,7 @@ def call(root, op, *a):
     elif op == "write":
         fd = os.open(path, os.O_WRONLY)
         try:
-            if os.pwrite(fd, content(a[2], a[3]), a[1]) != a[3]:
-                raise OSError(errno.EBADE, "short write")
+            return os.pwrite(fd, content(a[2], a[3]), a[1])
         finally:
             os.close(fd)
     elif op == "truncate":
@@ -190,11 +189,15 @@ def work(root, record, seed, calls=None):
             log.write("+" + json.dumps(change) + "\n")
             log.flush()
             try:
-                call(root, *change)
+                written = call(root, *change)
             except OSError as error:
                 if error.errno not in DAEMON_IS_DEAD:
                     log.write("!" + json.dumps([str(error), change]) + "\n")
                 return
+            if change[0] == "write" and written != change[4]:
+                # The kernel made two requests of it, and the daemon died between them.
+                change = (*change[:4], written)
+                log.write("+" + json.dumps(change) + "\n")
             model.apply(*change)
             log.write(".\n")
             log.flush()
@@ -220,18 +223,30 @@ def settle(root, record):
     if wrong:
         return "a call failed: " + wrong[0]
     found, before = read_tree(root), model.tree()
-    if found != before:
+    if found == before:
         if flight:
-            model.apply(*flight)
-        if found != model.tree():
-            paths = [p for p in sorted(found.keys() | before.keys()) if found.get(p) != before.get(p)]
-            return f"in flight: {flight}" + "".join(f"\n# {p!r}: found {found.get(p)}, recorded {before.get(p)}" for p in paths[:5])
-        with open(record, "a") as log:
-            log.write(".\n")
-    elif flight:
-        lines = open(record).read().splitlines(keepends=True)
-        open(record, "w").writelines(lines[:-1])
-    return None
+            lines = open(record).read().splitlines(keepends=True)
+            open(record, "w").writelines(lines[:-1])
+        return None
+    for change in outcomes(flight):
+        model.apply(*change)
+        if found == model.tree():
+            with open(record, "a") as log:
+                log.write("+" + json.dumps(change) + "\n.\n")
+            return None
+    paths = [p for p in sorted(found.keys() | before.keys()) if found.get(p) != before.get(p)]
+    return f"in flight: {flight}" + "".join(f"\n# {p!r}: found {found.get(p)}, recorded {before.get(p)}" for p in paths[:5])
+
+
+def outcomes(flight):
+    """What a call in flight may have done: all of it, or of a write, which the kernel may cut at pages, a beginning.
+    Each goes on from the one before."""
+    if flight and flight[0] == "write":
+        op, path, offset, seed, size = flight
+        for end in range((offset // 4096 + 1) * 4096, offset + size, 4096):
+            yield op, path, offset, seed, end - offset
+    if flight:
+        yield flight
 
 
 LOAD = """
