@@ -317,15 +317,18 @@ static int start_tasks(struct engine *engine)
     return r;
 }
 
-/* In the order in which one gives work to the next, so that none is kicked after it has gone:
- * what is stopped ignores that anyhow. */
+/*
+ * In the order in which one kicks the next, so that none is kicked that has gone: a flush kicks
+ * compaction, snapshots and admission, a compaction admission and the sweeper, and whatever fails
+ * for good (engine_fail(): also a sync) snapshots and admission. Callers, who kick any, have gone.
+ */
 static void stop_tasks(struct engine *engine)
 {
-    compaction_stop(&engine->compaction);
-    snapshots_stop(&engine->snapshots);
     flusher_stop(&engine->flusher);
-    admission_stop(&engine->admission);
+    compaction_stop(&engine->compaction);
     sync_queue_stop(&engine->sync_queue);
+    snapshots_stop(&engine->snapshots);
+    admission_stop(&engine->admission);
     sweeper_stop(&engine->sweeper);
 }
 

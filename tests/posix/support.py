@@ -6,6 +6,7 @@ SSTFS_KEEP=1 keeps the folders of failed cases. SSTFS_OPTIONS adds mount options
 """
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -13,7 +14,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
 from pathlib import Path
 
@@ -87,15 +87,10 @@ class Place:
         raise Failed(f'no daemon serves {mnt or self.mnt}')
 
     def kill(self, how=signal.SIGKILL):
-        pid = self.daemon()
-        os.kill(pid, how)
-        deadline = time.monotonic() + STOP_S
-        while os.path.exists(f'/proc/{pid}'):
-            if Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] == 'Z':
-                break
-            if time.monotonic() > deadline:
-                raise Failed(f'the daemon {pid} outlives signal {how}')
-            time.sleep(0.01)
+        """Returns when the daemon is dead to the last thread: the store's lock is free."""
+        os.kill(self.daemon(), how)
+        with open(self.store / 'LOCK', encoding='ascii') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
 
     def is_alive(self):
         """Whether somebody answers at the mountpoint."""

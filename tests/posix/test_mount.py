@@ -2,6 +2,7 @@
 """Goal: mounting does what was asked, or refuses in one clear line with the right exit code.
 Method: call the program as a user does; look at the exit code, at the words, and at the mount table.
 """
+import fcntl
 import json
 import os
 import shutil
@@ -188,7 +189,6 @@ def sigterm_serves_open_files_until_they_are_closed(place):
         file.seek(0)
         assert file.read() == 'late'
     with open(place.store / 'LOCK', encoding='ascii') as lock:
-        import fcntl
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits for the daemon's end
     place.mount()
     assert (place.mnt / 'file').read_text() == 'late'
