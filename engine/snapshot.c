@@ -33,9 +33,12 @@ bool snapshot_tag_is_valid(const char *tag)
     return strcmp(tag, "latest") != 0 && strcmp(tag, "log") != 0;
 }
 
-void snapshot_build_folder(uint64_t number, char to[SNAPSHOT_FOLDER_MAX])
+/* Each try has a folder of its own: what is left of the one before is still being removed. All end
+ * with the number that is this process's alone, by which its leftovers are told from others. */
+static void build_folder(struct snapshots *snapshots, char to[SNAPSHOT_FOLDER_MAX])
 {
-    snprintf(to, SNAPSHOT_FOLDER_MAX, "tmp/snapshot-%" PRIu64, number);
+    snprintf(to, SNAPSHOT_FOLDER_MAX, "tmp/snapshot-%" PRIu64 "-%016" PRIx64, ++snapshots->builds,
+        snapshots->engine->id_low_bits);
 }
 
 static void tag_folder(const char *tag, char to[FOLDER_PATH_MAX])
@@ -283,16 +286,15 @@ static int clear_place(struct engine *engine, const char *folder)
 }
 
 /* The folder gets its name, and the manifest hears of it. */
-static int publish_locked(struct engine *engine, struct snapshot_job *job)
+static int publish_locked(struct engine *engine, struct snapshot_job *job, const char *from)
 {
     AUTO(manifest_edit_release) struct manifest_edit edit = MANIFEST_EDIT_INIT;
     const struct manifest_snapshot *entry =
         manifest_find_snapshot(manifest_state(engine->manifest), job->number);
-    char from[SNAPSHOT_FOLDER_MAX], to[FOLDER_PATH_MAX];
+    char to[FOLDER_PATH_MAX];
     int r;
 
     ASSERT(entry);
-    snapshot_build_folder(job->number, from);
     tag_folder(entry->tag, to);
     r = clear_place(engine, to);
     if (r == 0)
@@ -336,7 +338,10 @@ static int begin(struct snapshots *snapshots)
     mutex_lock(&engine->change);
     job = next_ready_locked(snapshots);
     if (job) {
-        r = snapshot_build_new(engine,
+        char folder[SNAPSHOT_FOLDER_MAX];
+
+        build_folder(snapshots, folder);
+        r = snapshot_build_new(engine, folder,
             manifest_find_snapshot(manifest_state(engine->manifest), job->number), job,
             &snapshots->build);
         if (r < 0)
@@ -348,12 +353,9 @@ static int begin(struct snapshots *snapshots)
 
 static void abandon(struct snapshots *snapshots)
 {
-    char folder[SNAPSHOT_FOLDER_MAX];
-
-    snapshot_build_folder(snapshot_build_number(snapshots->build), folder);
+    sweeper_remove(&snapshots->engine->sweeper, snapshot_build_folder(snapshots->build));
     snapshot_build_free(snapshots->build);
     snapshots->build = NULL;
-    sweeper_remove(&snapshots->engine->sweeper, folder);
 }
 
 /* The build came to an end with `r`, 0 or worse. */
@@ -370,7 +372,7 @@ static int64_t end(struct snapshots *snapshots, int r)
     if (job->deleted)
         r = -ENOENT;
     if (r == 0)
-        r = publish_locked(engine, job);
+        r = publish_locked(engine, job, snapshot_build_folder(snapshots->build));
     if (r < 0 && !job->deleted)
         log_error("op=snapshot number=%" PRIu64 ": %s", number, err_text(r));
     job->failure = r;
@@ -438,17 +440,12 @@ static int64_t step(void *arg)
 
 bool snapshots_is_being_built(struct snapshots *snapshots, const char *name)
 {
-    struct engine *engine = snapshots->engine;
-    uint64_t number;
-    char rest;
-    bool known = false;
+    char tail[20];
+    size_t size = strlen(name);
 
-    if (sscanf(name, "snapshot-%" SCNu64 "%c", &number, &rest) == 1) {
-        mutex_lock(&engine->change);
-        known = find_job(snapshots, number) != NULL;
-        mutex_unlock(&engine->change);
-    }
-    return known;
+    snprintf(tail, sizeof(tail), "-%016" PRIx64, snapshots->engine->id_low_bits);
+    return strncmp(name, "snapshot-", 9) == 0 && size > strlen(tail) &&
+           strcmp(name + size - strlen(tail), tail) == 0;
 }
 
 /* ---- list, await, rename, delete ---- */

@@ -31,6 +31,7 @@ struct snapshots {
     struct engine *engine;
     struct task *task;
     struct snapshot_build *build; /* the task's own: what is being linked */
+    uint64_t builds;              /* its too: how many were begun */
     bool links_probed;            /* the disk is known to have hard links */
 
     /* With `change` held. */
@@ -52,17 +53,16 @@ void snapshots_take_new(
 /** Whether `name` in tmp/ is a folder of this process. */
 bool snapshots_is_being_built(struct snapshots *snapshots, const char *name);
 
-/** "tmp/snapshot-7" */
-#define SNAPSHOT_FOLDER_MAX 40
-void snapshot_build_folder(uint64_t number, char to[SNAPSHOT_FOLDER_MAX]);
-
 /* ---- snapshot_build.c: one folder, a piece of work at a time ---- */
 
-/** `entry` and `job` are copied or pinned. */
-MUST_USE int snapshot_build_new(struct engine *engine, const struct manifest_snapshot *entry,
-    const struct snapshot_job *job, struct snapshot_build **ret_build);
+/** `folder` must be new; `entry` and `job` are copied or pinned. */
+#define SNAPSHOT_FOLDER_MAX 80
+MUST_USE int snapshot_build_new(struct engine *engine, const char *folder,
+    const struct manifest_snapshot *entry, const struct snapshot_job *job,
+    struct snapshot_build **ret_build);
 /** 1: there is more to do; 0: all is in the folder in tmp/, and durable. */
 MUST_USE int snapshot_build_step(struct snapshot_build *build);
+const char *snapshot_build_folder(const struct snapshot_build *build);
 uint64_t snapshot_build_number(const struct snapshot_build *build);
 /** NULL does nothing. */
 void snapshot_build_free(struct snapshot_build *build);

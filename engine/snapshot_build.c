@@ -43,8 +43,9 @@ struct snapshot_build {
     struct buf sums; /* SHA256SUMS so far */
 };
 
-int snapshot_build_new(struct engine *engine, const struct manifest_snapshot *entry,
-    const struct snapshot_job *job, struct snapshot_build **ret_build)
+int snapshot_build_new(struct engine *engine, const char *folder,
+    const struct manifest_snapshot *entry, const struct snapshot_job *job,
+    struct snapshot_build **ret_build)
 {
     struct snapshot_build *build;
 
@@ -58,7 +59,7 @@ int snapshot_build_new(struct engine *engine, const struct manifest_snapshot *en
     build->point_us = entry->point_us;
     build->created_us = entry->created_us;
     build->fd = -1;
-    snapshot_build_folder(entry->number, build->folder);
+    snprintf(build->folder, sizeof(build->folder), "%s", folder);
     build->handles = calloc(job->count + 1, sizeof(struct sstable_handle *));
     build->file_bytes = calloc(job->count + 1, sizeof(*build->file_bytes));
     build->digest = EVP_MD_CTX_new();
@@ -73,6 +74,11 @@ int snapshot_build_new(struct engine *engine, const struct manifest_snapshot *en
     }
     *ret_build = build;
     return 0;
+}
+
+const char *snapshot_build_folder(const struct snapshot_build *build)
+{
+    return build->folder;
 }
 
 uint64_t snapshot_build_number(const struct snapshot_build *build)

@@ -153,12 +153,639 @@ static void compaction_changes_nothing_that_is_read(void **state)
     env_free(env);
 }
 
+/* ---- rows of our own ---- */
+
+#define THINGS 0
+
+static struct batch *admit(struct engine *engine, enum admission class)
+{
+    struct batch *batch = NULL;
+
+    check(engine_admit(engine, THINGS, 4096, class, NULL, NULL, &batch));
+    return batch;
+}
+
+static uint64_t apply(struct engine *engine, struct batch *batch)
+{
+    uint64_t position = 0;
+
+    check(engine_apply(engine, batch, &position));
+    return position;
+}
+
+static struct clustering name_of(unsigned number, char text[8], struct bytes *value)
+{
+    snprintf(text, 8, "n%05u", number);
+    *value = bytes_of(text, 6);
+    return CLUSTERING_ROW(value, 1);
+}
+
+static void put_rows(struct engine *engine, unsigned from, unsigned to, size_t value_bytes)
+{
+    uint8_t *value = calloc(1, value_bytes);
+
+    for (unsigned i = from; i < to; i++) {
+        struct batch *batch = admit(engine, ADMIT_GROW);
+        struct bytes name;
+        char text[8];
+        struct clustering clustering = name_of(i, text, &name);
+
+        memset(value, (int)i, value_bytes);
+        batch_row(batch, THINGS, model_key(THINGS, 0), &clustering, true);
+        batch_cell(batch, 0, bytes_of(value, value_bytes));
+        batch_cell_bigint(batch, 1, i);
+        apply(engine, batch);
+    }
+    free(value);
+}
+
+static void delete_rows(struct engine *engine, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        struct batch *batch = admit(engine, ADMIT_RECLAIM);
+        struct bytes name;
+        char text[8];
+        struct clustering clustering = name_of(i, text, &name);
+
+        batch_delete_row(batch, THINGS, model_key(THINGS, 0), &clustering);
+        apply(engine, batch);
+    }
+}
+
+static int get_row(struct engine *engine, unsigned number, uint64_t columns, struct rowref *ref)
+{
+    struct bytes name;
+    char text[8];
+    struct clustering clustering = name_of(number, text, &name);
+
+    return engine_get(engine_live(engine), THINGS, model_key(THINGS, 0), &clustering, columns, ref);
+}
+
+static unsigned count_scanned(struct engine *engine, const struct slice *slice)
+{
+    struct cursor *cursor;
+    const struct row *row;
+    unsigned count = 0;
+    int r;
+
+    check(engine_scan(
+        engine_live(engine), THINGS, model_key(THINGS, 0), slice, COLUMNS_ALL, &cursor));
+    while ((r = cursor_next(cursor, &row)) > 0)
+        count++;
+    check(r);
+    cursor_close(cursor);
+    return count;
+}
+
+static struct engine_stats stats_of(struct engine *engine)
+{
+    struct engine_stats stats;
+
+    engine_get_stats(engine, &stats);
+    return stats;
+}
+
+/* ---- reading ---- */
+
+static void a_scan_of_many_pages_gives_every_row_once_in_order(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    struct cursor *cursor;
+    const struct row *row;
+    unsigned count = 0;
+
+    (void)state;
+    put_rows(engine, 0, 500, 100);
+    check(engine_flush(engine, TABLES_ALL));
+    put_rows(engine, 500, 1000, 100);
+    check(engine_scan(
+        engine_live(engine), THINGS, model_key(THINGS, 0), &SLICE_ALL, 1u << 1, &cursor));
+    while (cursor_next(cursor, &row) > 0) {
+        struct bytes name;
+        char text[8];
+        struct clustering wanted = name_of(count, text, &name);
+
+        assert_true(bytes_equal(row->clustering.values[0], wanted.values[0]));
+        assert_null(row_cell(row, 0)); /* not asked for */
+        assert_non_null(row_cell(row, 1));
+        assert_true(row->liveness.timestamp_us > 0);
+        /* Whatever happens to the store between two pages. */
+        if (count == 300)
+            check(engine_flush(engine, TABLES_ALL));
+        if (count == 600)
+            check(engine_compact(engine, TABLES_ALL));
+        count++;
+    }
+    assert_int_equal(count, 1000);
+    cursor_close(cursor);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void a_slice_is_kept_to_across_pages(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    struct bytes from, to;
+    char from_text[8], to_text[8];
+    struct slice slice;
+
+    (void)state;
+    put_rows(engine, 0, 600, 10);
+    slice = (struct slice){name_of(100, from_text, &from), name_of(500, to_text, &to)};
+    slice.start.kind = KIND_EXCL_START;
+    slice.end.kind = KIND_INCL_END;
+    assert_int_equal(count_scanned(engine, &slice), 400);
+    slice.end.kind = KIND_EXCL_END;
+    assert_int_equal(count_scanned(engine, &slice), 399);
+    delete_rows(engine, 200, 300);
+    assert_int_equal(count_scanned(engine, &slice), 299);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void a_read_writes_nothing(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    uint64_t position, bytes, changes;
+
+    (void)state;
+    write_batches(engine, 1, 80);
+    check(engine_flush(engine, TABLES_ALL));
+    write_batches(engine, 81, 120);
+    run_tasks(env);
+    position = engine_position(engine);
+    bytes = stats_of(engine).memtable_bytes;
+    changes = env_fault_change_count(env);
+    expect(engine, 120);
+    assert_int_equal(engine_position(engine), position);
+    assert_int_equal(stats_of(engine).memtable_bytes, bytes);
+    assert_int_equal(env_fault_change_count(env), changes);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void may_contain_is_false_only_for_what_is_nowhere(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    struct source *live = engine_live(engine);
+
+    (void)state;
+    assert_int_equal(engine_may_contain(live, THINGS, model_key(THINGS, 0)), 0);
+    put_rows(engine, 0, 1, 10);
+    assert_int_equal(engine_may_contain(live, THINGS, model_key(THINGS, 0)), 1);
+    check(engine_flush(engine, TABLES_ALL));
+    assert_int_equal(engine_may_contain(live, THINGS, model_key(THINGS, 0)), 1);
+    assert_int_equal(engine_may_contain(live, THINGS, model_key(THINGS, 1)), 0);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+/* Finds a file of the table `things` and component `component`. */
+static int find_component(void *arg, const char *name)
+{
+    enum sstable_component component;
+    struct sstable_id id;
+    char *path = arg;
+    char folder[TABLE_FOLDER_NAME_MAX + 1];
+
+    table_folder_name(&model_tables[THINGS], folder);
+    if (sstable_parse_file_name(name, &id, &component) && component == COMPONENT_DATA) {
+        snprintf(path, 256, "data/model/%s/%s", folder, name);
+        return 1;
+    }
+    return 0;
+}
+
+static void damage_fails_the_read_that_meets_it_and_no_other(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    char folder[TABLE_FOLDER_NAME_MAX + 1], list[256], path[256];
+    struct rowref ref = ROWREF_INIT;
+    struct io_stat stat;
+    struct cursor *cursor;
+    const struct row *row;
+    unsigned bad = 0;
+    int r;
+
+    (void)state;
+    put_rows(engine, 0, 2000, 100);
+    check(engine_close(engine, CLOSE_FLUSH));
+    table_folder_name(&model_tables[THINGS], folder);
+    snprintf(list, sizeof(list), "data/model/%s", folder);
+    assert_int_equal(io_list(env, list, find_component, path), 1);
+    check(io_stat(env, path, &stat));
+    env_fault_flip_bit(env, path, stat.size / 2, 3);
+
+    engine = open_store(env);
+    for (unsigned i = 0; i < 2000; i++) {
+        r = get_row(engine, i, COLUMNS_ALL, &ref);
+        assert_true(r == 1 || r == -EBADMSG || r == -EUCLEAN);
+        bad += r < 0;
+        rowref_release(&ref);
+    }
+    assert_true(bad > 0 && bad < 200);
+    assert_int_equal(stats_of(engine).bad_reads, bad);
+    /* A listing fails where it meets it, and goes on failing: it is never silently short. */
+    check(engine_scan(
+        engine_live(engine), THINGS, model_key(THINGS, 0), &SLICE_ALL, COLUMNS_ALL, &cursor));
+    while ((r = cursor_next(cursor, &row)) > 0)
+        continue;
+    assert_true(r == -EBADMSG || r == -EUCLEAN);
+    assert_int_equal(cursor_next(cursor, &row), r);
+    cursor_close(cursor);
+    assert_int_equal(engine_failure(engine), 0);
+    put_rows(engine, 3000, 3001, 10);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+/* ---- the rule of one batch ---- */
+
+static void a_batch_deletes_first_and_then_writes(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    struct rowref ref = ROWREF_INIT;
+    struct batch *batch;
+    struct bytes name;
+    char text[8];
+    struct clustering clustering = name_of(0, text, &name);
+
+    (void)state;
+    put_rows(engine, 0, 1, 10);
+    for (unsigned round = 0; round < 2; round++) {
+        batch = admit(engine, ADMIT_GROW);
+        batch_row(batch, THINGS, model_key(THINGS, 0), &clustering, true);
+        batch_cell_bigint(batch, 1, 77);
+        batch_delete_row(batch, THINGS, model_key(THINGS, 0), &clustering);
+        apply(engine, batch);
+        for (unsigned flushed = 0; flushed < 2; flushed++) {
+            assert_int_equal(get_row(engine, 0, COLUMNS_ALL, &ref), 1);
+            assert_null(row_cell(&ref.row, 0)); /* of the row before */
+            assert_non_null(row_cell(&ref.row, 1));
+            rowref_release(&ref);
+            check(engine_flush(engine, TABLES_ALL));
+        }
+    }
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void what_never_left_memory_leaves_no_tombstone(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+
+    (void)state;
+    put_rows(engine, 0, 100, 10);
+    delete_rows(engine, 0, 100);
+    check(engine_flush(engine, TABLES_ALL));
+    assert_int_equal(stats_of(engine).sstables, 0);
+    put_rows(engine, 0, 100, 10);
+    check(engine_flush(engine, TABLES_ALL));
+    delete_rows(engine, 0, 50);
+    check(engine_flush(engine, TABLES_ALL));
+    assert_int_equal(count_scanned(engine, &SLICE_ALL), 50);
+    check(engine_compact(engine, TABLES_ALL));
+    assert_int_equal(count_scanned(engine, &SLICE_ALL), 50);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+/* ---- syncs ---- */
+
+static void note_result(void *arg, int r)
+{
+    *(int *)arg = r;
+}
+
+static void each_sync_mode_keeps_its_promise(void **state)
+{
+    static const enum sync_mode modes[] = {SYNC_PERIODIC, SYNC_GROUP, SYNC_BATCH};
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_COUNT(modes); i++) {
+        struct env *env = new_env(64 << 20);
+        struct engine_options options = model_options();
+        struct engine *engine;
+        uint64_t position, syncs;
+        int r, result = 1;
+
+        options.sync_mode = modes[i];
+        check(engine_create(env, model_tables, MODEL_TABLES));
+        engine = open_with(env, &options);
+        run_tasks(env);
+        check(model_write(engine, SEED, 1, PAYLOAD_MAX, &position));
+        syncs = stats_of(engine).log_syncs;
+        r = engine_await(engine, position, false, note_result, &result);
+        if (modes[i] == SYNC_PERIODIC) {
+            assert_int_equal(r, 0);
+            run_tasks(env);
+            assert_int_equal(stats_of(engine).log_syncs, syncs);
+            env_mem_advance(env, options.sync_period_us);
+            run_tasks(env);
+        } else {
+            assert_int_equal(r, -EINPROGRESS);
+            run_tasks(env);
+            if (modes[i] == SYNC_GROUP) {
+                assert_int_equal(result, 1);
+                env_mem_advance(env, 15000);
+                run_tasks(env);
+            }
+            assert_int_equal(result, 0);
+        }
+        assert_int_equal(stats_of(engine).log_syncs, syncs + 1);
+        /* And without a go, and by force. */
+        check(model_write(engine, SEED, 2, PAYLOAD_MAX, &position));
+        check(engine_await(engine, position, false, NULL, NULL));
+        check(engine_await(engine, position, true, NULL, NULL));
+        assert_int_equal(stats_of(engine).log_syncs, syncs + 2);
+        check(engine_close(engine, 0));
+        env_free(env);
+    }
+}
+
+static void a_failed_sync_makes_the_store_read_only(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    struct batch *batch = NULL;
+    uint64_t position;
+
+    (void)state;
+    write_batches(engine, 1, 10);
+    run_tasks(env);
+    env_fault_fail_at(env, 1, -EIO);
+    assert_int_equal(engine_await(engine, engine_position(engine), true, NULL, NULL), -EIO);
+    assert_int_equal(engine_failure(engine), -EIO);
+    assert_int_equal(engine_await(engine, engine_position(engine), true, NULL, NULL), -EIO);
+    assert_int_equal(model_write(engine, SEED, 11, PAYLOAD_MAX, &position), -EIO);
+    assert_int_equal(engine_admit(engine, 0, 1, ADMIT_RECLAIM, NULL, NULL, &batch), -EIO);
+    expect(engine, 10);
+    assert_int_equal(engine_close(engine, CLOSE_FLUSH), -EIO);
+    env_free(env);
+}
+
+static void a_flush_that_fails_once_is_made_again_in_a_new_file(void **state)
+{
+    (void)state;
+    for (uint64_t nth = 1; nth <= 40; nth++) {
+        struct env *env = new_env(64 << 20);
+        struct engine *engine = new_store(env);
+        int r;
+
+        write_batches(engine, 1, 30);
+        run_tasks(env);
+        env_fault_fail_at(env, nth, -EIO);
+        r = engine_flush(engine, TABLES_ALL);
+        /* It may have been the log or the manifest that failed, which is final. */
+        if (r < 0)
+            assert_int_equal(engine_failure(engine), -EIO);
+        else
+            assert_int_equal(engine_failure(engine), 0);
+        env_fault_fail_at(env, 0, 0);
+        expect(engine, 30);
+        (void)engine_close(engine, 0);
+        engine = open_store(env);
+        expect(engine, 30);
+        check(engine_close(engine, 0));
+        env_free(env);
+    }
+}
+
+/* ---- memory and disk ---- */
+
+static void a_writer_over_the_memory_limit_is_parked_until_a_flush_has_made_room(void **state)
+{
+    struct env *env = new_env(512 << 20);
+    struct engine *engine = new_store(env);
+    struct batch *batch = NULL, *reclaim = NULL;
+    uint8_t *value = calloc(1, 1 << 20);
+    int r = 0, result = 1;
+    unsigned count = 0;
+
+    (void)state;
+    for (; count < 100; count++) {
+        struct bytes name;
+        char text[8];
+        struct clustering clustering = name_of(count, text, &name);
+
+        batch = NULL;
+        r = engine_admit(engine, THINGS, 1 << 20, ADMIT_GROW, note_result, &result, &batch);
+        if (r != 0)
+            break;
+        batch_row(batch, THINGS, model_key(THINGS, 0), &clustering, true);
+        batch_cell(batch, 0, bytes_of(value, 1 << 20));
+        apply(engine, batch);
+    }
+    assert_int_equal(r, -EINPROGRESS);
+    assert_true(count >= 8 && count <= 16);
+    assert_int_equal(result, 1);
+    /* Whoever gives space back does not wait. */
+    check(engine_admit(engine, THINGS, 100, ADMIT_RECLAIM, NULL, NULL, &reclaim));
+    engine_discard_batch(engine, reclaim);
+    /* Nor does another table. */
+    check(engine_admit(engine, 1, 1 << 20, ADMIT_GROW, NULL, NULL, &reclaim));
+    engine_discard_batch(engine, reclaim);
+    run_tasks(env);
+    assert_int_equal(result, 0);
+    assert_non_null(batch);
+    engine_discard_batch(engine, batch);
+    assert_int_equal(stats_of(engine).admissions_parked, 1);
+    assert_true(stats_of(engine).memtable_bytes < 16 << 20);
+    assert_int_equal(count_scanned(engine, &SLICE_ALL), count);
+    check(engine_close(engine, 0));
+    free(value);
+    env_free(env);
+}
+
+static int put_until_full(struct engine *engine, struct env *env, unsigned *count)
+{
+    uint8_t *value = malloc(100000);
+    int r = 0;
+
+    for (size_t i = 0; i < 100000; i++)
+        value[i] = (uint8_t)(env_random(env) >> 13);
+    for (; r == 0 && *count < 10000; *count += r == 0) {
+        struct batch *batch = NULL;
+        struct bytes name;
+        char text[8];
+        struct clustering clustering = name_of(*count, text, &name);
+        uint64_t position;
+
+        r = engine_admit(engine, THINGS, 100000, ADMIT_GROW, NULL, NULL, &batch);
+        if (r < 0)
+            break;
+        batch_row(batch, THINGS, model_key(THINGS, 0), &clustering, true);
+        batch_cell(batch, 0, bytes_of(value, 100000));
+        r = engine_apply(engine, batch, &position);
+        /* The disk is looked at every so often only. */
+        env_mem_advance(env, 50000);
+    }
+    free(value);
+    return r;
+}
+
+static void a_full_store_still_deletes_and_has_room_again_then(void **state)
+{
+    struct engine *engine;
+    unsigned count = 0, again = 0;
+    struct env *env;
+
+    (void)state;
+    /* Not the disk that loses: there the space of a file comes back with its directory's sync. */
+    check(env_mem_new(SEED, &env));
+    env_mem_set_space(env, 24 << 20);
+    engine = new_store(env);
+    assert_int_equal(put_until_full(engine, env, &count), -ENOSPC);
+    assert_true(count > 80);
+    assert_int_equal(engine_failure(engine), 0);
+    assert_int_equal(count_scanned(engine, &SLICE_ALL), count);
+    assert_true(stats_of(engine).disk_available_bytes < 200000);
+    check(engine_close(engine, 0));
+    engine = open_store(env);
+    assert_int_equal(put_until_full(engine, env, &again), -ENOSPC);
+
+    delete_rows(engine, 0, count);
+    check(engine_flush(engine, TABLES_ALL));
+    for (unsigned i = 0; i < 100; i++) {
+        run_tasks(env);
+        env_mem_advance(env, 1000000);
+    }
+    assert_int_equal(count_scanned(engine, &SLICE_ALL), 0);
+    assert_true(stats_of(engine).disk_available_bytes > 10 << 20);
+    again = 0;
+    assert_int_equal(put_until_full(engine, env, &again), -ENOSPC);
+    assert_true(again > count / 2);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+/* ---- opening ---- */
+
+static void a_store_is_open_in_one_place_only(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env), *other = NULL;
+    struct engine_options options = model_options();
+
+    (void)state;
+    assert_int_equal(engine_open(env, &options, &other), -EBUSY);
+    options.read_only = true;
+    assert_int_equal(engine_open(env, &options, &other), -EBUSY);
+    check(engine_close(engine, 0));
+    engine = open_with(env, &options);
+    other = open_with(env, &options);
+    check(engine_close(other, 0));
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void a_read_only_open_changes_nothing(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    struct engine_options options = model_options();
+    struct batch *batch = NULL;
+    uint64_t changes;
+
+    (void)state;
+    write_batches(engine, 1, 40);
+    check(engine_flush(engine, 1));
+    write_batches(engine, 41, 60);
+    check(engine_await(engine, engine_position(engine), true, NULL, NULL));
+    env_fault_crash_at(env, 1);
+    (void)engine_close(engine, 0);
+    env_fault_crash(env, ENV_FAULT_TORN);
+    changes = env_fault_change_count(env);
+    options.read_only = true;
+    engine = open_with(env, &options);
+    expect(engine, 60);
+    assert_int_equal(engine_admit(engine, 0, 1, ADMIT_RECLAIM, NULL, NULL, &batch), -EROFS);
+    assert_int_equal(engine_flush(engine, TABLES_ALL), -EROFS);
+    assert_int_equal(engine_snapshot_create(engine, "x"), -EROFS);
+    assert_int_equal(engine_await(engine, 1, true, NULL, NULL), 0);
+    check(engine_close(engine, CLOSE_FLUSH));
+    assert_int_equal(env_fault_change_count(env), changes);
+    env_free(env);
+}
+
+static void what_is_no_store_is_refused_by_name(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine_options options = model_options();
+    struct engine *engine = NULL;
+    static const char newer[] = "{\"format_version\": 99}";
+
+    (void)state;
+    assert_int_equal(engine_open(env, &options, &engine), -ENOTDIR);
+    check(io_write_file(env, "something", BYTES_LITERAL("x"), false));
+    assert_int_equal(engine_create(env, model_tables, MODEL_TABLES), -ENOTEMPTY);
+    check(io_unlink(env, "something"));
+    check(engine_create(env, model_tables, MODEL_TABLES));
+    options.memory_bytes = 1 << 20;
+    assert_int_equal(engine_open(env, &options, &engine), -EINVAL);
+    options = model_options();
+    options.table_count = 2;
+    assert_int_equal(engine_open(env, &options, &engine), -EPROTO);
+    options = model_options();
+    check(io_write_file(env, "store.json", BYTES_LITERAL(newer), true));
+    assert_int_equal(engine_open(env, &options, &engine), -EPROTO);
+    check(io_write_file(env, "store.json", BYTES_LITERAL("{"), true));
+    assert_int_equal(engine_open(env, &options, &engine), -EUCLEAN);
+    env_free(env);
+}
+
+static void timestamps_rise_whatever_the_clock_does(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    int64_t before;
+
+    (void)state;
+    write_batches(engine, 1, 10);
+    before = engine_now(engine);
+    env_mem_set_wall(env, env_wall_us(env) - 3600000000u);
+    write_batches(engine, 11, 20);
+    assert_true(engine_now(engine) > before);
+    before = engine_now(engine);
+    check(engine_close(engine, CLOSE_FLUSH));
+    engine = open_store(env);
+    assert_true(engine_now(engine) >= before);
+    write_batches(engine, 21, 30);
+    assert_true(engine_now(engine) > before);
+    expect(engine, 30);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_applied_is_read),
         cmocka_unit_test(what_is_flushed_is_read_and_survives_reopening),
         cmocka_unit_test(compaction_changes_nothing_that_is_read),
+        cmocka_unit_test(a_scan_of_many_pages_gives_every_row_once_in_order),
+        cmocka_unit_test(a_slice_is_kept_to_across_pages),
+        cmocka_unit_test(a_read_writes_nothing),
+        cmocka_unit_test(may_contain_is_false_only_for_what_is_nowhere),
+        cmocka_unit_test(damage_fails_the_read_that_meets_it_and_no_other),
+        cmocka_unit_test(a_batch_deletes_first_and_then_writes),
+        cmocka_unit_test(what_never_left_memory_leaves_no_tombstone),
+        cmocka_unit_test(each_sync_mode_keeps_its_promise),
+        cmocka_unit_test(a_failed_sync_makes_the_store_read_only),
+        cmocka_unit_test(a_flush_that_fails_once_is_made_again_in_a_new_file),
+        cmocka_unit_test(a_writer_over_the_memory_limit_is_parked_until_a_flush_has_made_room),
+        cmocka_unit_test(a_full_store_still_deletes_and_has_room_again_then),
+        cmocka_unit_test(a_store_is_open_in_one_place_only),
+        cmocka_unit_test(a_read_only_open_changes_nothing),
+        cmocka_unit_test(what_is_no_store_is_refused_by_name),
+        cmocka_unit_test(timestamps_rise_whatever_the_clock_does),
     };
 
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);

@@ -1,0 +1,515 @@
+/*
+ * Goal: a snapshot is the store at one point, whatever the store does before it is complete and
+ * after; it opens where it lies, becomes a store again, and its sums prove it.
+ * Method: random batches compared with a model, in a world in memory; folders are copied into
+ * another world and opened there.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include <openssl/evp.h>
+
+#include "engine/error.h"
+#include "engine/log.h"
+#include "io/fault.h"
+#include "support/copy_tree.h"
+#include "support/engine_model.h"
+
+#define SEED 11
+#define PAYLOAD_MAX 400
+
+static void check(int r)
+{
+    if (r < 0)
+        fail_msg("%d: %s", r, err_text(r));
+}
+
+static struct engine *open_in(struct env *env, bool read_only)
+{
+    struct engine_options options = model_options();
+    struct engine *engine = NULL;
+
+    options.read_only = read_only;
+    check(engine_open(env, &options, &engine));
+    return engine;
+}
+
+static struct engine *new_store(struct env **ret_env)
+{
+    check(env_fault_new(SEED, ret_env));
+    env_mem_set_space(*ret_env, 64 << 20);
+    check(engine_create(*ret_env, model_tables, MODEL_TABLES));
+    return open_in(*ret_env, false);
+}
+
+static void write_batches(struct engine *engine, uint64_t from, uint64_t to)
+{
+    for (uint64_t number = from; number <= to; number++) {
+        uint64_t position;
+
+        check(model_write(engine, SEED, number, PAYLOAD_MAX, &position));
+    }
+}
+
+static void expect(struct engine *engine, uint64_t count)
+{
+    AUTO(buf_release) struct buf expected = BUF_INIT, found = BUF_INIT;
+    struct model model = {0};
+
+    for (uint64_t number = 1; number <= count; number++)
+        model_batch(SEED, number, PAYLOAD_MAX, NULL, &model);
+    model_print(&model, TABLES_ALL, &expected);
+    check(model_print_store(engine_live(engine), SEED, PAYLOAD_MAX, TABLES_ALL, &found));
+    buf_append_u8(&expected, 0);
+    buf_append_u8(&found, 0);
+    assert_string_equal((const char *)found.data, (const char *)expected.data);
+}
+
+static void run_tasks(struct env *env)
+{
+    for (unsigned n = 0; n < 10000 && env_run_task(env); n++)
+        continue;
+}
+
+/* The folder of a tag as a world of its own. */
+static struct env *copy_of(struct env *env, const char *tag)
+{
+    char path[256];
+    struct env *copy;
+
+    check(env_mem_new(SEED, &copy));
+    snprintf(path, sizeof(path), "snapshots/%s", tag);
+    check(copy_tree(env, path, copy, ""));
+    return copy;
+}
+
+static void expect_snapshot(struct env *env, const char *tag, uint64_t count)
+{
+    struct env *copy = copy_of(env, tag);
+    struct engine *engine = open_in(copy, true);
+
+    expect(engine, count);
+    check(engine_close(engine, 0));
+    env_free(copy);
+}
+
+/* ---- ---- */
+
+static void a_snapshot_is_the_store_at_its_point(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store(&env);
+
+    (void)state;
+    write_batches(engine, 1, 40);
+    check(engine_flush(engine, 1));
+    write_batches(engine, 41, 60);
+    check(engine_snapshot_create(engine, "one"));
+    write_batches(engine, 61, 100);
+    check(engine_snapshot_create(engine, "two"));
+    check(engine_flush(engine, TABLES_ALL));
+    check(engine_compact(engine, TABLES_ALL));
+    write_batches(engine, 101, 130);
+    check(engine_snapshot_await(engine, "one", NULL, NULL));
+    check(engine_snapshot_await(engine, "two", NULL, NULL));
+    expect_snapshot(env, "one", 60);
+    expect_snapshot(env, "two", 100);
+    expect(engine, 130);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void many_snapshots_at_once_are_each_their_own(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store(&env);
+
+    (void)state;
+    /* More than may be sealed at a time: the maker waits for the flusher, and goes on. */
+    for (uint64_t i = 1; i <= 40; i++) {
+        char tag[16];
+
+        write_batches(engine, i, i);
+        snprintf(tag, sizeof(tag), "t%" PRIu64, i);
+        check(engine_snapshot_create(engine, tag));
+    }
+    for (uint64_t i = 1; i <= 40; i++) {
+        char tag[16];
+
+        snprintf(tag, sizeof(tag), "t%" PRIu64, i);
+        check(engine_snapshot_await(engine, tag, NULL, NULL));
+        expect_snapshot(env, tag, i);
+    }
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void a_tag_that_cannot_be_is_refused(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store(&env);
+    char tag[SNAPSHOT_TAG_MAX + 2];
+
+    (void)state;
+    memset(tag, 'a', sizeof(tag));
+    tag[SNAPSHOT_TAG_MAX + 1] = 0;
+    assert_int_equal(engine_snapshot_create(engine, tag), -EINVAL);
+    tag[SNAPSHOT_TAG_MAX] = 0;
+    check(engine_snapshot_create(engine, tag));
+    assert_int_equal(engine_snapshot_create(engine, tag), -EEXIST);
+    assert_int_equal(engine_snapshot_create(engine, ""), -EINVAL);
+    assert_int_equal(engine_snapshot_create(engine, "latest"), -EINVAL);
+    assert_int_equal(engine_snapshot_create(engine, "log"), -EINVAL);
+    assert_int_equal(engine_snapshot_create(engine, "a/b"), -EINVAL);
+    assert_int_equal(engine_snapshot_create(engine, ".."), -EINVAL);
+    assert_int_equal(engine_snapshot_rename(engine, "none", "other"), -ENOENT);
+    assert_int_equal(engine_snapshot_rename(engine, tag, "-x"), -EINVAL);
+    assert_int_equal(engine_snapshot_delete(engine, "none"), -ENOENT);
+    assert_int_equal(engine_snapshot_await(engine, "none", NULL, NULL), -ENOENT);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+struct listed {
+    struct snapshot_info infos[8];
+    char tags[8][SNAPSHOT_TAG_MAX + 1];
+    unsigned count;
+};
+
+static int note(void *arg, const struct snapshot_info *info)
+{
+    struct listed *listed = arg;
+
+    strcpy(listed->tags[listed->count], info->tag);
+    listed->infos[listed->count++] = *info;
+    return 0;
+}
+
+static struct listed list(struct engine *engine)
+{
+    struct listed listed = {.count = 0};
+
+    check(engine_snapshot_list(engine, note, &listed));
+    return listed;
+}
+
+static void a_list_tells_what_deleting_gives_back(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store(&env);
+    struct listed listed;
+
+    (void)state;
+    write_batches(engine, 1, 60);
+    check(engine_snapshot_create(engine, "old"));
+    check(engine_snapshot_await(engine, "old", NULL, NULL));
+    listed = list(engine);
+    assert_int_equal(listed.count, 1);
+    assert_true(listed.infos[0].complete);
+    assert_true(listed.infos[0].total_bytes > 0);
+    assert_int_equal(listed.infos[0].unique_bytes, 0); /* the store has all of it too */
+    assert_int_equal(listed.infos[0].point_us, engine_now(engine));
+
+    write_batches(engine, 61, 120);
+    check(engine_flush(engine, TABLES_ALL));
+    check(engine_compact(engine, TABLES_ALL));
+    check(engine_snapshot_create(engine, "new"));
+    listed = list(engine);
+    assert_int_equal(listed.count, 2);
+    assert_string_equal(listed.tags[0], "old");
+    assert_string_equal(listed.tags[1], "new");
+    assert_int_equal(listed.infos[0].unique_bytes, listed.infos[0].total_bytes);
+    assert_false(listed.infos[1].complete);
+
+    check(engine_snapshot_rename(engine, "old", "older"));
+    check(engine_snapshot_delete(engine, "new"));
+    assert_int_equal(engine_snapshot_await(engine, "new", NULL, NULL), -ENOENT);
+    run_tasks(env);
+    listed = list(engine);
+    assert_int_equal(listed.count, 1);
+    assert_string_equal(listed.tags[0], "older");
+    check(engine_close(engine, 0));
+    engine = open_in(env, false);
+    expect(engine, 120);
+    expect_snapshot(env, "older", 60);
+    check(engine_snapshot_delete(engine, "older"));
+    check(engine_snapshot_create(engine, "older"));
+    check(engine_snapshot_await(engine, "older", NULL, NULL));
+    expect_snapshot(env, "older", 120);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void note_result(void *arg, int r)
+{
+    *(int *)arg = r;
+}
+
+static void whoever_waits_for_a_tag_is_told_how_it_went(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store(&env);
+    int complete = 1, deleted = 1, closed = 1;
+
+    (void)state;
+    write_batches(engine, 1, 10);
+    check(engine_snapshot_create(engine, "a"));
+    check(engine_snapshot_create(engine, "b"));
+    assert_int_equal(engine_snapshot_await(engine, "a", note_result, &complete), -EINPROGRESS);
+    assert_int_equal(engine_snapshot_await(engine, "b", note_result, &deleted), -EINPROGRESS);
+    check(engine_snapshot_delete(engine, "b"));
+    assert_int_equal(deleted, -ENOENT);
+    run_tasks(env);
+    assert_int_equal(complete, 0);
+    check(engine_snapshot_create(engine, "c"));
+    assert_int_equal(engine_snapshot_await(engine, "c", note_result, &closed), -EINPROGRESS);
+    check(engine_close(engine, 0));
+    assert_int_equal(closed, -ESHUTDOWN);
+    /* The next life completes it. */
+    engine = open_in(env, false);
+    check(engine_snapshot_await(engine, "c", NULL, NULL));
+    expect_snapshot(env, "c", 10);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void a_completion_that_fails_is_tried_again(void **state)
+{
+    (void)state;
+    for (uint64_t nth = 1; nth < 120; nth += 3) {
+        struct env *env;
+        struct engine *engine = new_store(&env);
+        int r;
+
+        write_batches(engine, 1, 20);
+        check(engine_snapshot_create(engine, "a"));
+        check(engine_flush(engine, TABLES_ALL));
+        env_fault_fail_at(env, nth, -EIO);
+        r = engine_snapshot_await(engine, "a", NULL, NULL);
+        env_fault_fail_at(env, 0, 0);
+        if (r < 0 && engine_failure(engine) == 0) {
+            env_mem_advance(env, 60000000);
+            run_tasks(env);
+            check(engine_snapshot_await(engine, "a", NULL, NULL));
+        }
+        (void)engine_close(engine, 0);
+        engine = open_in(env, false);
+        check(engine_snapshot_await(engine, "a", NULL, NULL));
+        expect_snapshot(env, "a", 20);
+        check(engine_close(engine, 0));
+        env_free(env);
+    }
+}
+
+static void a_disk_without_links_has_no_snapshots_and_says_so(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store(&env);
+
+    (void)state;
+    env_fault_fail_at(env, 1, -EPERM);
+    assert_int_equal(engine_snapshot_create(engine, "a"), -EOPNOTSUPP);
+    assert_int_equal(list(engine).count, 0);
+    assert_int_equal(engine_failure(engine), 0);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+/* ---- the folder ---- */
+
+static void sum_of(struct env *env, const char *path, char to[65])
+{
+    AUTO(buf_release) struct buf content = BUF_INIT;
+    uint8_t sum[32];
+
+    check(io_read_file(env, path, 64 << 20, &content));
+    assert_int_equal(EVP_Digest(content.data, content.size, sum, NULL, EVP_sha256(), NULL), 1);
+    for (unsigned i = 0; i < 32; i++)
+        snprintf(to + 2 * i, 3, "%02x", sum[i]);
+}
+
+struct walk {
+    struct env *env;
+    const char *path;
+    unsigned files;
+};
+
+static int count_files(void *arg, const char *name)
+{
+    struct walk *walk = arg;
+    char path[512];
+    struct io_stat stat;
+    struct walk inner = {walk->env, path, 0};
+
+    snprintf(path, sizeof(path), "%s%s%s", walk->path, *walk->path ? "/" : "", name);
+    check(io_stat(walk->env, path, &stat));
+    if (!stat.is_directory) {
+        walk->files++;
+        return 0;
+    }
+    check(io_list(walk->env, path, count_files, &inner));
+    walk->files += inner.files;
+    return 0;
+}
+
+static void the_sums_are_of_every_file(void **state)
+{
+    AUTO(buf_release) struct buf sums = BUF_INIT;
+    struct walk walk = {NULL, "", 0};
+    unsigned lines = 0;
+    struct env *env, *copy;
+    struct engine *engine = new_store(&env);
+    struct io_stat stat;
+
+    (void)state;
+    write_batches(engine, 1, 60);
+    for (unsigned i = 0; i < 2; i++) { /* the second uses sums of the first */
+        check(engine_snapshot_create(engine, i ? "b" : "a"));
+        check(engine_snapshot_await(engine, i ? "b" : "a", NULL, NULL));
+    }
+    copy = copy_of(env, "b");
+    check(io_read_file(copy, "SHA256SUMS", 1 << 20, &sums));
+    buf_append_u8(&sums, 0);
+    for (char *line = strtok((char *)sums.data, "\n"); line; line = strtok(NULL, "\n")) {
+        char sum[65];
+
+        assert_true(strlen(line) > 66);
+        sum_of(copy, line + 66, sum);
+        assert_memory_equal(line, sum, 64);
+        lines++;
+    }
+    walk.env = copy;
+    check(io_list(copy, "", count_files, &walk));
+    assert_int_equal(walk.files, lines + 1); /* all but SHA256SUMS itself */
+
+    /* As nodetool lays it out. */
+    check(io_stat(copy, "model/things-7468696e67732e2e2e2e2e2e2e2e2e31/manifest.json", &stat));
+    check(io_stat(copy, "model/things-7468696e67732e2e2e2e2e2e2e2e2e31/schema.cql", &stat));
+    assert_int_equal(stat.size, strlen(model_tables[0].cql));
+    env_free(copy);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+/* Every file of an SSTable has one more name for each tag, and is the same file. */
+static int expect_links(void *arg, const char *name)
+{
+    static const char folder[] = "model/things-7468696e67732e2e2e2e2e2e2e2e2e31";
+    struct env *env = arg;
+    struct io_stat live, linked;
+    char path[256];
+
+    snprintf(path, sizeof(path), "data/%s/%s", folder, name);
+    check(io_stat(env, path, &live));
+    snprintf(path, sizeof(path), "snapshots/a/%s/%s", folder, name);
+    check(io_stat(env, path, &linked));
+    assert_int_equal(live.inode, linked.inode);
+    assert_int_equal(live.links, 2);
+    return 0;
+}
+
+static void components_of_a_tag_are_links(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store(&env);
+
+    (void)state;
+    write_batches(engine, 1, 60);
+    check(engine_snapshot_create(engine, "a"));
+    check(engine_snapshot_await(engine, "a", NULL, NULL));
+    check(io_list(env, "data/model/things-7468696e67732e2e2e2e2e2e2e2e2e31", expect_links, env));
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void a_store_is_made_of_a_snapshot(void **state)
+{
+    struct store_identity old, new;
+    struct env *env, *copy, *other;
+    struct engine *engine = new_store(&env);
+    int64_t point_us;
+
+    (void)state;
+    write_batches(engine, 1, 50);
+    check(engine_flush(engine, TABLES_ALL));
+    write_batches(engine, 51, 80);
+    check(engine_snapshot_create(engine, "a"));
+    check(engine_snapshot_await(engine, "a", NULL, NULL));
+    engine_identity(engine, &old);
+    point_us = engine_now(engine);
+    copy = copy_of(env, "a");
+    check(engine_close(engine, 0));
+
+    check(env_mem_new(SEED + 1, &other));
+    check(engine_create_from(other, copy, NULL, model_tables, MODEL_TABLES));
+    assert_int_equal(engine_create_from(other, copy, NULL, model_tables, MODEL_TABLES), -ENOTEMPTY);
+    engine = open_in(other, false);
+    engine_identity(engine, &new);
+    assert_memory_not_equal(old.uuid, new.uuid, 16);
+    assert_true(engine_now(engine) >= point_us);
+    expect(engine, 80);
+    write_batches(engine, 81, 120);
+    check(engine_flush(engine, TABLES_ALL));
+    check(engine_compact(engine, TABLES_ALL));
+    expect(engine, 120);
+    check(engine_close(engine, 0));
+    env_free(other);
+
+    check(env_mem_new(SEED + 2, &other));
+    assert_int_equal(engine_create_from(other, other, NULL, model_tables, MODEL_TABLES), -ENOTDIR);
+    env_free(other);
+    env_free(copy);
+    env_free(env);
+}
+
+static void a_damaged_description_is_refused_not_believed(void **state)
+{
+    AUTO(buf_release) struct buf good = BUF_INIT;
+    struct engine_options options = model_options();
+    struct env *env, *copy;
+    struct engine *engine = new_store(&env), *opened = NULL;
+
+    (void)state;
+    write_batches(engine, 1, 30);
+    check(engine_snapshot_create(engine, "a"));
+    check(engine_snapshot_await(engine, "a", NULL, NULL));
+    copy = copy_of(env, "a");
+    check(engine_close(engine, 0));
+    options.read_only = true;
+    check(io_read_file(copy, "snapshot.json", 1 << 20, &good));
+    for (size_t cut = 0; cut + 1 < good.size; cut += 7) {
+        int r;
+
+        check(io_write_file(copy, "snapshot.json", bytes_of(good.data, cut), true));
+        r = engine_open(copy, &options, &opened);
+        assert_true(r == -EUCLEAN || r == -EPROTO);
+    }
+    env_free(copy);
+    env_free(env);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_snapshot_is_the_store_at_its_point),
+        cmocka_unit_test(many_snapshots_at_once_are_each_their_own),
+        cmocka_unit_test(a_tag_that_cannot_be_is_refused),
+        cmocka_unit_test(a_list_tells_what_deleting_gives_back),
+        cmocka_unit_test(whoever_waits_for_a_tag_is_told_how_it_went),
+        cmocka_unit_test(a_completion_that_fails_is_tried_again),
+        cmocka_unit_test(a_disk_without_links_has_no_snapshots_and_says_so),
+        cmocka_unit_test(the_sums_are_of_every_file),
+        cmocka_unit_test(components_of_a_tag_are_links),
+        cmocka_unit_test(a_store_is_made_of_a_snapshot),
+        cmocka_unit_test(a_damaged_description_is_refused_not_believed),
+    };
+
+    log_to(fopen("/dev/null", "w"));
+    return cmocka_run_group_tests_name("engine/snapshot", tests, NULL, NULL);
+}
