@@ -259,7 +259,7 @@ static void engine_free(struct engine *engine)
     mutex_release(&engine->change);
     chunk_cache_free(engine->cache);
     if (engine->lock_fd >= 0)
-        io_close(engine->env, engine->lock_fd);
+        lock_release(engine->env, engine->options.read_only, engine->lock_fd);
     free(engine);
 }
 

@@ -7,9 +7,11 @@
 
 #include <jansson.h>
 
+#include "base/crc32.h"
 #include "engine/buf.h"
 #include "engine/coding.h"
 #include "engine/error.h"
+#include "engine/log.h"
 
 #define FILE_BYTES_MAX (64u << 10)
 
@@ -127,6 +129,8 @@ int identity_read(struct env *env, struct store_identity *ret_identity)
 
 /* ---- LOCK ---- */
 
+#define LOCK_TEXT_BYTES 96
+
 int lock_create(struct env *env)
 {
     return io_write_file(env, "LOCK", bytes_of(NULL, 0), false);
@@ -135,38 +139,88 @@ int lock_create(struct env *env)
 static int busy(struct env *env)
 {
     AUTO(buf_release) struct buf content = BUF_INIT;
-    size_t size;
+    long pid;
 
-    if (io_read_file(env, "LOCK", 256, &content) < 0)
-        buf_clear(&content);
-    for (size = 0; size < content.size && content.data[size] >= ' ' && content.data[size] < 127;)
-        size++;
-    return err_new(-EBUSY, "the store is open in another process%s%.*s", size ? ": " : "",
-        (int)size, (const char *)content.data);
+    if (io_read_file(env, "LOCK", LOCK_TEXT_BYTES, &content) == 0) {
+        buf_append_u8(&content, '\0');
+        if (buf_error(&content) == 0 && sscanf((const char *)content.data, "pid %ld", &pid) == 1)
+            return err_new(-EBUSY, "the store is open in another process: pid %ld", pid);
+    }
+    return err_new(-EBUSY, "the store is open in another process");
+}
+
+/*
+ * A store that is open says so in its LOCK, with the inode number of that very file. In a copy that
+ * was made meanwhile the number is another's: log, manifest and tables are not of one moment there.
+ */
+static void signature(long pid, uint64_t inode, char to[LOCK_TEXT_BYTES])
+{
+    int n = snprintf(to, LOCK_TEXT_BYTES, "pid %ld inode %" PRIu64, pid, inode);
+
+    /* It is never synced: what a power loss made of it must not be believed. */
+    snprintf(to + n, LOCK_TEXT_BYTES - (size_t)n, " check %08x\n", crc32_update(0, to, (size_t)n));
+}
+
+static int check_not_copied(struct env *env, int fd, uint64_t inode)
+{
+    char text[LOCK_TEXT_BYTES] = "", whole[LOCK_TEXT_BYTES];
+    uint64_t written;
+    long pid;
+    int64_t n = io_read(env, fd, text, LOCK_TEXT_BYTES - 1, 0);
+
+    if (n < 0)
+        return (int)n;
+    if (sscanf(text, "pid %ld inode %" SCNu64, &pid, &written) != 2 || written == inode)
+        return 0;
+    signature(pid, written, whole);
+    if (strcmp(text, whole) != 0)
+        return 0;
+    return err_new(-ENOTDIR, "this is a copy of a store that was made while it was mounted, whose "
+                             "files are not of one moment: copy a snapshot, MNT/.snapshots/TAG "
+                             "(if nobody had it mounted then, as after a crash, empty LOCK)");
+}
+
+static int sign(struct env *env, int fd, uint64_t inode)
+{
+    char text[LOCK_TEXT_BYTES];
+    int r = io_truncate(env, fd, 0);
+
+    signature(getpid(), inode, text);
+    if (r == 0)
+        r = io_write(env, fd, text, strlen(text), 0);
+    /* It only helps people; a full disk is no reason not to open. */
+    return r == -ENOSPC ? 0 : r;
 }
 
 int lock_take(struct env *env, bool read_only, int *ret_fd)
 {
-    char text[64];
+    struct io_stat stat;
     int fd, r;
 
     r = io_open(env, "LOCK", read_only ? O_RDONLY : O_RDWR, &fd);
     if (r < 0)
         return r;
     r = io_lock(env, fd, read_only ? IO_LOCK_SHARED : IO_LOCK_EXCLUSIVE);
-    if (r == 0 && !read_only) {
-        snprintf(text, sizeof(text), "pid %ld\n", (long)getpid());
-        r = io_truncate(env, fd, 0);
-        if (r == 0)
-            r = io_write(env, fd, text, strlen(text), 0);
-        /* Who it is only helps people; a full disk is no reason not to open. */
-        if (r == -ENOSPC)
-            r = 0;
-    }
+    if (r == 0)
+        r = io_fstat(env, fd, &stat);
+    if (r == 0)
+        r = check_not_copied(env, fd, stat.inode);
+    if (r == 0 && !read_only)
+        r = sign(env, fd, stat.inode);
     if (r < 0) {
         io_close(env, fd);
         return r == -EWOULDBLOCK ? busy(env) : r;
     }
     *ret_fd = fd;
     return 0;
+}
+
+void lock_release(struct env *env, bool read_only, int fd)
+{
+    /* Left signed, it would make a copy of the closed store look like one of an open. */
+    int r = read_only ? 0 : io_truncate(env, fd, 0);
+
+    if (r < 0)
+        log_warning("op=close: empty LOCK: %s", err_text(r));
+    io_close(env, fd);
 }

@@ -18,7 +18,9 @@ MUST_USE int identity_write(struct env *env, const struct store_identity *identi
 MUST_USE int identity_read(struct env *env, struct store_identity *ret_identity);
 
 MUST_USE int lock_create(struct env *env);
-/** -EBUSY: another process has it; the text says which. Kept until the descriptor is closed. */
+/** -EBUSY: another process has it; the text says which. -ENOTDIR: a copy of an open store. */
 MUST_USE int lock_take(struct env *env, bool read_only, int *ret_fd);
+/** At the end of a clean close. */
+void lock_release(struct env *env, bool read_only, int fd);
 
 #endif

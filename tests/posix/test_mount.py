@@ -77,6 +77,19 @@ def a_store_of_a_newer_version_is_refused(place):
     refused(done, 'version')
 
 
+def a_copy_of_a_mounted_store_is_refused(place):
+    copy, second = place.top / 'copy', place.top / 'second'
+    second.mkdir()
+    place.mount()
+    shutil.copytree(place.store, copy, ignore=shutil.ignore_patterns('control', 'reserve'))
+    refused(place.mount(store=copy, mnt=second, code=NOT_A_STORE), 'copy', '.snapshots')
+    place.umount()
+    shutil.rmtree(copy)
+    shutil.copytree(place.store, copy)
+    place.mount(store=copy)
+    place.umount()
+
+
 def a_missing_mountpoint_is_refused(place):
     refused(place.mount(mnt=place.top / 'nowhere', code=NOT_FOUND), 'nowhere', 'does not exist')
     assert not place.store.exists()
@@ -256,6 +269,7 @@ if __name__ == '__main__':
         a_store_is_mounted_once,
         what_is_not_a_store_is_refused,
         a_store_of_a_newer_version_is_refused,
+        a_copy_of_a_mounted_store_is_refused,
         a_missing_mountpoint_is_refused,
         a_mountpoint_that_is_a_file_is_refused,
         a_mountpoint_in_the_store_is_refused,
