@@ -14,6 +14,9 @@
 #define RESERVE_BYTES_USUAL (8u << 20)
 #define RESERVE_BYTES_MAX (1u << 30)
 #define ACTIVE_BYTES_MAX (128u << 20)
+#define PIECE_BYTES_MIN (4u << 20)
+#define PIECE_BYTES_MAX (1u << 30)
+#define FLUSH_KICK_US 500000
 #define RESERVE_FILE "reserve"
 
 struct parked {
@@ -38,6 +41,23 @@ static uint64_t reserve_bytes(const struct io_space *space)
     return bytes > RESERVE_BYTES_MAX ? RESERVE_BYTES_MAX : bytes;
 }
 
+/* A memtable becomes one SSTable, and that is to fit the reserve when it is written again. */
+static void limit_to_disk(struct admissions *admission)
+{
+    uint64_t bytes_max = PIECE_BYTES_MIN;
+    struct io_space space;
+
+    if (io_space(admission->engine->env, &space) < 0)
+        return;
+    if (bytes_max < space.total_bytes / 64)
+        bytes_max = space.total_bytes / 64;
+    if (admission->active_bytes_max <= bytes_max)
+        return;
+    admission->active_bytes_max = bytes_max;
+    /* Two: one is flushed while the other is filled. */
+    admission->table_bytes_max = 2 * bytes_max;
+}
+
 void admission_init(struct admissions *admission, struct engine *engine)
 {
     uint64_t budget = engine->options.memory_bytes / 2;
@@ -50,6 +70,7 @@ void admission_init(struct admissions *admission, struct engine *engine)
     admission->active_bytes_max = admission->table_bytes_max / 2;
     if (admission->active_bytes_max > ACTIVE_BYTES_MAX)
         admission->active_bytes_max = ACTIVE_BYTES_MAX;
+    limit_to_disk(admission);
 }
 
 void admission_release(struct admissions *admission)
@@ -154,19 +175,51 @@ static struct usage usage_locked(struct admissions *admission, unsigned table)
     return usage;
 }
 
-void admission_space(struct admissions *admission, uint64_t *ret_total, uint64_t *ret_available)
+static uint64_t available_locked(struct admissions *admission)
 {
     uint64_t taken;
 
-    mutex_lock(&admission->mutex);
     look_at_space_locked(admission);
     taken = usage_locked(admission, 0).total + low_mark(admission);
     if (admission->reserve_given)
         taken += admission->reserve_bytes;
+    return admission->space.available_bytes > taken ? admission->space.available_bytes - taken : 0;
+}
+
+void admission_space(struct admissions *admission, uint64_t *ret_total, uint64_t *ret_available)
+{
+    mutex_lock(&admission->mutex);
+    *ret_available = available_locked(admission);
     *ret_total = admission->space.total_bytes;
-    *ret_available =
-        admission->space.available_bytes > taken ? admission->space.available_bytes - taken : 0;
     mutex_unlock(&admission->mutex);
+}
+
+static bool is_near_full_locked(struct admissions *admission)
+{
+    return available_locked(admission) < low_mark(admission) + admission->reserve_bytes;
+}
+
+bool admission_is_near_full(struct admissions *admission)
+{
+    bool near_full;
+
+    mutex_lock(&admission->mutex);
+    near_full = is_near_full_locked(admission);
+    mutex_unlock(&admission->mutex);
+    return near_full;
+}
+
+uint64_t admission_piece_bytes(struct admissions *admission)
+{
+    uint64_t bytes;
+
+    mutex_lock(&admission->mutex);
+    look_at_space_locked(admission);
+    bytes = admission->space.total_bytes / 128;
+    mutex_unlock(&admission->mutex);
+    if (bytes < PIECE_BYTES_MIN)
+        return PIECE_BYTES_MIN;
+    return bytes > PIECE_BYTES_MAX ? PIECE_BYTES_MAX : bytes;
 }
 
 static bool disk_is_full_locked(struct admissions *admission, uint64_t bytes, uint64_t unflushed)
@@ -201,6 +254,23 @@ static int try_locked(
     }
     admission->reserved[table] += bytes;
     return 0;
+}
+
+/* What deletes on a disk nearly full is not to wait in memory for more. A kick now and then is
+ * enough, as the flusher looks again by itself once it has been told. */
+static bool wants_flush_locked(struct admissions *admission, enum admission class)
+{
+    uint64_t now_us;
+
+    if (class != ADMIT_RECLAIM)
+        return false;
+    now_us = env_monotonic_us(admission->engine->env);
+    if (admission->flush_kicked_us && now_us - admission->flush_kicked_us < FLUSH_KICK_US)
+        return false;
+    if (!is_near_full_locked(admission))
+        return false;
+    admission->flush_kicked_us = now_us ? now_us : 1;
+    return true;
 }
 
 static void give_back_locked(struct admissions *admission, unsigned table, uint64_t bytes)
@@ -264,6 +334,7 @@ int engine_admit(struct engine *engine, unsigned table, uint64_t bytes, enum adm
 {
     struct admissions *admission = &engine->admission;
     struct sleeper sleeper = SLEEPER_INIT(engine);
+    bool wants_flush;
     int r = engine_check_writable(engine);
 
     if (r < 0)
@@ -281,8 +352,11 @@ int engine_admit(struct engine *engine, unsigned table, uint64_t bytes, enum adm
     if (r == -EAGAIN)
         r = park_locked(admission, &(struct parked){NULL, table, bytes, class, ret_batch,
                                        go ? go : sleeper_wake, go ? arg : &sleeper, 0});
+    wants_flush = wants_flush_locked(admission, class);
     mutex_unlock(&admission->mutex);
 
+    if (wants_flush)
+        flusher_kick(&engine->flusher);
     if (r == 0)
         return make_batch(engine, table, bytes, ret_batch);
     if (r != -EINPROGRESS)

@@ -26,8 +26,9 @@ struct admissions {
 
     uint64_t space_checked_us; /* monotonic; what follows is of then */
     struct io_space space;
-    uint64_t reserve_bytes; /* of the file "reserve": what it should be */
-    bool reserve_given;     /* its space is in use by flush and compaction */
+    uint64_t reserve_bytes;   /* of the file "reserve": what it should be */
+    bool reserve_given;       /* its space is in use by flush and compaction */
+    uint64_t flush_kicked_us; /* monotonic: for deletions on a disk nearly full */
 };
 
 void admission_init(struct admissions *admission, struct engine *engine);
@@ -44,6 +45,12 @@ void admission_kick(struct admissions *admission);
 bool admission_open_reserve(struct admissions *admission);
 /** Free bytes less what is not flushed yet; total. A look at most every 50 ms. */
 void admission_space(struct admissions *admission, uint64_t *ret_total, uint64_t *ret_available);
+
+/** Whether less than low mark and reserve is available: deletions are flushed and collected soon.
+ */
+bool admission_is_near_full(struct admissions *admission);
+/** Bytes at which an SSTable is cut, so that one can be written again out of the reserve. */
+uint64_t admission_piece_bytes(struct admissions *admission);
 
 /** Makes the file "reserve" as large as the disk allows; for create. */
 MUST_USE int admission_make_reserve(struct env *env);

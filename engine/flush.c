@@ -7,6 +7,7 @@
 
 #define AGE_US (30ull * 60 * 1000000)
 #define AGE_LOOK_US (60ull * 1000000)
+#define NEAR_FULL_US 1000000 /* how long deletions wait on a disk nearly full */
 #define FULL_DISK_US 1000000
 #define SEGMENTS_MAX 8
 
@@ -102,8 +103,8 @@ int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret
 
 /* ---- what to seal ---- */
 
-static bool is_due(
-    struct engine *engine, const struct table_view *table, uint64_t log_segment, uint64_t now_us)
+static bool is_due(struct engine *engine, const struct table_view *table, uint64_t log_segment,
+    uint64_t now_us, bool near_full)
 {
     uint64_t first_segment = memtable_first_position(table->active) >> 32;
     struct memtable_stats stats;
@@ -112,6 +113,9 @@ static bool is_due(
         return true;
     memtable_get_stats(table->active, &stats);
     if (log_segment > first_segment + SEGMENTS_MAX)
+        return true;
+    if (near_full && stats.min_local_deletion_time_s != LOCAL_DELETION_TIME_NONE &&
+        now_us - table->active_since_us >= NEAR_FULL_US)
         return true;
     return stats.partitions > 0 && now_us - table->active_since_us >= AGE_US;
 }
@@ -123,6 +127,7 @@ static uint64_t tables_due(struct engine *engine)
     struct view *view = views_acquire(&engine->views);
     uint64_t log_segment = commitlog_end(engine->log) >> 32;
     uint64_t now_us = env_monotonic_us(engine->env);
+    bool near_full = admission_is_near_full(&engine->admission);
     uint64_t due = 0, total = 0, largest_bytes = 0;
     unsigned largest = 0;
     bool flushing = false;
@@ -135,7 +140,7 @@ static uint64_t tables_due(struct engine *engine)
             flushing = true;
             continue;
         }
-        if (is_due(engine, &view->tables[i], log_segment, now_us))
+        if (is_due(engine, &view->tables[i], log_segment, now_us, near_full))
             due |= 1ull << i;
         total += bytes;
         if (bytes > largest_bytes) {
@@ -431,7 +436,7 @@ static int64_t step(void *arg)
     if (!flusher->view) {
         seal_due(flusher->engine);
         if (!next_job(flusher))
-            return AGE_LOOK_US;
+            return admission_is_near_full(&flusher->engine->admission) ? NEAR_FULL_US : AGE_LOOK_US;
     }
     r = go_on(flusher);
     if (r < 0)

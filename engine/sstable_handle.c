@@ -18,6 +18,7 @@ struct sstable_handle *sstable_handle_new(
     handle->cache = options->cache;
     handle->folder = options->folder;
     handle->entry = *entry;
+    handle->garbage.lineage = entry->number;
     mutex_init(&handle->mutex, RANK_SSTABLE_HANDLE);
     return handle;
 }

@@ -21,6 +21,15 @@ struct sweeper;
 
 #define SHA256_BYTES 32
 
+/** What the compactor knows of the rows in a table that newer tables delete (compaction/garbage.h).
+ * Lineage: the number of the newest flushed table whose rows are in this one. */
+struct garbage {
+    uint64_t lineage;
+    uint64_t surveyed;  /* deletions of tables up to this lineage are counted in `bytes` */
+    uint64_t collected; /* and up to this one were applied */
+    uint64_t bytes;     /* about so many of the table's are deleted */
+};
+
 struct sstable_handle {
     _Atomic uint32_t references;
     _Atomic bool obsolete;
@@ -32,6 +41,7 @@ struct sstable_handle {
     const char *folder; /* of its table in data/ */
     struct manifest_sstable entry;
     struct sstable_handle *next_obsolete; /* the sweeper's list */
+    struct garbage garbage;               /* of the compactor alone */
 
     struct mutex mutex;      /* guards what follows */
     struct sstable *sstable; /* NULL: not opened yet */

@@ -1,9 +1,11 @@
 #include "compaction/manager.h"
 
+#include "compaction/garbage.h"
 #include "compaction/strategy.h"
 #include "compaction/task.h"
 #include "engine/error.h"
 #include "engine/log.h"
+#include "rows/update.h"
 #include "state.h"
 
 #define FULL_DISK_US 5000000
@@ -71,9 +73,22 @@ static struct strategy_limits limits_now(struct engine *engine)
 
     admission_space(&engine->admission, &total_bytes, &limits.bytes_max);
     limits.short_of_space = limits.bytes_max < total_bytes / 10;
+    limits.full = limits.bytes_max < BATCH_BYTES_MAX;
+    limits.near_full = admission_is_near_full(&engine->admission);
     /* The reserve is there for what gives space back. */
     limits.bytes_max += engine->admission.reserve_bytes;
     return limits;
+}
+
+/* 1: a job, or a part of the survey that comes before; 0: neither. */
+static int choose_garbage(struct compaction *compaction, const struct view *view, unsigned table)
+{
+    struct strategy_limits limits = limits_now(compaction->engine);
+    int r = 0;
+
+    if (limits.short_of_space || limits.near_full)
+        r = garbage_survey(view, table);
+    return r != 0 ? r : garbage_choose(compaction, view, table, &limits);
 }
 
 /* A job for the table, or none (0). `all`: of all its SSTables, whatever the strategy says. */
@@ -129,7 +144,7 @@ static void answer(struct compaction *compaction, unsigned table, uint64_t asked
     event_signal(engine->env, &engine->progress);
 }
 
-/* 1: there is a job; 0: there is nothing to do. What was asked for goes first. */
+/* 1: there is more to do; 0: there is nothing to do. What was asked for goes first. */
 static int next_job(struct compaction *compaction)
 {
     AUTO(view_unrefp) struct view *view = views_acquire(&compaction->engine->views);
@@ -146,8 +161,11 @@ static int next_job(struct compaction *compaction)
         else
             answer(compaction, i, asked, r);
     }
-    for (unsigned i = 0; i < view->table_count && r == 0; i++)
-        r = choose(compaction, view, i, false);
+    for (unsigned i = 0; i < view->table_count && r == 0; i++) {
+        r = choose_garbage(compaction, view, i);
+        if (r == 0)
+            r = choose(compaction, view, i, false);
+    }
     return r;
 }
 
@@ -156,6 +174,7 @@ static int next_job(struct compaction *compaction)
 static int64_t failed(struct compaction *compaction, int r)
 {
     struct engine *engine = compaction->engine;
+    bool reserve_given;
 
     log_error("op=compaction table=%s: %s",
         engine->tables[compaction_job_table(compaction->job)].name, err_text(r));
@@ -163,13 +182,27 @@ static int64_t failed(struct compaction *compaction, int r)
         r);
     if (r == -EUCLEAN || r == -EBADMSG || r == -EIO)
         compaction_job_suspect(compaction->job);
+    reserve_given = r == -ENOSPC && admission_open_reserve(&engine->admission);
+    if (r == -ENOSPC && !reserve_given)
+        compaction_job_has_no_room(compaction->job);
     compaction_job_free(compaction->job);
     compaction->job = NULL;
     if (engine_failure(engine) < 0)
         return TASK_IDLE;
-    if (r == -ENOSPC && admission_open_reserve(&engine->admission))
-        return TASK_AGAIN;
-    return FULL_DISK_US;
+    return reserve_given ? TASK_AGAIN : FULL_DISK_US;
+}
+
+/* What its tombstones deleted is gone: those of older SSTables may be able to go. */
+static void note_collection(struct compaction *compaction)
+{
+    struct engine *engine = compaction->engine;
+
+    if (!compaction_job_collects(compaction->job))
+        return;
+    mutex_lock(&engine->change);
+    compaction->collected[compaction_job_table(compaction->job)] =
+        manifest_next_number(engine->manifest);
+    mutex_unlock(&engine->change);
 }
 
 static int64_t step(void *arg)
@@ -194,6 +227,7 @@ static int64_t step(void *arg)
     if (r == 0) {
         answer(compaction, compaction_job_table(compaction->job),
             compaction_job_asked(compaction->job), 0);
+        note_collection(compaction);
         compaction_job_free(compaction->job);
         compaction->job = NULL;
         admission_kick(&engine->admission);

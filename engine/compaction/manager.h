@@ -13,6 +13,8 @@ struct compaction {
     struct engine *engine;
     struct task *task;
     struct compaction_job *job; /* under way */
+    /* SSTables of lower numbers are older than the last collection (garbage.h). */
+    uint64_t collected[ENGINE_TABLES_MAX];
 
     /* With `change` held. */
     uint64_t asked[ENGINE_TABLES_MAX]; /* by engine_compact(), in all */

@@ -6,6 +6,7 @@
 #define SMALL_BYTES (4u << 20)
 #define GARBAGE_SHARE 0.33
 #define GARBAGE_SHARE_SHORT 0.05
+#define GARBAGE_SHARE_FULL 0.005
 
 struct sized_run {
     uint64_t bytes;
@@ -68,7 +69,11 @@ static size_t choose_garbage(const struct strategy_run *runs, size_t count,
         return 0;
     for (size_t i = 0; i < count; i++)
         bytes = add_saturating(bytes, runs[i].bytes);
-    /* Only what is not deleted is written again. */
+    /* Only what is not deleted is written again. But the share is a guess, too high when what was
+     * deleted is gone already: where space is short, garbage is collected first, and the guess not
+     * relied upon. */
+    if (limits->short_of_space || limits->near_full)
+        share = 0;
     if ((double)bytes * (1 - share) > (double)limits->bytes_max)
         return 0;
     for (size_t i = 0; i < count; i++)
@@ -165,4 +170,53 @@ size_t strategy_choose(const struct strategy_run *runs, size_t count,
         taken = choose_excess(sorted, count, limits->bytes_max, chosen);
     free(sorted);
     return taken;
+}
+
+/* ---- one by one ---- */
+
+bool strategy_choose_collection(const struct strategy_sstable *sstables, size_t count,
+    const struct strategy_limits *limits, size_t *ret_chosen)
+{
+    double share = limits->full ? GARBAGE_SHARE_FULL : GARBAGE_SHARE_SHORT;
+    uint64_t least = UINT64_MAX;
+
+    if (!limits->short_of_space && !limits->near_full)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct strategy_sstable *sstable = &sstables[i];
+        uint64_t wanted;
+
+        if (sstable->skip || sstable->garbage_bytes == 0 ||
+            (double)sstable->garbage_bytes < (double)sstable->bytes * share)
+            continue;
+        wanted =
+            sstable->bytes > sstable->garbage_bytes ? sstable->bytes - sstable->garbage_bytes : 0;
+        if (wanted <= limits->bytes_max && wanted < least) {
+            least = wanted;
+            *ret_chosen = i;
+        }
+    }
+    return least != UINT64_MAX;
+}
+
+bool strategy_choose_outdated(const struct strategy_sstable *sstables, size_t count,
+    const struct strategy_limits *limits, size_t *ret_chosen)
+{
+    uint64_t least = UINT64_MAX;
+
+    if (limits->tombstones_stay)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct strategy_sstable *sstable = &sstables[i];
+
+        if (sstable->skip || !sstable->outdated || sstable->tombstones == 0 ||
+            (sstable->bytes > SMALL_BYTES &&
+                (double)sstable->tombstones < (double)sstable->rows * GARBAGE_SHARE))
+            continue;
+        if (sstable->bytes <= limits->bytes_max && sstable->bytes < least) {
+            least = sstable->bytes;
+            *ret_chosen = i;
+        }
+    }
+    return least != UINT64_MAX;
 }

@@ -3,10 +3,9 @@
 #include "engine/error.h"
 #include "engine/log.h"
 #include "rows/merge.h"
+#include "rows/shadow.h"
 #include "run_writer.h"
 #include "state.h"
-
-#define PIECE_BYTES (1ull << 30)
 
 struct compaction_job {
     struct engine *engine;
@@ -15,6 +14,10 @@ struct compaction_job {
     struct sstable_handle **inputs; /* a reference each */
     size_t count;
     uint64_t input_bytes;
+    struct sstable_handle **covers; /* read only: what they delete of the input; NULL: a merge */
+    size_t cover_count;
+    struct garbage garbage; /* what is known of the outputs then */
+    bool keeps_run;         /* the one input is rewritten, and its place taken */
     struct run_writer *run;
     struct purge_scope purge_scope; /* of the step that runs */
 };
@@ -30,22 +33,24 @@ static void note_bases(struct sstable_writer_options *to, const struct sstable_f
     to->expected_partitions += facts->partitions;
 }
 
-static int scan_inputs(struct compaction_job *job, struct partition_scanner **ret_scanner)
+/* All of `handles` merged, from the first token to the last. */
+static int scan_merged(struct compaction_job *job, struct sstable_handle *const *handles,
+    size_t count, int64_t first_token, int64_t last_token, struct partition_scanner **ret_scanner)
 {
     const struct table_schema *schema = &job->engine->tables[job->table];
-    struct partition_scanner **scanners = calloc(job->count, sizeof(struct partition_scanner *));
+    struct partition_scanner **scanners = calloc(count, sizeof(struct partition_scanner *));
     size_t open = 0;
     int r = scanners ? 0 : -ENOMEM;
 
-    for (; r == 0 && open < job->count; open += r == 0) {
+    for (; r == 0 && open < count; open += r == 0) {
         struct sstable *sstable;
 
-        r = sstable_handle_open(job->inputs[open], &sstable);
+        r = sstable_handle_open(handles[open], &sstable);
         if (r == 0)
-            r = sstable_scan(sstable, INT64_MIN, INT64_MAX, &scanners[open]);
+            r = sstable_scan(sstable, first_token, last_token, &scanners[open]);
     }
     if (r == 0) {
-        r = merge_scanners(schema, scanners, (unsigned)job->count, ret_scanner);
+        r = merge_scanners(schema, scanners, (unsigned)count, ret_scanner);
         open = 0;
     }
     while (open > 0)
@@ -54,12 +59,35 @@ static int scan_inputs(struct compaction_job *job, struct partition_scanner **re
     return r;
 }
 
+static int scan_inputs(struct compaction_job *job, struct partition_scanner **ret_scanner)
+{
+    const struct sstable_facts *facts = &job->inputs[0]->entry.facts;
+    struct partition_scanner *inputs, *covers;
+    int r;
+
+    r = scan_merged(job, job->inputs, job->count, INT64_MIN, INT64_MAX, &inputs);
+    if (r < 0)
+        return r;
+    if (job->cover_count == 0) {
+        *ret_scanner = inputs;
+        return 0;
+    }
+    r = scan_merged(
+        job, job->covers, job->cover_count, facts->first_token, facts->last_token, &covers);
+    if (r < 0) {
+        scanner_close(inputs);
+        return r;
+    }
+    return shadow_scanner(inputs, covers, ret_scanner);
+}
+
 static int begin(struct compaction_job *job)
 {
+    uint64_t piece_bytes = admission_piece_bytes(&job->engine->admission);
     struct run_writer_options options = {
         .table = job->table,
-        .bytes_max = PIECE_BYTES,
-        .compacted = true,
+        .bytes_max = piece_bytes,
+        .compacted = !job->keeps_run || job->inputs[0]->entry.compacted,
         .writer = {0, INT64_MAX, LOCAL_DELETION_TIME_NONE, INT32_MAX},
     };
     struct purge purge = {.max_purgeable = purge_scope_max_purgeable, .arg = &job->purge_scope};
@@ -69,10 +97,10 @@ static int begin(struct compaction_job *job)
     for (size_t i = 0; i < job->count; i++)
         note_bases(&options.writer, &job->inputs[i]->entry.facts);
     /* The filter of a piece need not hold what goes into the others. */
-    if (job->input_bytes > PIECE_BYTES)
+    if (job->input_bytes > piece_bytes)
         options.writer.expected_partitions =
             (uint64_t)((double)options.writer.expected_partitions *
-                       ((double)PIECE_BYTES / (double)job->input_bytes)) +
+                       ((double)piece_bytes / (double)job->input_bytes)) +
             1;
     engine_purge_times(job->engine, &purge);
     r = scan_inputs(job, &scanner);
@@ -82,6 +110,20 @@ static int begin(struct compaction_job *job)
     if (r < 0)
         return r;
     return run_writer_new(job->engine, &options, scanner, &job->run);
+}
+
+/* Of a merge nothing is known that was not of all inputs. */
+static void note_garbage(struct compaction_job *job, const struct garbage *input)
+{
+    struct garbage *garbage = &job->garbage;
+
+    if (input->lineage > garbage->lineage)
+        garbage->lineage = input->lineage;
+    if (input->surveyed < garbage->surveyed)
+        garbage->surveyed = input->surveyed;
+    if (input->collected < garbage->collected)
+        garbage->collected = input->collected;
+    garbage->bytes += input->bytes;
 }
 
 int compaction_job_new(struct engine *engine, const struct view *view, unsigned table,
@@ -94,6 +136,7 @@ int compaction_job_new(struct engine *engine, const struct view *view, unsigned 
         return -ENOMEM;
     job->engine = engine;
     job->table = table;
+    job->garbage = (struct garbage){.surveyed = UINT64_MAX, .collected = UINT64_MAX};
     job->inputs = calloc(set->count + 1, sizeof(struct sstable_handle *));
     if (!job->inputs) {
         free(job);
@@ -104,6 +147,38 @@ int compaction_job_new(struct engine *engine, const struct view *view, unsigned 
             continue;
         job->inputs[job->count++] = sstable_handle_ref(set->handles[i]);
         job->input_bytes += set->handles[i]->entry.facts.data_bytes;
+        note_garbage(job, &set->handles[i]->garbage);
+    }
+    *ret_job = job;
+    return 0;
+}
+
+int compaction_job_new_single(struct engine *engine, const struct view *view, unsigned table,
+    size_t place, struct sstable_handle *const *covers, size_t cover_count,
+    struct compaction_job **ret_job)
+{
+    const struct sstable_set *set = view->tables[table].sstables;
+    AUTO(freep) bool *chosen = calloc(set->count, sizeof(*chosen));
+    struct compaction_job *job;
+    int r;
+
+    if (!chosen)
+        return -ENOMEM;
+    chosen[place] = true;
+    r = compaction_job_new(engine, view, table, chosen, &job);
+    if (r < 0)
+        return r;
+    job->keeps_run = true;
+    if (cover_count > 0) {
+        job->covers = calloc(cover_count, sizeof(struct sstable_handle *));
+        if (!job->covers) {
+            compaction_job_free(job);
+            return -ENOMEM;
+        }
+        for (; job->cover_count < cover_count; job->cover_count++)
+            job->covers[job->cover_count] = sstable_handle_ref(covers[job->cover_count]);
+        job->garbage.bytes = 0;
+        job->garbage.collected = job->garbage.surveyed;
     }
     *ret_job = job;
     return 0;
@@ -131,10 +206,12 @@ static int add_outputs(struct compaction_job *job, struct manifest_edit *edit,
         struct manifest_sstable *entry = &sstables[*ret_count];
 
         entry->number = first + *ret_count;
-        entry->run = first;
+        entry->run = job->keeps_run ? job->inputs[0]->entry.run : first;
         handles[*ret_count] = engine_new_handle(job->engine, entry);
         if (!handles[*ret_count])
             return -ENOMEM;
+        handles[*ret_count]->garbage = job->garbage;
+        handles[*ret_count]->garbage.bytes /= count;
         manifest_edit_add(edit, entry);
     }
     return 0;
@@ -215,6 +292,17 @@ int compaction_job_step(struct compaction_job *job)
     return r == 0 ? finish(job) : r;
 }
 
+void compaction_job_has_no_room(struct compaction_job *job)
+{
+    for (size_t i = 0; job->cover_count > 0 && i < job->count; i++)
+        job->inputs[i]->garbage.bytes /= 2;
+}
+
+bool compaction_job_collects(const struct compaction_job *job)
+{
+    return job->cover_count > 0;
+}
+
 unsigned compaction_job_table(const struct compaction_job *job)
 {
     return job->table;
@@ -242,5 +330,6 @@ void compaction_job_free(struct compaction_job *job)
         return;
     run_writer_free(job->run);
     free_handles(job->inputs, job->count);
+    free_handles(job->covers, job->cover_count);
     free(job);
 }

@@ -349,3 +349,32 @@ int sstable_read(struct sstable *sstable, const struct decorated_key *key,
     stream_release(&index);
     return r;
 }
+
+int sstable_partition_bytes(
+    struct sstable *sstable, const struct decorated_key *key, uint64_t *ret_bytes)
+{
+    uint64_t at, position, end = sstable->facts.stream_bytes;
+    struct index_entry entry;
+    struct stream index;
+    int r;
+
+    if (!sstable_may_contain(sstable, key))
+        return 0;
+    stream_init(&index, sstable, STREAM_INDEX, false);
+    r = sstable_find_entry(sstable, &index, key, &entry, &at);
+    if (r > 0) {
+        position = entry.position;
+        at += entry.entry_bytes;
+        if (at < sstable->index_bytes) {
+            r = stream_get_entry(&index, at, &entry);
+            if (r >= 0) {
+                end = entry.position;
+                r = 1;
+            }
+        }
+        if (r > 0)
+            *ret_bytes = end > position ? end - position : 0;
+    }
+    stream_release(&index);
+    return r;
+}

@@ -114,6 +114,9 @@ MUST_USE int sstable_find_entry(struct sstable *sstable, struct stream *index,
 /** The first entry with a token of at least `token`; 0: none. */
 MUST_USE int sstable_find_token(
     struct sstable *sstable, struct stream *index, int64_t token, struct index_entry *ret_entry);
+/** 1 and the bytes of the partition in the uncompressed stream; 0: not there. */
+MUST_USE int sstable_partition_bytes(
+    struct sstable *sstable, const struct decorated_key *key, uint64_t *ret_bytes);
 /** The entry at a place in Index.db. */
 MUST_USE int stream_get_entry(struct stream *index, uint64_t at, struct index_entry *ret_entry);
 
