@@ -24,7 +24,7 @@ static struct strategy_run run_of(uint64_t bytes)
 
 static size_t choose(const uint64_t *sizes, size_t count, bool *chosen)
 {
-    struct strategy_run runs[64];
+    struct strategy_run runs[64] = {{0}};
 
     for (size_t i = 0; i < count; i++) {
         runs[i] = run_of(sizes[i]);
