@@ -455,7 +455,7 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
 static void every_cut_leaves_a_prefix(void **state)
 {
     uint64_t seed = random_seed(1);
-    uint64_t stride = number_of("SSTFS_STRIDE", 2);
+    uint64_t stride = number_of("SSTFS_STRIDE", 1);
     uint64_t first = number_of("SSTFS_CUT", 1);
     uint64_t last = number_of("SSTFS_CUT", count_changes(seed));
     uint64_t variant_only = number_of("SSTFS_VARIANT", ENV_FAULT_VARIANTS);
