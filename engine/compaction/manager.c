@@ -169,6 +169,7 @@ static int next_job(struct compaction *compaction)
         r = choose_garbage(compaction, view, i);
         if (r == 0) {
             r = choose(compaction, view, i, false);
+            atomic_store(&compaction->yields, false);
             atomic_store(&compaction->merging, r == 1);
         }
     }
@@ -236,7 +237,7 @@ static int64_t step(void *arg)
         }
         return r == 1 ? TASK_AGAIN : TASK_IDLE;
     }
-    if (atomic_load(&compaction->yields)) {
+    if (atomic_load(&compaction->merging) && atomic_load(&compaction->yields)) {
         end_job(compaction);
         return FULL_DISK_US;
     }
@@ -272,6 +273,7 @@ void compaction_stop(struct compaction *compaction)
     if (compaction->task)
         task_stop(compaction->engine->env, compaction->task);
     compaction->task = NULL;
+    atomic_store(&compaction->merging, false);
     compaction_job_free(compaction->job);
     compaction->job = NULL;
 }
