@@ -17,6 +17,7 @@
 #define PIECE_BYTES_MIN (4u << 20)
 #define PIECE_BYTES_MAX (1u << 30)
 #define FLUSH_KICK_US 500000
+#define NEAR_FULL_BYTES_MAX (1u << 30)
 #define RESERVE_FILE "reserve"
 
 struct parked {
@@ -194,9 +195,19 @@ void admission_space(struct admissions *admission, uint64_t *ret_total, uint64_t
     mutex_unlock(&admission->mutex);
 }
 
+/* Compactions take space for a while, up to as much as they merge: after a write was refused for
+ * it, what is available may be much again, and yet the next writes will be refused. */
 static bool is_near_full_locked(struct admissions *admission)
 {
-    return available_locked(admission) < low_mark(admission) + admission->reserve_bytes;
+    uint64_t available = available_locked(admission);
+    uint64_t plenty = admission->space.total_bytes / 4;
+
+    if (available >= plenty)
+        admission->refused = false;
+    else if (admission->refused)
+        return true;
+    return available < low_mark(admission) + admission->reserve_bytes +
+                           (plenty < NEAR_FULL_BYTES_MAX ? plenty : NEAR_FULL_BYTES_MAX);
 }
 
 bool admission_is_near_full(struct admissions *admission)
@@ -246,8 +257,12 @@ static int try_locked(
         if (usage.total + bytes > 2 * admission->bytes_max)
             return -EAGAIN;
     } else {
-        if (disk_is_full_locked(admission, bytes, usage.total))
+        if (disk_is_full_locked(admission, bytes, usage.total)) {
+            admission->refused = true;
+            if (compaction_gives_space(&admission->engine->compaction))
+                return -EAGAIN;
             return err_new(-ENOSPC, "the store's disk is full");
+        }
         if (usage.total + bytes > admission->bytes_max ||
             usage.table + bytes > admission->table_bytes_max)
             return -EAGAIN;
@@ -450,16 +465,20 @@ static void retake_reserve(struct admissions *admission)
 static int64_t step(void *arg)
 {
     struct admissions *admission = arg;
-    bool look_again;
+    int64_t look_us = TASK_IDLE;
 
     serve(admission);
     if (engine_check_writable(admission->engine) < 0)
         return TASK_IDLE;
     retake_reserve(admission);
     mutex_lock(&admission->mutex);
-    look_again = admission->reserve_given;
+    if (admission->reserve_given)
+        look_us = RESERVE_LOOK_US;
+    /* What they wait for may be space, which comes without a kick. */
+    if (admission->first_parked)
+        look_us = SPACE_LOOK_US;
     mutex_unlock(&admission->mutex);
-    return look_again ? RESERVE_LOOK_US : TASK_IDLE;
+    return look_us;
 }
 
 int admission_start(struct admissions *admission)

@@ -28,6 +28,7 @@ struct admissions {
     struct io_space space;
     uint64_t reserve_bytes;   /* of the file "reserve": what it should be */
     bool reserve_given;       /* its space is in use by flush and compaction */
+    bool refused;             /* a write, for want of space that is not plenty yet */
     uint64_t flush_kicked_us; /* monotonic: for deletions on a disk nearly full */
 };
 

@@ -9,6 +9,7 @@
 #include "state.h"
 
 #define FULL_DISK_US 5000000
+#define SWEEP_US 1000000 /* how long those who wait for space wait for the sweeper */
 
 /* ---- choosing ---- */
 
@@ -75,7 +76,10 @@ static struct strategy_limits limits_now(struct engine *engine)
     limits.short_of_space = limits.bytes_max < total_bytes / 10;
     limits.full = limits.bytes_max < BATCH_BYTES_MAX;
     limits.near_full = admission_is_near_full(&engine->admission);
+    /* What merges take for a while is missed by writers. */
+    limits.merge_bytes_max = limits.bytes_max / (limits.near_full ? 4 : 1);
     /* The reserve is there for what gives space back. */
+    limits.merge_bytes_max += engine->admission.reserve_bytes;
     limits.bytes_max += engine->admission.reserve_bytes;
     return limits;
 }
@@ -163,13 +167,26 @@ static int next_job(struct compaction *compaction)
     }
     for (unsigned i = 0; i < view->table_count && r == 0; i++) {
         r = choose_garbage(compaction, view, i);
-        if (r == 0)
+        if (r == 0) {
             r = choose(compaction, view, i, false);
+            atomic_store(&compaction->yields, false);
+            atomic_store(&compaction->merging, r == 1);
+        }
     }
     return r;
 }
 
 /* ---- the task ---- */
+
+static void end_job(struct compaction *compaction)
+{
+    atomic_store(&compaction->merging, false);
+    atomic_store(&compaction->yields, false);
+    atomic_store(&compaction->space_comes_us, env_monotonic_us(compaction->engine->env) + SWEEP_US);
+    compaction_job_free(compaction->job);
+    compaction->job = NULL;
+    admission_kick(&compaction->engine->admission);
+}
 
 static int64_t failed(struct compaction *compaction, int r)
 {
@@ -185,8 +202,7 @@ static int64_t failed(struct compaction *compaction, int r)
     reserve_given = r == -ENOSPC && admission_open_reserve(&engine->admission);
     if (r == -ENOSPC && !reserve_given)
         compaction_job_has_no_room(compaction->job);
-    compaction_job_free(compaction->job);
-    compaction->job = NULL;
+    end_job(compaction);
     if (engine_failure(engine) < 0)
         return TASK_IDLE;
     return reserve_given ? TASK_AGAIN : FULL_DISK_US;
@@ -221,6 +237,10 @@ static int64_t step(void *arg)
         }
         return r == 1 ? TASK_AGAIN : TASK_IDLE;
     }
+    if (atomic_load(&compaction->merging) && atomic_load(&compaction->yields)) {
+        end_job(compaction);
+        return FULL_DISK_US;
+    }
     r = compaction_job_step(compaction->job);
     if (r < 0)
         return failed(compaction, r);
@@ -228,9 +248,7 @@ static int64_t step(void *arg)
         answer(compaction, compaction_job_table(compaction->job),
             compaction_job_asked(compaction->job), 0);
         note_collection(compaction);
-        compaction_job_free(compaction->job);
-        compaction->job = NULL;
-        admission_kick(&engine->admission);
+        end_job(compaction);
     }
     return TASK_AGAIN;
 }
@@ -255,6 +273,7 @@ void compaction_stop(struct compaction *compaction)
     if (compaction->task)
         task_stop(compaction->engine->env, compaction->task);
     compaction->task = NULL;
+    atomic_store(&compaction->merging, false);
     compaction_job_free(compaction->job);
     compaction->job = NULL;
 }
@@ -263,6 +282,15 @@ void compaction_kick(struct compaction *compaction)
 {
     if (compaction->task)
         task_kick(compaction->engine->env, compaction->task);
+}
+
+bool compaction_gives_space(struct compaction *compaction)
+{
+    if (atomic_load(&compaction->merging)) {
+        atomic_store(&compaction->yields, true);
+        return true;
+    }
+    return env_monotonic_us(compaction->engine->env) < atomic_load(&compaction->space_comes_us);
 }
 
 /* ---- on demand ---- */

@@ -5,6 +5,8 @@
 #ifndef SSTFS_COMPACTION_MANAGER_H
 #define SSTFS_COMPACTION_MANAGER_H
 
+#include <stdatomic.h>
+
 #include "engine/engine.h"
 
 struct compaction_job;
@@ -15,6 +17,10 @@ struct compaction {
     struct compaction_job *job; /* under way */
     /* SSTables of lower numbers are older than the last collection (garbage.h). */
     uint64_t collected[ENGINE_TABLES_MAX];
+
+    _Atomic bool merging; /* the job takes much space for a while, for no pressing need */
+    _Atomic bool yields;  /* and is to be abandoned */
+    _Atomic uint64_t space_comes_us; /* monotonic: until then the sweeper may give some back */
 
     /* With `change` held. */
     uint64_t asked[ENGINE_TABLES_MAX]; /* by engine_compact(), in all */
@@ -27,5 +33,10 @@ MUST_USE int compaction_start(struct compaction *compaction);
 /** The job under way is abandoned. */
 void compaction_stop(struct compaction *compaction);
 void compaction_kick(struct compaction *compaction);
+/**
+ * Somebody has no room on the disk. True: there will be some soon, as a merge is under way, which
+ * is abandoned, or something was compacted a moment ago; the pacer is kicked then.
+ */
+bool compaction_gives_space(struct compaction *compaction);
 
 #endif

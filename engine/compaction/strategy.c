@@ -165,9 +165,9 @@ size_t strategy_choose(const struct strategy_run *runs, size_t count,
     for (size_t i = 0; i < count; i++)
         sorted[i] = (struct sized_run){runs[i].bytes, runs[i].max_timestamp_us, i};
     qsort(sorted, count, sizeof(*sorted), compare_runs);
-    taken = choose_tier(sorted, count, limits->bytes_max, chosen);
+    taken = choose_tier(sorted, count, limits->merge_bytes_max, chosen);
     if (taken == 0)
-        taken = choose_excess(sorted, count, limits->bytes_max, chosen);
+        taken = choose_excess(sorted, count, limits->merge_bytes_max, chosen);
     free(sorted);
     return taken;
 }
@@ -180,8 +180,6 @@ bool strategy_choose_collection(const struct strategy_sstable *sstables, size_t 
     double share = limits->full ? GARBAGE_SHARE_FULL : GARBAGE_SHARE_SHORT;
     uint64_t least = UINT64_MAX;
 
-    if (!limits->short_of_space && !limits->near_full)
-        return false;
     for (size_t i = 0; i < count; i++) {
         const struct strategy_sstable *sstable = &sstables[i];
         uint64_t wanted;

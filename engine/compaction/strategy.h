@@ -30,11 +30,12 @@ struct strategy_run {
 };
 
 struct strategy_limits {
-    uint64_t bytes_max;   /* what the disk has room for */
-    bool short_of_space;  /* deleted rows are worth going after early */
-    bool near_full;       /* as little as the reserve is left */
-    bool full;            /* nothing is left: all that can be had is wanted */
-    bool tombstones_stay; /* gc_grace: they cannot go yet, so nothing is to be had for them */
+    uint64_t bytes_max;       /* what the disk has room for, the reserve included */
+    uint64_t merge_bytes_max; /* the same for what gives nothing back */
+    bool short_of_space;      /* deleted rows are worth going after early */
+    bool near_full;           /* as little as the reserve is left */
+    bool full;                /* nothing is left: all that can be had is wanted */
+    bool tombstones_stay;     /* gc_grace: they cannot go yet, so nothing is to be had for them */
 };
 
 /** An SSTable as the choice of garbage sees it. */
@@ -51,8 +52,8 @@ size_t strategy_choose(const struct strategy_run *runs, size_t count,
     const struct strategy_limits *limits, bool *chosen);
 
 /**
- * When space is short: the SSTable to be written again without what newer ones delete, that which
- * needs the least space for it first. False: none has enough garbage, or there is no room.
+ * Of SSTables whose garbage is known: that to be written again without what newer ones delete, the
+ * one that needs the least space for it first. False: none has enough garbage, or there is no room.
  */
 bool strategy_choose_collection(const struct strategy_sstable *sstables, size_t count,
     const struct strategy_limits *limits, size_t *ret_chosen);

@@ -98,8 +98,8 @@ static int shadow_marker(struct shadowed_partition *partition, const struct unfi
 {
     const struct marker *marker = &unfiltered->marker;
     struct deletion deletion = partition->cover->deletion;
-    bool close_goes = deletion_deletes(deletion, marker->closes.marked_for_delete_at_us);
-    bool open_goes = deletion_deletes(deletion, marker->opens.marked_for_delete_at_us);
+    bool close_goes = !deletion_supersedes(marker->closes, deletion);
+    bool open_goes = !deletion_supersedes(marker->opens, deletion);
     struct unfiltered *out = &partition->out;
 
     *ret = unfiltered;
@@ -206,7 +206,7 @@ static int shadowed_begin(struct shadowed_partition *partition, struct partition
     partition->begun = false;
     partition->covering = NULL;
     partition->open = DELETION_LIVE;
-    if (deletion_deletes(cover->deletion, source->deletion.marked_for_delete_at_us))
+    if (!deletion_supersedes(source->deletion, cover->deletion))
         partition->base.deletion = DELETION_LIVE;
     if (!source->static_row)
         return 0;
