@@ -88,7 +88,8 @@ enum admission {
                     */
 };
 
-/** Called once, from another thread, never from within the call that was given it. */
+/** Called once, from another thread (the last by that of engine_close()), never from within the
+ * call that was given it. */
 typedef void (*engine_go)(void *arg, int r);
 
 /**

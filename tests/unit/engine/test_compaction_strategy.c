@@ -15,7 +15,8 @@
 #define MIB (1ull << 20)
 #define RUNS_MAX 4096
 
-static const struct strategy_limits roomy = {.bytes_max = UINT64_MAX};
+static const struct strategy_limits roomy = {
+    .bytes_max = UINT64_MAX, .merge_bytes_max = UINT64_MAX};
 
 static struct strategy_run run_of(uint64_t bytes)
 {
@@ -80,14 +81,14 @@ static void of_two_full_tiers_the_smaller_goes_first(void **state)
 static void what_the_disk_has_no_room_for_is_not_chosen(void **state)
 {
     struct strategy_run runs[4];
-    struct strategy_limits limits = {.bytes_max = 100 * MIB};
+    struct strategy_limits limits = {.bytes_max = 100 * MIB, .merge_bytes_max = 100 * MIB};
     bool chosen[4];
 
     (void)state;
     for (size_t i = 0; i < 4; i++)
         runs[i] = run_of(30 * MIB);
     assert_int_equal(strategy_choose(runs, 4, &limits, chosen), 0);
-    limits.bytes_max = 120 * MIB;
+    limits.bytes_max = limits.merge_bytes_max = 120 * MIB;
     assert_int_equal(strategy_choose(runs, 4, &limits, chosen), 4);
 }
 
@@ -105,7 +106,7 @@ static void deleted_rows_bring_the_whole_table_together(void **state)
     /* Not if they must stay; nor if what would be left has no room. */
     limits.tombstones_stay = true;
     assert_int_equal(strategy_choose(runs, 2, &limits, chosen), 0);
-    limits = (struct strategy_limits){.bytes_max = 100 * MIB};
+    limits = (struct strategy_limits){.bytes_max = 100 * MIB, .merge_bytes_max = 100 * MIB};
     assert_int_equal(strategy_choose(runs, 2, &limits, chosen), 0);
     runs[1].tombstones = runs[0].rows;
     assert_int_equal(strategy_choose(runs, 2, &limits, chosen), 2);
@@ -130,7 +131,8 @@ static void a_tombstone_of_a_partition_counts_for_its_rows(void **state)
 static void short_of_space_fewer_deletions_will_do(void **state)
 {
     struct strategy_run runs[2] = {run_of(90 * MIB), run_of(MIB)};
-    struct strategy_limits limits = {.bytes_max = 100 * MIB, .short_of_space = true};
+    struct strategy_limits limits = {
+        .bytes_max = 100 * MIB, .merge_bytes_max = 100 * MIB, .short_of_space = true};
     bool chosen[2];
 
     (void)state;
