@@ -1,6 +1,6 @@
 /*
- * The inside of an open SSTable, shared by lookups (reader.c), slices (slice.c), scans (scanner.c)
- * and verification (verify.c).
+ * The inside of an open SSTable, shared by opening (reader.c), lookups (lookup.c), slices
+ * (slice.c), scans (scanner.c) and verification (verify.c).
  */
 #ifndef SSTFS_SSTABLE_READER_H
 #define SSTFS_SSTABLE_READER_H
@@ -62,6 +62,8 @@ MUST_USE int sstable_damaged(
 MUST_USE int sstable_get_chunks(struct sstable *sstable, const struct chunk_table **ret_chunks);
 MUST_USE int sstable_get_summary(struct sstable *sstable, const struct summary **ret_summary);
 MUST_USE int sstable_get_filter(struct sstable *sstable, const struct filter **ret_filter);
+/** Frees what the above loaded; for the last unref. */
+void sstable_free_loaded(struct sstable *sstable);
 /** The whole of a component; not there: -ENOENT. */
 MUST_USE int sstable_read_component(const struct sstable *sstable, enum sstable_component component,
     size_t size_max, struct buf *ret_content);

@@ -175,7 +175,7 @@ static void a_flipped_bit_that_matters_is_found_by_verification(void **state)
     struct random random = {random_seed(1)};
 
     (void)state;
-    print_message("SSTFS_SEED=%" PRIu64 "\n", random.state);
+    print_message("# SSTFS_SEED=%" PRIu64 "\n", random.state);
     for (size_t i = 0; i < ARRAY_COUNT(small_tables); i++) {
         open_subject(&subject, small_tables[i]);
         for (unsigned j = 0; j < COMPONENT_COUNT; j++) {

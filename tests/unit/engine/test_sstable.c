@@ -206,7 +206,7 @@ static void tables_of_all_schemas_read_back(void **state)
     static struct fixture f;
 
     (void)state;
-    for (unsigned round = 0; round < 4; round++, seed++) {
+    for (unsigned round = 0; round < 2; round++, seed++) {
         for (unsigned i = 0; i < TEST_TABLE_COUNT; i++) {
             fixture_begin(&f, seed);
             fixture_table(&f, test_tables[i], 60, 60, 2000);
@@ -251,7 +251,7 @@ static void a_scan_of_a_token_range_gives_its_partitions(void **state)
     (void)state;
     fixture_begin(&f, seed);
     fixture_table(&f, &test_table_inodes, PARTITIONS_MAX, 1, 50);
-    for (unsigned i = 0; i < 300; i++) {
+    for (unsigned i = 0; i < 60; i++) {
         int64_t a = key_of(&f, random_below(&f.random, (unsigned)f.count)).token;
         int64_t b = key_of(&f, random_below(&f.random, (unsigned)f.count)).token;
 
@@ -428,7 +428,7 @@ static void slices_are_what_a_naive_filter_gives(void **state)
         schema.chunk_bytes = i % 2 == 0 ? 4096 : 16384;
         fixture_begin(&f, seed);
         fixture_table(&f, &schema, 12, 200, 300);
-        for (unsigned j = 0; j < 250; j++)
+        for (unsigned j = 0; j < 150; j++)
             assert_slice(&f, seed, random_below(&f.random, (unsigned)f.count));
         fixture_end(&f);
     }

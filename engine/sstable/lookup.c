@@ -1,0 +1,351 @@
+#include "sstable/reader.h"
+
+#include <errno.h>
+
+#include "engine/error.h"
+#include "rows/compare.h"
+#include "sstable/digest.h"
+#include "sstable/slice.h"
+
+/*
+ * A lookup: token range, bloom filter, clustering range; then the summary says which section of
+ * Index.db may hold the key, and its entry where the partition lies (slice.c goes on from there).
+ */
+
+#define COMPONENT_BYTES_MAX (8ull << 30)
+
+/* ---- what is loaded when it is first needed ---- */
+
+static void free_chunks(struct chunk_table *chunks)
+{
+    if (chunks)
+        buf_release(&chunks->content);
+    free(chunks);
+}
+
+static void free_summary(struct summary *summary)
+{
+    if (summary)
+        summary_release(summary);
+    free(summary);
+}
+
+static void free_filter(struct filter *filter)
+{
+    if (filter)
+        filter_release(filter);
+    free(filter);
+}
+
+void sstable_free_loaded(struct sstable *sstable)
+{
+    free_chunks(atomic_load(&sstable->chunks));
+    free_summary(atomic_load(&sstable->summary));
+    free_filter(atomic_load(&sstable->filter));
+}
+
+static int load_chunks(struct sstable *sstable, struct chunk_table *chunks)
+{
+    enum sstable_component component =
+        sstable->is_compressed ? COMPONENT_COMPRESSION_INFO : COMPONENT_CRC;
+    uint32_t chunk_bytes;
+    int r;
+
+    if (!component_set_has(sstable->components, component))
+        return 0;
+    r = sstable_read_component(sstable, component, COMPONENT_BYTES_MAX, &chunks->content);
+    if (r < 0)
+        return r;
+    if (sstable->is_compressed)
+        r = compression_info_decode(buf_bytes(&chunks->content), false, &chunks->compression);
+    else
+        r = crc_table_check(buf_bytes(&chunks->content), sstable->facts.data_bytes, &chunk_bytes);
+    return r < 0 ? sstable_damaged(sstable, r, component, 0) : 0;
+}
+
+int sstable_get_chunks(struct sstable *sstable, const struct chunk_table **ret_chunks)
+{
+    struct chunk_table *chunks = atomic_load_explicit(&sstable->chunks, memory_order_acquire);
+    struct chunk_table *others = NULL;
+    int r;
+
+    if (!chunks) {
+        chunks = calloc(1, sizeof(*chunks));
+        r = chunks ? load_chunks(sstable, chunks) : err_new(-ENOMEM, "table of chunks");
+        if (r < 0) {
+            free_chunks(chunks);
+            return r;
+        }
+        if (!atomic_compare_exchange_strong(&sstable->chunks, &others, chunks)) {
+            free_chunks(chunks);
+            chunks = others;
+        }
+    }
+    *ret_chunks = chunks;
+    return 0;
+}
+
+/** Without a Summary.db: out of Index.db, as Cassandra does. */
+static int build_summary(struct sstable *sstable, struct buf *content)
+{
+    struct summary_builder builder;
+    struct index_entry entry;
+    struct stream index;
+    uint64_t at = 0;
+    int r = 0;
+
+    summary_builder_init(&builder, sstable->own_schema.min_index_interval);
+    stream_init(&index, sstable, STREAM_INDEX, true);
+    while (r == 0 && at < sstable->index_bytes) {
+        r = stream_get_entry(&index, at, &entry);
+        if (r < 0)
+            break;
+        summary_builder_add(&builder, entry.key, at);
+        at += entry.entry_bytes;
+    }
+    if (r == 0)
+        summary_encode(content, &builder);
+    stream_release(&index);
+    summary_builder_release(&builder);
+    return r < 0 ? r : buf_error(content) < 0 ? err_new(-ENOMEM, "a summary") : 0;
+}
+
+static int load_summary(struct sstable *sstable, struct summary *summary)
+{
+    struct buf content = BUF_INIT;
+    int r;
+
+    if (component_set_has(sstable->components, COMPONENT_SUMMARY))
+        r = sstable_read_component(sstable, COMPONENT_SUMMARY, COMPONENT_BYTES_MAX, &content);
+    else
+        r = build_summary(sstable, &content);
+    if (r < 0) {
+        buf_release(&content);
+        return r;
+    }
+    r = summary_decode(content.data, content.size, summary);
+    return r < 0 ? sstable_damaged(sstable, r, COMPONENT_SUMMARY, 0) : 0;
+}
+
+int sstable_get_summary(struct sstable *sstable, const struct summary **ret_summary)
+{
+    struct summary *summary = atomic_load_explicit(&sstable->summary, memory_order_acquire);
+    struct summary *others = NULL;
+    int r;
+
+    if (!summary) {
+        summary = calloc(1, sizeof(*summary));
+        r = summary ? load_summary(sstable, summary) : err_new(-ENOMEM, "a summary");
+        if (r < 0) {
+            free_summary(summary);
+            return r;
+        }
+        if (!atomic_compare_exchange_strong(&sstable->summary, &others, summary)) {
+            free_summary(summary);
+            summary = others;
+        }
+    }
+    *ret_summary = summary;
+    return 0;
+}
+
+static int load_filter(struct sstable *sstable, struct filter *filter)
+{
+    struct buf content = BUF_INIT;
+    int r = 0;
+
+    /* Without one every key may be there: slower, never wrong. */
+    if (component_set_has(sstable->components, COMPONENT_FILTER))
+        r = sstable_read_component(sstable, COMPONENT_FILTER, COMPONENT_BYTES_MAX, &content);
+    if (r == 0) {
+        r = filter_decode(buf_bytes(&content), filter);
+        if (r < 0)
+            r = sstable_damaged(sstable, r, COMPONENT_FILTER, 0);
+    }
+    buf_release(&content);
+    return r;
+}
+
+int sstable_get_filter(struct sstable *sstable, const struct filter **ret_filter)
+{
+    struct filter *filter = atomic_load_explicit(&sstable->filter, memory_order_acquire);
+    struct filter *others = NULL;
+    int r;
+
+    if (!filter) {
+        filter = calloc(1, sizeof(*filter));
+        r = filter ? load_filter(sstable, filter) : err_new(-ENOMEM, "a bloom filter");
+        if (r < 0) {
+            free_filter(filter);
+            return r;
+        }
+        if (!atomic_compare_exchange_strong(&sstable->filter, &others, filter)) {
+            free_filter(filter);
+            filter = others;
+        }
+    }
+    *ret_filter = filter;
+    return 0;
+}
+
+/* ---- the index ---- */
+
+static enum data_result decode_entry(struct decoder *d, void *arg)
+{
+    return index_get_entry(d, arg);
+}
+
+int stream_get_entry(struct stream *index, uint64_t at, struct index_entry *ret_entry)
+{
+    struct bytes window;
+    size_t bytes;
+    int r;
+
+    r = stream_get(
+        index, at, KEY_BYTES_MAX + 64, "index entry", decode_entry, ret_entry, &window, &bytes);
+    if (r < 0)
+        return r;
+    if (ret_entry->entry_bytes > index->size - at ||
+        ret_entry->position >= index->sstable->facts.stream_bytes) {
+        err_new(-EUCLEAN, "entry of %llu bytes for position %llu",
+            (unsigned long long)ret_entry->entry_bytes, (unsigned long long)ret_entry->position);
+        return sstable_damaged(index->sstable, -EUCLEAN, COMPONENT_INDEX, at);
+    }
+    return 0;
+}
+
+/** What of Index.db is between two entries of the summary. */
+static int find_section(struct sstable *sstable, const struct decorated_key *key,
+    bool first_if_before, uint64_t *ret_start, uint64_t *ret_end)
+{
+    const struct summary *summary;
+    int64_t number;
+    int r;
+
+    r = sstable_get_summary(sstable, &summary);
+    if (r < 0)
+        return r;
+    number = summary_find(summary, key);
+    if (number < 0 && !first_if_before)
+        return 0;
+    if (number < 0)
+        number = 0;
+    *ret_start = summary->entries[number].index_position;
+    *ret_end = number + 1 < summary->count ? summary->entries[number + 1].index_position
+                                           : sstable->index_bytes;
+    if (*ret_start >= *ret_end || *ret_end > sstable->index_bytes) {
+        err_new(-EUCLEAN, "entry %lld points behind Index.db", (long long)number);
+        return sstable_damaged(sstable, -EUCLEAN, COMPONENT_SUMMARY, 0);
+    }
+    return 1;
+}
+
+int sstable_find_entry(struct sstable *sstable, struct stream *index,
+    const struct decorated_key *key, struct index_entry *ret_entry, uint64_t *ret_entry_at)
+{
+    uint64_t at, end;
+    int r;
+
+    r = find_section(sstable, key, false, &at, &end);
+    if (r <= 0)
+        return r;
+    while (at < end) {
+        r = stream_get_entry(index, at, ret_entry);
+        if (r < 0)
+            return r;
+        if (bytes_equal(ret_entry->key, key->key)) {
+            *ret_entry_at = at;
+            return 1;
+        }
+        at += ret_entry->entry_bytes;
+    }
+    /* Nothing else tells an index that was cut between two entries. */
+    if (end == sstable->index_bytes && !bytes_equal(ret_entry->key, sstable->last_key)) {
+        err_new(-EUCLEAN, "ends before the last key's entry");
+        return sstable_damaged(sstable, -EUCLEAN, COMPONENT_INDEX, end);
+    }
+    return 0;
+}
+
+int sstable_find_token(
+    struct sstable *sstable, struct stream *index, int64_t token, struct index_entry *ret_entry)
+{
+    struct decorated_key key = {token, BYTES_LITERAL("")};
+    uint64_t at, end;
+    int r;
+
+    r = find_section(sstable, &key, true, &at, &end);
+    if (r < 0)
+        return r;
+    while (at < sstable->index_bytes) {
+        r = stream_get_entry(index, at, ret_entry);
+        if (r < 0)
+            return r;
+        if (decorated_key_of(ret_entry->key).token >= token)
+            return 1;
+        at += ret_entry->entry_bytes;
+    }
+    return 0;
+}
+
+/* ---- lookups ---- */
+
+bool sstable_may_contain(struct sstable *sstable, const struct decorated_key *key)
+{
+    const struct filter *filter;
+
+    if (key->token < sstable->facts.first_token || key->token > sstable->facts.last_token)
+        return false;
+    /* A filter that cannot be read says nothing: whoever reads then, meets the error if it lasts.
+     */
+    if (sstable_get_filter(sstable, &filter) < 0)
+        return true;
+    if (filter_may_contain(filter, key->key))
+        return true;
+    atomic_fetch_add_explicit(&sstable->filter_negatives, 1, memory_order_relaxed);
+    return false;
+}
+
+/**
+ * Whether no row of the slice can be here, nor anything else that a reader of the partition must
+ * know: a static row, or any deletion.
+ */
+static bool is_outside(const struct sstable *sstable, const struct slice *slice)
+{
+    const struct statistics *statistics = &sstable->statistics;
+    struct clustering min = {
+        statistics->min_clustering, (uint8_t)statistics->min_clustering_count, KIND_INCL_START};
+    struct clustering max = {
+        statistics->max_clustering, (uint8_t)statistics->max_clustering_count, KIND_INCL_END};
+
+    if (sstable->header.statics.count > 0 ||
+        statistics->min_local_deletion_time_s != LOCAL_DELETION_TIME_NONE ||
+        min.count > sstable->schema->clustering_count ||
+        max.count > sstable->schema->clustering_count)
+        return false;
+    return clustering_compare(sstable->schema, &slice->end, &min) < 0 ||
+           clustering_compare(sstable->schema, &slice->start, &max) > 0;
+}
+
+int sstable_read(struct sstable *sstable, const struct decorated_key *key,
+    const struct slice *slice, struct partition_iterator **ret_iterator)
+{
+    struct index_entry entry;
+    uint64_t entry_at = 0;
+    struct stream index;
+    int r;
+
+    if (!sstable_may_contain(sstable, key) || is_outside(sstable, slice))
+        return 0;
+    stream_init(&index, sstable, STREAM_INDEX, false);
+    r = sstable_find_entry(sstable, &index, key, &entry, &entry_at);
+    if (r == 0)
+        atomic_fetch_add_explicit(&sstable->filter_false_positives, 1, memory_order_relaxed);
+    if (r > 0) {
+        r = slice_iterator_new(sstable, &index, key, &entry, entry_at, slice, ret_iterator);
+        if (r == 0)
+            r = 1;
+    }
+    stream_release(&index);
+    return r;
+}
