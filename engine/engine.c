@@ -14,6 +14,7 @@
 #define SEGMENT_BYTES_MAX (32u << 20)
 #define SEGMENT_BYTES_USUAL (1u << 20)
 #define ROLL_BYTES_MAX (4u << 20)
+#define CLOCK_AHEAD_US (24ll * 3600 * 1000000)
 /* 100 ns steps between 1582-10-15, where UUIDs of time count from, and 1970. */
 #define UUID_EPOCH_TICKS 0x01b21dd213814000ull
 
@@ -332,6 +333,17 @@ static void stop_tasks(struct engine *engine)
     sweeper_stop(&engine->sweeper);
 }
 
+/* Timestamps go on from there all the same; in a cluster they would shadow later writes. */
+static void warn_of_clock(struct engine *engine)
+{
+    int64_t ahead_us = engine->recovered_timestamp_us - (int64_t)env_wall_us(engine->env);
+
+    if (ahead_us > CLOCK_AHEAD_US)
+        log_warning("op=open: the newest timestamp of the store is %" PRId64
+                    " hours ahead of this machine's clock",
+            ahead_us / 3600000000);
+}
+
 int engine_open(struct env *env, const struct engine_options *options, struct engine **ret_engine)
 {
     struct engine *engine;
@@ -343,6 +355,8 @@ int engine_open(struct env *env, const struct engine_options *options, struct en
     if (!engine)
         return -ENOMEM;
     r = open_store(engine);
+    if (r == 0)
+        warn_of_clock(engine);
     if (r == 0 && !options->read_only)
         r = start_tasks(engine);
     if (r < 0) {
@@ -357,17 +371,20 @@ int engine_open(struct env *env, const struct engine_options *options, struct en
 
 int engine_close(struct engine *engine, unsigned flags)
 {
-    int first = engine_failure(engine), r = 0;
+    int first = engine_failure(engine), r;
 
     if (first == 0 && flags & CLOSE_FLUSH && engine->log)
         first = engine_flush(engine, TABLES_ALL);
     stop_tasks(engine);
-    if (engine->log && first == 0) {
+    if (first == 0)
+        first = engine_failure(engine);
+    /* Also when a full disk kept memtables from being flushed: the log has all of it. */
+    if (engine->log && engine_failure(engine) == 0) {
         r = commitlog_close(engine->log);
         engine->log = NULL;
+        if (first == 0)
+            first = r;
     }
-    if (first == 0)
-        first = r;
     commitlog_abandon(engine->log);
     engine_free(engine);
     return first;

@@ -82,11 +82,24 @@ int engine_switch_memtables(struct engine *engine, uint64_t tables, uint64_t *re
     return 0;
 }
 
+/* A flush that is waited for has failed since `given_up`: for want of space it may take for ever.
+ */
+static int check_flushing(struct engine *engine, uint64_t given_up)
+{
+    int r = engine_check_writable(engine);
+
+    if (r < 0 || atomic_load(&engine->flusher.given_up) == given_up)
+        return r;
+    return err_new(atomic_load(&engine->flusher.given_up_with), "memtables could not be flushed");
+}
+
 int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret_position)
 {
+    uint64_t given_up = atomic_load(&engine->flusher.given_up);
+
     for (;;) {
         uint64_t ticket = event_ticket(&engine->progress);
-        int r = engine_check_writable(engine);
+        int r = check_flushing(engine, given_up);
 
         if (r < 0)
             return r;
@@ -378,6 +391,17 @@ static int go_on(struct flusher *flusher)
 
 /* ---- the task ---- */
 
+/* Who waits for a flush is told that it will be long; the task itself goes on trying. */
+static int64_t give_up_for_now(struct flusher *flusher, int r)
+{
+    struct engine *engine = flusher->engine;
+
+    atomic_store(&flusher->given_up_with, r);
+    atomic_fetch_add(&flusher->given_up, 1);
+    event_signal(engine->env, &engine->progress);
+    return engine_failure(engine) < 0 ? TASK_IDLE : FULL_DISK_US;
+}
+
 /* How long to wait after a failure before the next try. */
 static int64_t failed(struct flusher *flusher, int r)
 {
@@ -387,17 +411,15 @@ static int64_t failed(struct flusher *flusher, int r)
         log_error("op=flush table=%s: %s", engine->tables[flusher->table].name, err_text(r));
     flusher->last_failure = r;
     end(flusher);
-    if (engine_failure(engine) < 0)
-        return TASK_IDLE;
-    if (r == -ENOSPC)
-        return admission_open_reserve(&engine->admission) ? TASK_AGAIN : FULL_DISK_US;
-    if (r == -ENOMEM)
-        return FULL_DISK_US;
-    /* Once more, into a new file. That is not a retry of the sync that failed. */
-    if (++flusher->failures < 2)
+    if (r == -ENOSPC && admission_open_reserve(&engine->admission))
         return TASK_AGAIN;
-    engine_fail(engine, r, "flush a memtable for the second time");
-    return TASK_IDLE;
+    if (engine_failure(engine) == 0 && r != -ENOSPC && r != -ENOMEM) {
+        /* Once more, into a new file. That is not a retry of the sync that failed. */
+        if (++flusher->failures < 2)
+            return TASK_AGAIN;
+        engine_fail(engine, r, "flush a memtable for the second time");
+    }
+    return give_up_for_now(flusher, r);
 }
 
 static void succeeded(struct flusher *flusher)
@@ -502,6 +524,7 @@ static bool is_flushed(struct engine *engine, uint64_t tables, uint64_t position
 
 int engine_flush(struct engine *engine, uint64_t tables)
 {
+    uint64_t given_up = atomic_load(&engine->flusher.given_up);
     uint64_t position;
     int r = engine_switch_and_hold(engine, tables, &position);
 
@@ -513,7 +536,7 @@ int engine_flush(struct engine *engine, uint64_t tables)
 
         if (is_flushed(engine, tables, position))
             return 0;
-        r = engine_check_writable(engine);
+        r = check_flushing(engine, given_up);
         if (r < 0)
             return r;
         env_wait(engine->env, &engine->progress, ticket);

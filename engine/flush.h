@@ -22,8 +22,10 @@ struct flusher {
     unsigned table;
     struct memtable *memtable; /* borrowed from the view */
     struct purge_scope purge_scope;
-    unsigned failures; /* in a row, of this memtable */
-    int last_failure;  /* logged once */
+    unsigned failures;         /* in a row, of this memtable */
+    int last_failure;          /* logged once */
+    _Atomic uint64_t given_up; /* tries that failed and are made again later, if ever */
+    _Atomic int given_up_with; /* the last one's negative errno */
 };
 
 void flusher_init(struct flusher *flusher, struct engine *engine);

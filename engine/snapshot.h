@@ -53,6 +53,28 @@ void snapshots_take_new(
 /** Whether `name` in tmp/ is a folder of this process. */
 bool snapshots_is_being_built(struct snapshots *snapshots, const char *name);
 
+/* ---- between snapshot.c, snapshot_job.c and snapshot_task.c; with `change` held ---- */
+
+/** "snapshots/" and a tag */
+#define SNAPSHOT_PATH_MAX (10 + SNAPSHOT_TAG_MAX + 1)
+void snapshot_tag_folder(const char *tag, char to[SNAPSHOT_PATH_MAX]);
+/** Moves a folder of that name that the manifest does not know out of the way, to be removed. */
+MUST_USE int snapshot_clear_place(struct engine *engine, const char *folder);
+/** Makes the folder's name what the manifest says; the snapshot has a previous tag. */
+MUST_USE int snapshot_settle_rename(struct engine *engine, uint64_t number);
+
+void snapshot_job_free(struct snapshot_job *job);
+MUST_USE int snapshot_job_take(struct snapshot_job *job, struct sstable_handle *handle);
+/** Takes the job over. */
+void snapshot_job_append(struct snapshots *snapshots, struct snapshot_job *job);
+void snapshot_job_remove(struct snapshots *snapshots, struct snapshot_job *job);
+struct snapshot_job *snapshot_job_find(struct snapshots *snapshots, uint64_t number);
+
+/** Takes the waiters of a snapshot (0: of all) off the list, each to be told `r`. */
+struct snapshot_waiter *snapshot_waiters_take(struct snapshots *snapshots, uint64_t number, int r);
+/** Tells them; without `change`. */
+void snapshot_waiters_tell(struct snapshot_waiter *waiter);
+
 /* ---- snapshot_build.c: one folder, a piece of work at a time ---- */
 
 /** `folder` must be new; `entry` and `job` are copied or pinned. */

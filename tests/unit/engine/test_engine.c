@@ -631,6 +631,26 @@ static int put_until_full(struct engine *engine, struct env *env, unsigned *coun
     return r;
 }
 
+/* More than the reserve can take in an SSTable, in a class that is admitted all the same. */
+static void put_batch_that_reclaims(struct engine *engine)
+{
+    uint8_t *value = malloc(20000);
+
+    for (size_t i = 0; i < 20000; i++)
+        value[i] = (uint8_t)(i * i >> 7);
+    for (unsigned i = 0; i < 60; i++) {
+        struct batch *batch = admit(engine, ADMIT_RECLAIM);
+        struct bytes name;
+        char text[8];
+        struct clustering clustering = name_of(90000 + i, text, &name);
+
+        batch_row(batch, THINGS, model_key(THINGS, 0), &clustering, true);
+        batch_cell(batch, 0, bytes_of(value, 20000));
+        apply(engine, batch);
+    }
+    free(value);
+}
+
 static void a_full_store_still_deletes_and_has_room_again_then(void **state)
 {
     struct engine *engine;
@@ -764,6 +784,75 @@ static void timestamps_rise_whatever_the_clock_does(void **state)
     env_free(env);
 }
 
+/* Life in a large memory, then an open in a small one. */
+static void a_log_larger_than_memory_is_flushed_while_it_is_replayed(void **state)
+{
+    struct engine_options options = model_options();
+    struct engine *engine = NULL;
+    struct env *env = new_env(512 << 20);
+    unsigned count;
+
+    (void)state;
+    check(engine_create(env, model_tables, MODEL_TABLES));
+    options.memory_bytes = 512 << 20;
+    engine = open_with(env, &options);
+    write_batches(engine, 1, 50);
+    put_rows(engine, 0, 1, 10);
+    for (unsigned i = 0; i < 3; i++)
+        put_rows(engine, i * 100, i * 100 + 100, 100000);
+    check(engine_snapshot_create(engine, "half")); /* which the crash finds incomplete */
+    put_rows(engine, 300, 400, 100000);
+    write_batches(engine, 51, 51);
+    check(engine_await(engine, engine_position(engine), true, NULL, NULL));
+    env_fault_crash_at(env, 1);
+    (void)engine_close(engine, 0);
+    env_fault_crash(env, ENV_FAULT_LOST);
+
+    /* Read-only nothing can be flushed: that is said, not done badly. */
+    options.memory_bytes = 32 << 20;
+    options.read_only = true;
+    assert_int_equal(engine_open(env, &options, &engine), -ENOMEM);
+    options.read_only = false;
+    engine = open_with(env, &options);
+    count = count_scanned(engine, &SLICE_ALL);
+    assert_true(count >= 400 && count <= 400 + MODEL_ROWS);
+    assert_true(stats_of(engine).memtable_bytes < 16 << 20);
+    check(engine_snapshot_await(engine, "half", NULL, NULL));
+    check(engine_close(engine, 0));
+    engine = open_with(env, &options);
+    assert_int_equal(count_scanned(engine, &SLICE_ALL), count);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void a_flush_without_room_on_the_disk_is_answered_not_waited_for(void **state)
+{
+    struct engine *engine;
+    unsigned count = 0;
+    struct env *env;
+    struct io_space space;
+
+    (void)state;
+    check(env_mem_new(SEED, &env));
+    env_mem_set_space(env, 24 << 20);
+    engine = new_store(env);
+    assert_int_equal(put_until_full(engine, env, &count), -ENOSPC);
+    check(engine_flush(engine, TABLES_ALL));
+    put_batch_that_reclaims(engine);
+    /* Somebody else takes the rest of the disk. */
+    check(io_space(env, &space));
+    env_mem_set_space(env, (24 << 20) - space.available_bytes);
+    assert_int_equal(engine_flush(engine, TABLES_ALL), -ENOSPC);
+    assert_int_equal(engine_failure(engine), 0);
+    assert_int_equal(engine_close(engine, CLOSE_FLUSH), -ENOSPC);
+    env_mem_set_space(env, 48 << 20);
+    engine = open_store(env);
+    check(engine_flush(engine, TABLES_ALL));
+    assert_int_equal(count_scanned(engine, &SLICE_ALL), count + 60);
+    check(engine_close(engine, CLOSE_FLUSH));
+    env_free(env);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -785,6 +874,8 @@ int main(void)
         cmocka_unit_test(a_store_is_open_in_one_place_only),
         cmocka_unit_test(a_read_only_open_changes_nothing),
         cmocka_unit_test(what_is_no_store_is_refused_by_name),
+        cmocka_unit_test(a_log_larger_than_memory_is_flushed_while_it_is_replayed),
+        cmocka_unit_test(a_flush_without_room_on_the_disk_is_answered_not_waited_for),
         cmocka_unit_test(timestamps_rise_whatever_the_clock_does),
     };
 
