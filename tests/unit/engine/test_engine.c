@@ -789,7 +789,8 @@ static void a_log_larger_than_memory_is_flushed_while_it_is_replayed(void **stat
 {
     struct engine_options options = model_options();
     struct engine *engine = NULL;
-    struct env *env = new_env(512 << 20);
+    /* A memtable may grow to a 64th of the disk. */
+    struct env *env = new_env(4ull << 30);
     unsigned count;
 
     (void)state;
