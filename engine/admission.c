@@ -121,7 +121,7 @@ bool admission_open_reserve(struct admissions *admission)
         given = io_truncate(env, fd, 0) == 0;
         io_close(env, fd);
         admission->reserve_given = true;
-        admission->space_checked_us = 0;
+        atomic_store(&admission->space_checked_us, 0);
     }
     mutex_unlock(&admission->mutex);
     if (given) {
@@ -136,12 +136,15 @@ static void look_at_space_locked(struct admissions *admission)
 {
     uint64_t now_us = env_monotonic_us(admission->engine->env);
 
-    if (admission->space_checked_us && now_us - admission->space_checked_us < SPACE_LOOK_US)
+    uint64_t checked_us = atomic_load(&admission->space_checked_us);
+
+    if (checked_us && now_us - checked_us < SPACE_LOOK_US)
         return;
     /* What cannot be known counts as no obstacle: the writes themselves will tell. */
     if (io_space(admission->engine->env, &admission->space) < 0)
         admission->space = (struct io_space){UINT64_MAX / 2, UINT64_MAX / 2};
-    admission->space_checked_us = now_us ? now_us : 1;
+    atomic_store(&admission->space_checked_us, now_us ? now_us : 1);
+    admission->admitted_bytes = 0;
 }
 
 /* What the store needs for itself to go on working: log segments, the manifest. */
@@ -181,7 +184,7 @@ static uint64_t available_locked(struct admissions *admission)
     uint64_t taken;
 
     look_at_space_locked(admission);
-    taken = usage_locked(admission, 0).total + low_mark(admission);
+    taken = usage_locked(admission, 0).total + low_mark(admission) + admission->admitted_bytes;
     if (admission->reserve_given)
         taken += admission->reserve_bytes;
     return admission->space.available_bytes > taken ? admission->space.available_bytes - taken : 0;
@@ -238,6 +241,8 @@ static bool disk_is_full_locked(struct admissions *admission, uint64_t bytes, ui
     uint64_t wanted = low_mark(admission) + unflushed + bytes;
 
     look_at_space_locked(admission);
+    /* What was admitted goes to the log, and once more to its SSTable. */
+    wanted += admission->admitted_bytes + bytes;
     /* Space that was reserved is for what frees space, also while it is given out. */
     if (admission->reserve_given)
         wanted += admission->reserve_bytes;
@@ -268,6 +273,7 @@ static int try_locked(
             return -EAGAIN;
     }
     admission->reserved[table] += bytes;
+    admission->admitted_bytes += bytes;
     return 0;
 }
 
@@ -455,7 +461,7 @@ static void retake_reserve(struct admissions *admission)
                                         usage_locked(admission, 0).total)) {
         r = fill_reserve(admission->engine->env, admission->reserve_bytes);
         admission->reserve_given = r < 0;
-        admission->space_checked_us = 0;
+        atomic_store(&admission->space_checked_us, 0);
     }
     mutex_unlock(&admission->mutex);
     if (r < 0 && r != -ENOSPC)
@@ -500,6 +506,8 @@ int admission_start(struct admissions *admission)
 
 void admission_kick(struct admissions *admission)
 {
+    /* What was unflushed may be an SSTable now: it must be counted somewhere. */
+    atomic_store(&admission->space_checked_us, 0);
     if (admission->pacer)
         task_kick(admission->engine->env, admission->pacer);
 }

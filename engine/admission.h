@@ -8,6 +8,8 @@
 #ifndef SSTFS_ENGINE_ADMISSION_H
 #define SSTFS_ENGINE_ADMISSION_H
 
+#include <stdatomic.h>
+
 #include "engine/engine.h"
 #include "engine/mutex.h"
 
@@ -24,8 +26,9 @@ struct admissions {
     struct parked *first_parked, *last_parked;
     bool closing;
 
-    uint64_t space_checked_us; /* monotonic; what follows is of then */
+    _Atomic uint64_t space_checked_us; /* monotonic; what follows is of then; 0: out of date */
     struct io_space space;
+    uint64_t admitted_bytes;  /* since: the log may have grown by so much */
     uint64_t reserve_bytes;   /* of the file "reserve": what it should be */
     bool reserve_given;       /* its space is in use by flush and compaction */
     bool refused;             /* a write, for want of space that is not plenty yet */
