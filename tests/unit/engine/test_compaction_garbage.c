@@ -127,5 +127,5 @@ int main(void)
         cmocka_unit_test(four_runs_of_similar_size_are_merged_if_there_is_room),
     };
 
-    return cmocka_run_group_tests_name("strategy", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("compaction/garbage", tests, NULL, NULL);
 }
