@@ -195,9 +195,10 @@ def work(root, record, seed, calls=None):
                     log.write("!" + json.dumps([str(error), change]) + "\n")
                 return
             if change[0] == "write" and written != change[4]:
-                # The kernel made two requests of it, and the daemon died between them.
-                change = (*change[:4], written)
-                log.write("+" + json.dumps(change) + "\n")
+                # The kernel made several requests of it, and the daemon died between them: what was written is
+                # acknowledged, the whole is still in flight.
+                log.write("+" + json.dumps((*change[:4], written)) + "\n.\n+" + json.dumps(change) + "\n")
+                return
             model.apply(*change)
             log.write(".\n")
             log.flush()
