@@ -15,7 +15,6 @@ MUST_USE bool clustering_copy(
  * Never against clustering_compare(): a < b implies prefix(a) <= prefix(b), for rows and bounds.
  * For a first column that is a blob, text, bigint or int it nearly always decides.
  */
-uint64_t clustering_prefix(
-    const struct table_schema *schema, const struct clustering *clustering);
+uint64_t clustering_prefix(const struct table_schema *schema, const struct clustering *clustering);
 
 #endif

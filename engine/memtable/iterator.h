@@ -10,17 +10,17 @@
 struct memtable_iterator {
     struct partition_iterator base; /* its ops are the owner's */
     struct deletion partition_deletion;
-    struct arena arena;        /* of what base.static_row points to, when that is filtered */
-    struct arena next_arena;   /* of what `current` points to, when that is filtered */
+    struct arena arena;      /* of what base.static_row points to, when that is filtered */
+    struct arena next_arena; /* of what `current` points to, when that is filtered */
     struct row static_row;
-    struct slice slice;        /* borrowed */
-    struct skiplist_key end;   /* of the slice */
+    struct slice slice;      /* borrowed */
+    struct skiplist_key end; /* of the slice */
 
     const struct range_piece *pieces;
     uint32_t piece_count, next_piece;
     bool has_piece; /* `piece` is ahead, or open when in_piece */
     bool in_piece;
-    struct range_piece piece; /* clipped to the slice */
+    struct range_piece piece;       /* clipped to the slice */
     struct clustering marker_bound; /* where the next marker will be */
     struct skiplist_key marker_key;
 

@@ -42,9 +42,9 @@ bool memtable_may_contain(struct memtable *memtable, const struct decorated_key 
 struct memtable_stats {
     uint64_t bytes; /* memory held, records included */
     uint64_t partitions, rows;
-    int64_t min_timestamp_us, max_timestamp_us;     /* INT64_MAX, INT64_MIN when empty */
-    int32_t min_local_deletion_time_s;              /* LOCAL_DELETION_TIME_NONE: none */
-    int32_t min_ttl_s;                              /* INT32_MAX: none */
+    int64_t min_timestamp_us, max_timestamp_us; /* INT64_MAX, INT64_MIN when empty */
+    int32_t min_local_deletion_time_s;          /* LOCAL_DELETION_TIME_NONE: none */
+    int32_t min_ttl_s;                          /* INT32_MAX: none */
     uint64_t first_position;
 };
 void memtable_get_stats(struct memtable *memtable, struct memtable_stats *ret_stats);

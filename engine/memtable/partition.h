@@ -25,11 +25,11 @@ struct row_node {
 
 struct memtable_partition {
     struct decorated_key key;
-    _Atomic(const struct deletion *) deletion;    /* NULL: none */
+    _Atomic(const struct deletion *) deletion;      /* NULL: none */
     _Atomic(const struct row_version *) static_row; /* NULL: none */
-    _Atomic(struct range_tombstones *) ranges;    /* NULL: none */
-    struct skiplist rows;                         /* of row_node */
-    struct skiplist_node node;                    /* in the shard's list */
+    _Atomic(struct range_tombstones *) ranges;      /* NULL: none */
+    struct skiplist rows;                           /* of row_node */
+    struct skiplist_node node;                      /* in the shard's list */
 };
 
 /** What a writer works with, besides the partition; `scratch` is forgotten after each call. */
@@ -51,8 +51,7 @@ static inline struct memtable_partition *partition_of(const struct skiplist_node
 
 /** The key under which a partition (a row, or where a bound would be) is found; borrows all. */
 struct skiplist_key partition_key(const struct decorated_key *key);
-struct skiplist_key row_key(
-    const struct table_schema *schema, const struct clustering *clustering);
+struct skiplist_key row_key(const struct table_schema *schema, const struct clustering *clustering);
 
 /** Whether the row is before a bound (in the form of a key). */
 bool row_node_is_before(const struct row_node *node, const struct skiplist_key *bound);

@@ -7,8 +7,8 @@
  *          [0]---> a --> b --> c --> d --> e -> nil
  *
  * Nodes are embedded at the end of what they order, and live as long as the arena that they come
- * from. A node is linked from below upwards with release stores, after it is complete: a reader that
- * meets it sees all of it. The writer keeps a finger, the place of its last insertion, so that
+ * from. A node is linked from below upwards with release stores, after it is complete: a reader
+ * that meets it sees all of it. The writer keeps a finger, the place of its last insertion, so that
  * ascending insertions and repeated updates of one key search nothing.
  *
  * Each node has a prefix: 64 bits that never contradict the order (a < b implies prefix(a) <=

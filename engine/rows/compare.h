@@ -21,7 +21,8 @@ int clustering_compare(
 bool kind_is_start(uint8_t kind);    /* opens a range: 1, 7 and boundaries */
 bool kind_is_end(uint8_t kind);      /* closes a range: 0, 6 and boundaries */
 bool kind_is_boundary(uint8_t kind); /* 2, 5 */
-/** The kind of the same place that only closes (opens): of a boundary, or of a bound turned round. */
+/** The kind of the same place that only closes (opens): of a boundary, or of a bound turned round.
+ */
 uint8_t kind_as_end(uint8_t kind);
 uint8_t kind_as_start(uint8_t kind);
 

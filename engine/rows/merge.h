@@ -39,8 +39,9 @@ struct purge {
 MUST_USE int purge_scanner(struct partition_scanner *scanner, const struct purge *purge,
     struct partition_scanner **ret_scanner);
 
-/** Only rows live at `now_s`, with live cells only, no markers: what a SELECT sees. Takes it over. */
-MUST_USE int live_partition(struct partition_iterator *source, int64_t now_s,
-    struct partition_iterator **ret_iterator);
+/** Only rows live at `now_s`, with live cells only, no markers: what a SELECT sees. Takes it over.
+ */
+MUST_USE int live_partition(
+    struct partition_iterator *source, int64_t now_s, struct partition_iterator **ret_iterator);
 
 #endif

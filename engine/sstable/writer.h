@@ -1,6 +1,7 @@
 /*
  * Writes one SSTable: partitions in, all eight components out. Streams: memory does not grow with
- * a partition (the promoted index of the current one, the offsets and the filter are what it keeps).
+ * a partition (the promoted index of the current one, the offsets and the filter are what it
+ * keeps).
  *
  *   open -> [begin_partition -> append … -> end_partition] … -> finish | discard
  *
@@ -42,8 +43,7 @@ uint64_t sstable_writer_bytes(const struct sstable_writer *writer); /* of Data.d
 uint64_t sstable_writer_partitions(const struct sstable_writer *writer);
 
 /** Completes and syncs all components and the folder; frees the writer, also on failure. */
-MUST_USE int sstable_writer_finish(
-    struct sstable_writer *writer, struct sstable_facts *ret_facts);
+MUST_USE int sstable_writer_finish(struct sstable_writer *writer, struct sstable_facts *ret_facts);
 /** Removes what was written and frees. NULL does nothing. */
 void sstable_writer_discard(struct sstable_writer *writer);
 

@@ -69,8 +69,8 @@ static struct bytes value_of(const struct type *type, uint64_t number, uint8_t *
         store_be32(to, (uint32_t)number);
         return bytes_of(to, 4);
     default:
-        n = sprintf((char *)to, "%" PRIx64,
-            (uint64_t)(number * 0x9e3779b97f4a7c15ull >> (number % 60)));
+        n = sprintf(
+            (char *)to, "%" PRIx64, (uint64_t)(number * 0x9e3779b97f4a7c15ull >> (number % 60)));
         return bytes_of(to, number % 11 == 0 ? 0 : (size_t)n);
     }
 }
