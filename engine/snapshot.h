@@ -23,8 +23,9 @@ struct snapshot_job {
     uint64_t position;
     struct sstable_handle **handles; /* a pin each */
     size_t count;
-    int failure;  /* of the last try */
-    bool deleted; /* nobody wants it any more */
+    int failure;    /* of the last try */
+    uint64_t tries; /* that failed */
+    bool deleted;   /* nobody wants it any more */
 };
 
 struct snapshots {

@@ -129,28 +129,29 @@ static int publish_locked(struct engine *engine, struct snapshot_job *job, const
     return r;
 }
 
-/* The oldest one whose memtables are all flushed; deleted ones go. */
+/* Of those whose memtables are all flushed the one least often tried, so that one that cannot be
+ * completed (a damaged SSTable, say) does not keep the others from it; of these the oldest.
+ * Deleted ones go. */
 static struct snapshot_job *next_ready_locked(struct snapshots *snapshots)
 {
     struct engine *engine = snapshots->engine;
     uint64_t flushed = manifest_flushed_min(manifest_state(engine->manifest));
-    struct snapshot_job *job = snapshots->jobs;
+    struct snapshot_job *best = NULL, *next;
 
-    while (job) {
-        struct snapshot_job *next = job->next;
-
+    for (struct snapshot_job *job = snapshots->jobs; job; job = next) {
+        next = job->next;
         if (job->deleted)
             snapshot_job_remove(snapshots, job);
-        else if (flushed >= job->position)
-            return job;
-        job = next;
+        else if (flushed >= job->position && (!best || job->tries < best->tries))
+            best = job;
     }
-    return NULL;
+    return best;
 }
 
 static int begin(struct snapshots *snapshots)
 {
     struct engine *engine = snapshots->engine;
+    struct snapshot_waiter *told = NULL;
     struct snapshot_job *job;
     int r = 0;
 
@@ -163,18 +164,23 @@ static int begin(struct snapshots *snapshots)
         r = snapshot_build_new(engine, folder,
             manifest_find_snapshot(manifest_state(engine->manifest), job->number), job,
             &snapshots->build);
-        if (r < 0)
+        if (r < 0) {
             job->failure = r;
+            job->tries++;
+            told = snapshot_waiters_take(snapshots, job->number, r);
+        }
     }
     mutex_unlock(&engine->change);
+    snapshot_waiters_tell(told);
     return r < 0 ? r : job != NULL;
 }
 
-static void abandon(struct snapshots *snapshots)
+/* Whether a snapshot is left that was tried less often than `tries`. */
+static bool is_other_ready_locked(struct snapshots *snapshots, uint64_t tries)
 {
-    sweeper_remove(&snapshots->engine->sweeper, snapshot_build_folder(snapshots->build));
-    snapshot_build_free(snapshots->build);
-    snapshots->build = NULL;
+    const struct snapshot_job *next = next_ready_locked(snapshots);
+
+    return next && next->tries < tries;
 }
 
 /* The build came to an end with `r`, 0 or worse. */
@@ -184,6 +190,7 @@ static int64_t end(struct snapshots *snapshots, int r)
     uint64_t number = snapshot_build_number(snapshots->build);
     struct snapshot_waiter *told = NULL;
     struct snapshot_job *job;
+    bool go_on = true;
 
     mutex_lock(&engine->change);
     job = snapshot_job_find(snapshots, number);
@@ -192,23 +199,23 @@ static int64_t end(struct snapshots *snapshots, int r)
         r = -ENOENT;
     if (r == 0)
         r = publish_locked(engine, job, snapshot_build_folder(snapshots->build));
-    if (r < 0 && !job->deleted)
+    if (r < 0 && !job->deleted) {
         log_error("op=snapshot number=%" PRIu64 ": %s", number, err_text(r));
+        go_on = is_other_ready_locked(snapshots, ++job->tries);
+    }
     job->failure = r;
     told = snapshot_waiters_take(snapshots, number, r);
     if (r == 0 || job->deleted)
         snapshot_job_remove(snapshots, job);
     mutex_unlock(&engine->change);
-    if (r < 0) {
-        abandon(snapshots);
-    } else {
-        snapshot_build_free(snapshots->build);
-        snapshots->build = NULL;
-    }
+    if (r < 0)
+        sweeper_remove(&engine->sweeper, snapshot_build_folder(snapshots->build));
+    snapshot_build_free(snapshots->build);
+    snapshots->build = NULL;
     snapshot_waiters_tell(told);
     if (r == -ENOSPC && admission_open_reserve(&engine->admission))
-        return TASK_AGAIN;
-    return r < 0 && r != -ENOENT ? (int64_t)RETRY_US : TASK_AGAIN;
+        go_on = true;
+    return go_on ? TASK_AGAIN : (int64_t)RETRY_US;
 }
 
 static bool is_unwanted(struct snapshots *snapshots)

@@ -23,6 +23,7 @@
 
 #define SEED 11
 #define PAYLOAD_MAX 400
+#define THINGS_FOLDER "data/model/things-7468696e67732e2e2e2e2e2e2e2e2e31"
 
 static void check(int r)
 {
@@ -307,6 +308,41 @@ static void a_completion_that_fails_is_tried_again(void **state)
     }
 }
 
+static int find_data_file(void *arg, const char *name)
+{
+    enum sstable_component component;
+    struct sstable_id id;
+
+    if (!sstable_parse_file_name(name, &id, &component) || component != COMPONENT_DATA)
+        return 0;
+    snprintf(arg, 256, THINGS_FOLDER "/%s", name);
+    return 1;
+}
+
+static void a_tag_that_cannot_be_completed_does_not_hold_up_the_next(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store(&env);
+    char path[256];
+
+    (void)state;
+    write_batches(engine, 1, 30);
+    check(engine_flush(engine, TABLES_ALL));
+    expect(engine, 30); /* all SSTables are open now */
+    assert_int_equal(io_list(env, THINGS_FOLDER, find_data_file, path), 1);
+    check(engine_snapshot_create(engine, "a"));
+    check(io_unlink(env, path));
+    check(engine_compact(engine, TABLES_ALL));
+    check(engine_snapshot_create(engine, "b"));
+    check(engine_snapshot_await(engine, "b", NULL, NULL));
+    run_tasks(env);
+    assert_int_equal(engine_snapshot_await(engine, "a", NULL, NULL), -ENOENT);
+    assert_int_equal(list(engine).infos[0].failure, -ENOENT);
+    expect_snapshot(env, "b", 30);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
 static void a_disk_without_links_has_no_snapshots_and_says_so(void **state)
 {
     struct env *env;
@@ -503,6 +539,7 @@ int main(void)
         cmocka_unit_test(a_list_tells_what_deleting_gives_back),
         cmocka_unit_test(whoever_waits_for_a_tag_is_told_how_it_went),
         cmocka_unit_test(a_completion_that_fails_is_tried_again),
+        cmocka_unit_test(a_tag_that_cannot_be_completed_does_not_hold_up_the_next),
         cmocka_unit_test(a_disk_without_links_has_no_snapshots_and_says_so),
         cmocka_unit_test(the_sums_are_of_every_file),
         cmocka_unit_test(components_of_a_tag_are_links),
