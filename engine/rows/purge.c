@@ -137,25 +137,10 @@ static int purge_row(struct purged_partition *partition, const struct column *co
 static int purge_marker(struct purged_partition *partition, const struct unfiltered *unfiltered,
     const struct unfiltered **ret)
 {
-    struct unfiltered *out = &partition->reading.out;
     const struct marker *marker = &unfiltered->marker;
-    bool close_goes = deletion_may_go(partition, marker->closes);
-    bool open_goes = deletion_may_go(partition, marker->opens);
 
-    *ret = unfiltered;
-    if (!close_goes && !open_goes)
-        return 1;
-    *out = *unfiltered;
-    if (close_goes)
-        out->marker.closes = DELETION_LIVE;
-    if (open_goes)
-        out->marker.opens = DELETION_LIVE;
-    if (deletion_is_live(out->marker.closes) && deletion_is_live(out->marker.opens))
-        return 0;
-    out->marker.bound.kind =
-        close_goes ? kind_as_start(marker->bound.kind) : kind_as_end(marker->bound.kind);
-    *ret = out;
-    return 1;
+    return marker_without(unfiltered, deletion_may_go(partition, marker->closes),
+        deletion_may_go(partition, marker->opens), &partition->reading.out, ret);
 }
 
 static int purged_read(struct purged_partition *partition, const struct unfiltered **ret)

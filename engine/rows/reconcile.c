@@ -240,3 +240,26 @@ bool row_is_live(const struct row *row, int64_t now_s)
     }
     return false;
 }
+
+/* ---- markers ---- */
+
+int marker_without(const struct unfiltered *unfiltered, bool close_goes, bool open_goes,
+    struct unfiltered *out, const struct unfiltered **ret_unfiltered)
+{
+    uint8_t kind = unfiltered->marker.bound.kind;
+
+    *ret_unfiltered = unfiltered;
+    if (!close_goes && !open_goes)
+        return 1;
+    *out = *unfiltered;
+    if (close_goes)
+        out->marker.closes = DELETION_LIVE;
+    if (open_goes)
+        out->marker.opens = DELETION_LIVE;
+    if (deletion_is_live(out->marker.closes) && deletion_is_live(out->marker.opens))
+        return 0;
+    out->marker.bound.kind =
+        deletion_is_live(out->marker.closes) ? kind_as_start(kind) : kind_as_end(kind);
+    *ret_unfiltered = out;
+    return 1;
+}

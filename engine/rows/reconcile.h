@@ -37,4 +37,11 @@ bool liveness_is_live(struct liveness liveness, int64_t now_s);
 bool row_is_live(const struct row *row, int64_t now_s);
 bool cell_is_live(const struct cell *cell, int64_t now_s);
 
+/**
+ * A marker without the deletion that it closes, or opens, or both: a boundary becomes the bound of
+ * the other side. 1: `*ret_unfiltered` is the marker itself or, changed, `out`; 0: nothing is left.
+ */
+MUST_USE int marker_without(const struct unfiltered *unfiltered, bool close_goes, bool open_goes,
+    struct unfiltered *out, const struct unfiltered **ret_unfiltered);
+
 #endif

@@ -98,25 +98,9 @@ static int shadow_marker(struct shadowed_partition *partition, const struct unfi
 {
     const struct marker *marker = &unfiltered->marker;
     struct deletion deletion = partition->cover->deletion;
-    bool close_goes = !deletion_supersedes(marker->closes, deletion);
-    bool open_goes = !deletion_supersedes(marker->opens, deletion);
-    struct unfiltered *out = &partition->out;
 
-    *ret = unfiltered;
-    if (!close_goes && !open_goes)
-        return 1;
-    *out = *unfiltered;
-    if (close_goes)
-        out->marker.closes = DELETION_LIVE;
-    if (open_goes)
-        out->marker.opens = DELETION_LIVE;
-    if (deletion_is_live(out->marker.closes) && deletion_is_live(out->marker.opens))
-        return 0;
-    out->marker.bound.kind = deletion_is_live(out->marker.closes)
-                                 ? kind_as_start(marker->bound.kind)
-                                 : kind_as_end(marker->bound.kind);
-    *ret = out;
-    return 1;
+    return marker_without(unfiltered, !deletion_supersedes(marker->closes, deletion),
+        !deletion_supersedes(marker->opens, deletion), &partition->out, ret);
 }
 
 static int advance_cover(struct shadowed_partition *partition)
