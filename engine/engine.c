@@ -76,6 +76,28 @@ struct sstable_handle *engine_new_handle(
     return sstable_handle_new(&options, entry);
 }
 
+int engine_add_sstables(struct engine *engine, struct view *view, unsigned table,
+    const struct manifest_sstable *entries, size_t entry_count)
+{
+    struct sstable_handle **handles = calloc(entry_count + 1, sizeof(*handles));
+    size_t count = 0;
+    int r = handles ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r == 0 && i < entry_count; i++) {
+        if (!entries[i].live || entries[i].table != table)
+            continue;
+        handles[count] = engine_new_handle(engine, &entries[i]);
+        r = handles[count] ? 0 : -ENOMEM;
+        count += r == 0;
+    }
+    if (r == 0)
+        r = view_replace_sstables(view, table, NULL, 0, handles, count);
+    while (count > 0)
+        sstable_handle_unref(handles[--count]);
+    free(handles);
+    return r;
+}
+
 uint64_t engine_segment_after(uint64_t position)
 {
     return (position >> 32) + ((position & UINT32_MAX) != 0);

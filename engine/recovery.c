@@ -27,28 +27,6 @@ static int seal(struct engine *engine, unsigned table, uint64_t position)
 
 /* ---- the view ---- */
 
-static int add_sstables(struct engine *engine, struct view *view, unsigned table)
-{
-    const struct manifest_state *state = manifest_state(engine->manifest);
-    struct sstable_handle **handles = calloc(state->sstable_count + 1, sizeof(*handles));
-    size_t count = 0;
-    int r = handles ? 0 : -ENOMEM;
-
-    for (size_t i = 0; r == 0 && i < state->sstable_count; i++) {
-        if (!state->sstables[i].live || state->sstables[i].table != table)
-            continue;
-        handles[count] = engine_new_handle(engine, &state->sstables[i]);
-        r = handles[count] ? 0 : -ENOMEM;
-        count += r == 0;
-    }
-    if (r == 0)
-        r = view_replace_sstables(view, table, NULL, 0, handles, count);
-    while (count > 0)
-        sstable_handle_unref(handles[--count]);
-    free(handles);
-    return r;
-}
-
 static int make_view(struct engine *engine)
 {
     const struct manifest_state *state = manifest_state(engine->manifest);
@@ -57,7 +35,7 @@ static int make_view(struct engine *engine)
     int r = view ? 0 : -ENOMEM;
 
     for (unsigned i = 0; r == 0 && i < engine->table_count; i++)
-        r = add_sstables(engine, view, i);
+        r = engine_add_sstables(engine, view, i, state->sstables, state->sstable_count);
     if (r < 0)
         view_unref(view);
     else

@@ -12,28 +12,6 @@
 
 /* ---- opening ---- */
 
-static int add_sstables(
-    struct engine *engine, struct view *view, const struct snapshot_facts *facts, unsigned table)
-{
-    struct sstable_handle **handles = calloc(facts->count + 1, sizeof(*handles));
-    size_t count = 0;
-    int r = handles ? 0 : -ENOMEM;
-
-    for (size_t i = 0; r == 0 && i < facts->count; i++) {
-        if (facts->sstables[i].table != table)
-            continue;
-        handles[count] = engine_new_handle(engine, &facts->sstables[i]);
-        r = handles[count] ? 0 : -ENOMEM;
-        count += r == 0;
-    }
-    if (r == 0)
-        r = view_replace_sstables(view, table, NULL, 0, handles, count);
-    while (count > 0)
-        sstable_handle_unref(handles[--count]);
-    free(handles);
-    return r;
-}
-
 int engine_open_snapshot_folder(struct engine *engine)
 {
     AUTO(snapshot_facts_release) struct snapshot_facts facts = {0};
@@ -52,7 +30,7 @@ int engine_open_snapshot_folder(struct engine *engine)
     view = view_new(engine->tables, engine->table_count, positions, env_monotonic_us(engine->env));
     r = view ? 0 : -ENOMEM;
     for (unsigned i = 0; r == 0 && i < engine->table_count; i++)
-        r = add_sstables(engine, view, &facts, i);
+        r = engine_add_sstables(engine, view, i, facts.sstables, facts.count);
     if (r < 0)
         view_unref(view);
     else

@@ -88,6 +88,9 @@ struct sstable_id engine_next_id(struct engine *engine);
 /** One reference. NULL: no memory. */
 struct sstable_handle *engine_new_handle(
     struct engine *engine, const struct manifest_sstable *entry);
+/** Puts the live ones of the table into a view that nobody reads yet: when a store is opened. */
+MUST_USE int engine_add_sstables(struct engine *engine, struct view *view, unsigned table,
+    const struct manifest_sstable *entries, size_t entry_count);
 /** The first segment id that a log which came to `position` has not used: at the very begin of a
  * segment, that one was not begun. */
 uint64_t engine_segment_after(uint64_t position);
