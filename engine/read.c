@@ -171,7 +171,7 @@ int64_t read_now_s(struct engine *engine)
 
 int read_failed(struct engine *engine, unsigned table, const char *what, int r)
 {
-    if (r == -EIO || r == -EUCLEAN || r == -EBADMSG) {
+    if (err_is_damage(r)) {
         atomic_fetch_add(&engine->counters.bad_reads, 1);
         log_error("op=%s table=%s: %s", what, engine->tables[table].name, err_text(r));
     }

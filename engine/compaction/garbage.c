@@ -100,7 +100,7 @@ static bool is_to_survey(const struct sstable_handle *cover, const struct sstabl
 /* What cannot be read is left alone by all that follows. */
 static void met(struct sstable_handle *handle, int r)
 {
-    if (r != -EUCLEAN && r != -EBADMSG && r != -EIO)
+    if (!err_is_damage(r))
         return;
     log_error("op=survey sstable=%s: %s", handle->entry.facts.id.text, err_text(r));
     atomic_store(&handle->suspect, true);

@@ -197,7 +197,7 @@ static int64_t failed(struct compaction *compaction, int r)
         engine->tables[compaction_job_table(compaction->job)].name, err_text(r));
     answer(compaction, compaction_job_table(compaction->job), compaction_job_asked(compaction->job),
         r);
-    if (r == -EUCLEAN || r == -EBADMSG || r == -EIO)
+    if (err_is_damage(r))
         compaction_job_suspect(compaction->job);
     reserve_given = r == -ENOSPC && admission_open_reserve(&engine->admission);
     if (r == -ENOSPC && !reserve_given)

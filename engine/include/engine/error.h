@@ -8,6 +8,9 @@
 #ifndef SSTFS_ENGINE_ERROR_H
 #define SSTFS_ENGINE_ERROR_H
 
+#include <errno.h>
+#include <stdbool.h>
+
 #include "engine/auto.h"
 
 /**
@@ -18,6 +21,12 @@ int err_with(int code, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /** As err_with(), but forgets older words first: where an error begins. */
 int err_new(int code, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/** Whether a read failed for what lies on the disk: damage, or the disk said no. */
+static inline bool err_is_damage(int code)
+{
+    return code == -EUCLEAN || code == -EBADMSG || code == -EIO;
+}
 
 /** The words for `code`, or strerror's. Valid until this thread's next err_ call. */
 const char *err_text(int code);
