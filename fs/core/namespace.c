@@ -112,29 +112,36 @@ void dirent_put(struct batch *batch, uint64_t dir, struct bytes name, const stru
         batch_cell_int(batch, DIRENT_MODE, (int32_t)(inode->mode & S_IFMT));
 }
 
+/* -EEXIST: the directory, whose lock is held, has an entry of that name. */
+static int check_is_new(struct fs *fs, const struct node *directory, struct bytes name)
+{
+    AUTO(rowref_release) struct rowref ref = ROWREF_INIT;
+    uint64_t ino;
+    uint32_t type;
+    int r = dirent_get(fs->live, directory->ino, name,
+        COLUMN_BIT(DIRENT_INO) | COLUMN_BIT(DIRENT_MODE), &ref, &ino, &type);
+
+    if (r > 0)
+        return err_new(-EEXIST, "'%.*s' exists", (int)name.size, (const char *)name.data);
+    return r;
+}
+
 /* Parent's exclusive lock held; `child` is known to nobody. */
 static int make_locked(struct fs *fs, struct fs_request *request, const struct fs_caller *caller,
     struct node *parent, struct node *child, const struct making *making)
 {
-    AUTO(rowref_release) struct rowref ref = ROWREF_INIT;
     AUTO(freep) uint8_t *name = NULL;
     struct changes changes = CHANGES_NONE;
     bool directory = S_ISDIR(making->mode);
     struct inode *to;
-    uint64_t ino;
-    uint32_t type;
     int r;
 
     r = directory_check(parent);
     if (r < 0)
         return r;
-    r = dirent_get(fs->live, parent->ino, making->name,
-        COLUMN_BIT(DIRENT_INO) | COLUMN_BIT(DIRENT_MODE), &ref, &ino, &type);
+    r = check_is_new(fs, parent, making->name);
     if (r < 0)
         return r;
-    if (r > 0)
-        return err_new(
-            -EEXIST, "'%.*s' exists", (int)making->name.size, (const char *)making->name.data);
     name = name_copy(making->name);
     if (!name)
         return -ENOMEM;
@@ -304,12 +311,9 @@ static int move_to_inodes(struct batch *batch, struct node *child, const struct 
 static int link_locked(struct fs *fs, struct fs_request *request, struct node *parent,
     struct node *child, struct bytes name)
 {
-    AUTO(rowref_release) struct rowref ref = ROWREF_INIT;
     struct changes changes = CHANGES_NONE;
     int64_t now = core_now_ns(fs);
     struct inode to = child->inode;
-    uint64_t ino;
-    uint32_t type;
     int r;
 
     r = directory_check(parent);
@@ -319,12 +323,9 @@ static int link_locked(struct fs *fs, struct fs_request *request, struct node *p
         return err_new(-ENOENT, "inode %#" PRIx64 " was removed", child->ino);
     if (child->inode.nlink >= LINKS_MAX)
         return err_new(-EMLINK, "inode %#" PRIx64 " has too many names", child->ino);
-    r = dirent_get(fs->live, parent->ino, name, COLUMN_BIT(DIRENT_INO) | COLUMN_BIT(DIRENT_MODE),
-        &ref, &ino, &type);
+    r = check_is_new(fs, parent, name);
     if (r < 0)
         return r;
-    if (r > 0)
-        return err_new(-EEXIST, "'%.*s' exists", (int)name.size, (const char *)name.data);
 
     to.nlink++;
     to.ctime_ns = now;
