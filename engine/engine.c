@@ -249,7 +249,8 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
     engine->segment_bytes = choose_segment_bytes(env);
     engine->live.engine = engine;
     engine->id_low_bits = env_random(env);
-    engine->cache = chunk_cache_new(options->memory_bytes / 4);
+    memory_plan_init(&engine->memory, options->memory_bytes, options->tables, options->table_count);
+    engine->cache = chunk_cache_new(engine->memory.chunks + engine->memory.index_pages);
     if (!engine->cache) {
         free(engine);
         return NULL;

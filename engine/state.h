@@ -14,6 +14,7 @@
 #include "engine/engine.h"
 #include "flush.h"
 #include "manifest.h"
+#include "memory_plan.h"
 #include "ranks.h"
 #include "snapshot.h"
 #include "sweeper.h"
@@ -43,6 +44,7 @@ struct engine {
     const struct table_schema *tables;
     unsigned table_count;
     struct engine_options options;
+    struct memory_plan memory;
     struct store_identity identity;
     bool is_snapshot; /* a snapshot's folder: no log, no manifest, no lock */
     int lock_fd;      /* -1: none */

@@ -147,6 +147,8 @@ const struct table_schema fs_tables[FS_TABLE_COUNT] = {
             COLUMNS(static, dirents_statics),
             COLUMNS(regular, dirents_regulars),
             .chunk_bytes = 16u << 10,
+            .memory_share = 8,
+            .has_row_filter = true,
         },
     [TABLE_SMALL] =
         {
@@ -159,6 +161,8 @@ const struct table_schema fs_tables[FS_TABLE_COUNT] = {
             .clustering = small_clustering,
             COLUMNS(regular, small_regulars),
             .chunk_bytes = 64u << 10,
+            .compaction = COMPACT_GARBAGE,
+            .memory_share = 8,
         },
     [TABLE_BLOCKS] =
         {
@@ -171,6 +175,8 @@ const struct table_schema fs_tables[FS_TABLE_COUNT] = {
             .clustering = blocks_clustering,
             COLUMNS(regular, blocks_regulars),
             .chunk_bytes = 64u << 10,
+            .compaction = COMPACT_GARBAGE,
+            .memory_share = 16,
         },
     [TABLE_INODES] =
         {

@@ -53,6 +53,8 @@ const struct table_schema test_table_dirents = {
     .min_index_interval = 128,
     .column_index_bytes = 64 << 10,
     .gc_grace_s = 864000,
+    .memory_share = 8,
+    .has_row_filter = true,
 };
 
 static const struct column small_keys[] = {
@@ -80,6 +82,8 @@ const struct table_schema test_table_small = {
     .min_index_interval = 128,
     .column_index_bytes = 64 << 10,
     .gc_grace_s = 864000,
+    .compaction = COMPACT_GARBAGE,
+    .memory_share = 8,
 };
 
 static const struct column blocks_keys[] = {
@@ -139,6 +143,8 @@ const struct table_schema test_table_blocks = {
     .min_index_interval = 128,
     .column_index_bytes = 64 << 10,
     .gc_grace_s = 864000,
+    .compaction = COMPACT_GARBAGE,
+    .memory_share = 16,
 };
 
 static const struct column inodes_keys[] = {

@@ -52,6 +52,12 @@ struct column {
     const struct type *type;
 };
 
+/** What is merged when (compaction/strategy.h). */
+enum compaction_policy {
+    COMPACT_LEVELLED, /* few SSTables a lookup: what is small, changed and listed */
+    COMPACT_GARBAGE,  /* nothing is written again that is live: what is large and written once */
+};
+
 /*
  * Columns of a kind are in the order of the serialization header: first the simple ones by name,
  * then the complex ones by name. A column's number is its place in its list, from 0.
@@ -77,6 +83,11 @@ struct table_schema {
     uint32_t min_index_interval; /* partitions per summary entry: 128 */
     uint32_t column_index_bytes; /* promoted index: bytes per block */
     int32_t gc_grace_s;          /* tombstones live at least this long */
+
+    /* How the engine treats it; no SSTable tells. */
+    enum compaction_policy compaction;
+    unsigned memory_share; /* of the memtables' memory, beside those of the other tables; 0: 1 */
+    bool has_row_filter;   /* absent rows are known without a read: they are looked up often */
 
     const char *cql; /* CREATE TABLE …, what schema.cql in a snapshot says; NULL: no such file */
 };

@@ -1,0 +1,28 @@
+#include "memory_plan.h"
+
+static unsigned share_of(const struct table_schema *table)
+{
+    return table->memory_share ? table->memory_share : 1;
+}
+
+void memory_plan_init(struct memory_plan *plan, uint64_t memory_bytes,
+    const struct table_schema *tables, unsigned table_count)
+{
+    uint64_t part = memory_bytes / 64;
+    uint64_t shares = 0;
+
+    *plan = (struct memory_plan){
+        .memtables_total = 18 * part,
+        .requests = 4 * part,
+        .chunks = 12 * part,
+        .index_pages = 2 * part,
+        .keys = 2 * part,
+        .filters = 4 * part,
+        .background = 2 * part,
+        .callers = 16 * part,
+    };
+    for (unsigned i = 0; i < table_count; i++)
+        shares += share_of(&tables[i]);
+    for (unsigned i = 0; i < table_count; i++)
+        plan->memtables[i] = plan->memtables_total / shares * share_of(&tables[i]);
+}
