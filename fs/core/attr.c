@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "core/acl.h"
 #include "core/attr.h"
 
 int fs_getattr(struct fs *fs, uint64_t ino, struct stat *ret_attributes)
@@ -46,9 +47,29 @@ static void set_times(const struct fs_setattr *change, int64_t now_ns, struct in
         to->mtime_ns = now_ns;
 }
 
+/* The mode, and in `acl` (empty: it has none) the access ACL that goes with it, which is added to
+ * the batch. */
+static int set_mode(
+    struct node *node, struct batch *batch, uint32_t mode, struct inode *to, struct buf *acl)
+{
+    unsigned column;
+    int r = xattr_get_acl(node, ACL_ACCESS_NAME, acl);
+
+    if (r < 0)
+        return r;
+    to->mode = (to->mode & S_IFMT) | (mode & 07777);
+    if (r == 0)
+        return 0;
+    acl_set_mode(acl->data, acl->size, mode);
+    if (home_begin(batch, node, &column))
+        batch_map_put(batch, column, BYTES_LITERAL(ACL_ACCESS_NAME), buf_bytes(acl));
+    return 0;
+}
+
 int attr_set_locked(
     struct fs *fs, struct fs_request *request, struct node *node, const struct fs_setattr *change)
 {
+    AUTO(buf_release) struct buf acl = BUF_INIT;
     struct changes changes = CHANGES_NONE;
     struct orphan range = {.kind = 0};
     int64_t now = core_now_ns(fs);
@@ -76,12 +97,17 @@ int attr_set_locked(
     if (change->set & (FS_SET_UID | FS_SET_GID))
         set_owner(change, to);
     /* After chown's own clearing: who sets both at once means this mode. */
-    if (change->set & FS_SET_MODE)
-        to->mode = (to->mode & S_IFMT) | (change->mode & 07777);
+    if (change->set & FS_SET_MODE) {
+        r = set_mode(node, request->batch, change->mode, to, &acl);
+        if (r < 0)
+            return r;
+    }
     set_times(change, now, to);
     r = changes_apply(fs, request, &changes);
     if (r < 0)
         return r;
+    if (acl.size > 0)
+        xattr_change_acl(node, buf_bytes(&acl));
     /* What was too much for one batch, before anybody can write there again. */
     return cut > 0 ? reclaim_now(fs, &range) : 0;
 }

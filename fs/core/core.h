@@ -111,6 +111,10 @@ MUST_USE int data_truncate(struct fs *fs, const struct node *node, struct batch 
  * extended attributes in node->xattrs. Before the batch is applied; exclusive lock held.
  */
 MUST_USE int xattr_keep(struct node *node, const struct row *row, unsigned column);
+/** 1 and the ACL (checked) of that name; 0: it has none. Under the node's lock. */
+MUST_USE int xattr_get_acl(struct node *node, const char *name, struct buf *ret_acl);
+/** An orphan's access ACL, which lives in node->xattrs, has become `acl`. */
+void xattr_change_acl(struct node *node, struct bytes acl);
 /** The batch was not applied, or the node goes. NULL does nothing. */
 void xattr_list_free(struct xattr_list *list);
 

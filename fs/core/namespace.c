@@ -1,6 +1,7 @@
 /*
  * Names: lookup, and making and removing entries. Renaming is in rename.c.
  */
+#include "core/acl.h"
 #include "core/namespace.h"
 
 #include <errno.h>
@@ -71,6 +72,55 @@ struct making {
     struct bytes target; /* symlinks */
 };
 
+/* What a new inode has of its directory's default ACL. */
+struct inherited {
+    struct buf access;  /* empty: the mode says it all */
+    struct buf inherit; /* a directory's own default ACL */
+};
+#define INHERITED_NONE ((struct inherited){BUF_INIT, BUF_INIT})
+
+static void inherited_release(struct inherited *inherited)
+{
+    buf_release(&inherited->access);
+    buf_release(&inherited->inherit);
+}
+
+/* Sets the permissions of `to`, which are as asked for: the umask takes some away, or a default ACL
+ * of the directory, which is locked, says what is left (acl(5), "Object creation"). */
+static int inherit(struct node *parent, const struct fs_caller *caller, struct inode *to,
+    struct inherited *inherited)
+{
+    struct buf *acl = &inherited->access;
+    int r;
+
+    if (S_ISLNK(to->mode))
+        return 0;
+    r = xattr_get_acl(parent, ACL_DEFAULT_NAME, acl);
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        to->mode &= ~(caller->umask & 0777u);
+        return 0;
+    }
+    if (S_ISDIR(to->mode))
+        buf_append_bytes(&inherited->inherit, buf_bytes(acl));
+    to->mode = acl_inherit(acl->data, acl->size, to->mode);
+    if (acl_is_minimal(buf_bytes(acl)))
+        buf_clear(acl);
+    if (acl->size > 0 || inherited->inherit.size > 0)
+        to->xattr_bits |= XATTR_ANY | XATTR_ACL;
+    return buf_error(&inherited->inherit);
+}
+
+static void put_inherited(struct batch *batch, unsigned column, const struct inherited *inherited)
+{
+    if (inherited->access.size > 0)
+        batch_map_put(batch, column, BYTES_LITERAL(ACL_ACCESS_NAME), buf_bytes(&inherited->access));
+    if (inherited->inherit.size > 0)
+        batch_map_put(
+            batch, column, BYTES_LITERAL(ACL_DEFAULT_NAME), buf_bytes(&inherited->inherit));
+}
+
 static void making_inode(struct fs *fs, const struct making *making, const struct node *parent,
     const struct fs_caller *caller, struct inode *to)
 {
@@ -130,6 +180,7 @@ static int check_is_new(struct fs *fs, const struct node *directory, struct byte
 static int make_locked(struct fs *fs, struct fs_request *request, const struct fs_caller *caller,
     struct node *parent, struct node *child, const struct making *making)
 {
+    AUTO(inherited_release) struct inherited inherited = INHERITED_NONE;
     AUTO(freep) uint8_t *name = NULL;
     struct changes changes = CHANGES_NONE;
     bool directory = S_ISDIR(making->mode);
@@ -147,10 +198,15 @@ static int make_locked(struct fs *fs, struct fs_request *request, const struct f
         return -ENOMEM;
 
     making_inode(fs, making, parent, caller, &child->inode);
+    r = inherit(parent, caller, &child->inode, &inherited);
+    if (r < 0)
+        return r;
     dirent_put(request->batch, parent->ino, making->name, child, &child->inode,
         directory ? HOME_DIRECTORY : HOME_DIRENT);
     if (making->target.size > 0)
         batch_cell(request->batch, DIRENT_TARGET, making->target);
+    if (!directory)
+        put_inherited(request->batch, DIRENT_XATTRS, &inherited);
     to = changes_of(&changes, parent);
     inode_touch(to, child->inode.btime_ns);
     if (directory) {
@@ -160,6 +216,7 @@ static int make_locked(struct fs *fs, struct fs_request *request, const struct f
         row_key_directory(&key, child->ino);
         batch_static_row(request->batch, TABLE_DIRENTS, key.key);
         inode_put(request->batch, HOME_DIRECTORY, &child->inode);
+        put_inherited(request->batch, STATIC_DIR_XATTRS, &inherited);
     }
     r = changes_apply(fs, request, &changes);
     if (r < 0)

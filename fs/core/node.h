@@ -46,6 +46,7 @@ struct inode {
 #define ALLOCATED_ALL (-1)
 #define XATTR_ANY 1u        /* it has extended attributes; 0: none, no need to look */
 #define XATTR_CAPABILITY 2u /* security.capability is one of them */
+#define XATTR_ACL 4u        /* an access or a default ACL is one of them */
 #define XATTR_CAPABILITY_NAME "security.capability"
 
 enum home_kind {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "core/acl.h"
 #include "core/core.h"
 #include "engine/assert.h"
 
@@ -111,6 +112,9 @@ static uint8_t xattr_bits_of(const struct row *row, unsigned column)
         bits |= XATTR_ANY;
         if (bytes_equal(row->cells[i].path, BYTES_LITERAL(XATTR_CAPABILITY_NAME)))
             bits |= XATTR_CAPABILITY;
+        if (bytes_equal(row->cells[i].path, BYTES_LITERAL(ACL_ACCESS_NAME)) ||
+            bytes_equal(row->cells[i].path, BYTES_LITERAL(ACL_DEFAULT_NAME)))
+            bits |= XATTR_ACL;
     }
     return bits;
 }

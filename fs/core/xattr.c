@@ -1,8 +1,8 @@
 /*
  * Extended attributes: cells of the map in an inode's home row, of an orphan in its node.
  *
- * inode.xattr_bits answers the questions that come with each open, exec and write ("has it
- * security.capability?") without a look at the row.
+ * inode.xattr_bits answers the questions that come with each open, exec, write and permission check
+ * ("has it security.capability, an ACL?") without a look at the row.
  */
 #include "core/xattr.h"
 
@@ -10,12 +10,11 @@
 #include <inttypes.h>
 #include <sys/xattr.h>
 
+#include "core/acl.h"
 #include "core/core.h"
-#include "engine/coding.h"
 
 #define NAME_BYTES_MAX 255u
 #define TRUSTED_PREFIX "trusted."
-#define ACL_ACCESS_NAME "system.posix_acl_access"
 
 /* ---- walking over those of an inode ---- */
 
@@ -25,6 +24,19 @@ typedef int (*xattr_each)(void *arg, struct bytes name, struct bytes value);
 static bool is_capability(struct bytes name)
 {
     return bytes_equal(name, bytes_of_string(XATTR_CAPABILITY_NAME));
+}
+
+static bool is_acl(struct bytes name)
+{
+    return bytes_equal(name, BYTES_LITERAL(ACL_ACCESS_NAME)) ||
+           bytes_equal(name, BYTES_LITERAL(ACL_DEFAULT_NAME));
+}
+
+/* Whether the bits alone say that there is none of that name. */
+static bool is_surely_absent(const struct inode *inode, struct bytes name)
+{
+    return (is_capability(name) && !(inode->xattr_bits & XATTR_CAPABILITY)) ||
+           (is_acl(name) && !(inode->xattr_bits & XATTR_ACL));
 }
 
 /* Under the node's lock. A capability that a write took away from an orphan is still in its list.
@@ -105,8 +117,8 @@ int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, struct buf *ret_v
     if (r < 0)
         return r;
     node_lock_shared(node);
-    if (atomic_load(&node->loaded) && node->home != HOME_NONE && is_capability(state.name) &&
-        !(node->inode.xattr_bits & XATTR_CAPABILITY))
+    if (atomic_load(&node->loaded) && node->home != HOME_NONE &&
+        is_surely_absent(&node->inode, state.name))
         r = 0;
     else
         r = xattrs_walk(node, get_one, &state);
@@ -114,6 +126,21 @@ int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, struct buf *ret_v
     if (r == 0)
         return err_new(-ENODATA, "inode %" PRIu64 " has no '%s'", ino, name);
     return r < 0 ? r : buf_error(ret_value);
+}
+
+int xattr_get_acl(struct node *node, const char *name, struct buf *ret_acl)
+{
+    struct get_state state = {bytes_of_string(name), ret_acl};
+    int r;
+
+    if (!(node->inode.xattr_bits & XATTR_ACL))
+        return 0;
+    r = xattrs_walk(node, get_one, &state);
+    if (r > 0 && buf_error(ret_acl) < 0)
+        r = buf_error(ret_acl);
+    if (r > 0 && acl_check(buf_bytes(ret_acl)) < 0)
+        r = err_new(-EUCLEAN, "inode %" PRIu64 " has an ACL that is none", node->ino);
+    return r;
 }
 
 struct list_state {
@@ -226,6 +253,7 @@ int xattr_keep(struct node *node, const struct row *row, unsigned column)
 struct survey {
     struct bytes name;
     bool exists;
+    bool other_acl; /* an ACL is among the others */
     uint32_t others;
     uint64_t bytes, name_bytes; /* of the others */
 };
@@ -239,50 +267,9 @@ static int survey_one(void *arg, struct bytes name, struct bytes value)
         return 0;
     }
     survey->others++;
+    survey->other_acl |= is_acl(name);
     survey->bytes += name.size + value.size;
     survey->name_bytes += name.size + 1;
-    return 0;
-}
-
-#define ACL_VERSION 2u
-#define ACL_ENTRY_BYTES 8u
-enum acl_tag { ACL_USER_OBJ = 1, ACL_GROUP_OBJ = 4, ACL_MASK = 16, ACL_OTHER = 32 };
-
-/*
- * An access ACL says the permission bits anew, which the kernel leaves to us (linux
- * fs/fuse/acl.c). Layout: linux/posix_acl_xattr.h: le32 version, entries of le16 tag, le16
- * permissions, le32 id.
- */
-static int acl_mode(struct bytes acl, uint32_t *mode)
-{
-    uint32_t user = 0, group = 0, other = 0;
-    bool mask = false;
-
-    if (acl.size < 4 || load_le32(acl.data) != ACL_VERSION || (acl.size - 4) % ACL_ENTRY_BYTES)
-        return err_new(-EINVAL, "an ACL of %zu bytes that is none", acl.size);
-    for (size_t at = 4; at < acl.size; at += ACL_ENTRY_BYTES) {
-        uint32_t entry = load_le32(acl.data + at);
-        uint32_t permissions = entry >> 16 & 7;
-
-        switch (entry & 0xffff) {
-        case ACL_USER_OBJ:
-            user = permissions;
-            break;
-        case ACL_GROUP_OBJ:
-            group = mask ? group : permissions;
-            break;
-        case ACL_MASK:
-            group = permissions;
-            mask = true;
-            break;
-        case ACL_OTHER:
-            other = permissions;
-            break;
-        default:
-            break;
-        }
-    }
-    *mode = (*mode & ~0777u) | user << 6 | group << 3 | other;
     return 0;
 }
 
@@ -324,8 +311,55 @@ static int xattr_apply(struct fs *fs, struct fs_request *request, struct node *n
     return 0;
 }
 
-static int setxattr_locked(struct fs *fs, struct fs_request *request, struct node *node,
-    struct bytes name, struct bytes value, int flags)
+void xattr_change_acl(struct node *node, struct bytes acl)
+{
+    for (struct xattr_list *at = node->xattrs; at; at = at->next)
+        if (bytes_equal(at->name, BYTES_LITERAL(ACL_ACCESS_NAME)) && at->value.size == acl.size)
+            memcpy(at->data + at->name.size, acl.data, acl.size);
+}
+
+static bool is_member(const struct fs_caller *caller, uint32_t gid)
+{
+    if (caller->uid == 0 || caller->gid == gid)
+        return true;
+    for (unsigned i = 0; i < caller->group_count; i++)
+        if (caller->groups[i] == gid)
+            return true;
+    return false;
+}
+
+/*
+ * An access ACL says the permission bits anew, and one that says no more is not kept: 1. As with
+ * chmod, who is not of the file's group loses its set-group-id (linux fs/posix_acl.c).
+ */
+static int set_acl(
+    const struct fs_caller *caller, struct bytes name, struct bytes acl, struct inode *to)
+{
+    int r = acl_check(acl);
+
+    if (r < 0)
+        return r;
+    if (bytes_equal(name, BYTES_LITERAL(ACL_DEFAULT_NAME)))
+        return S_ISDIR(to->mode) ? 0 : err_new(-EACCES, "only directories have default ACLs");
+    to->mode = (to->mode & ~0777u) | acl_mode(acl);
+    if (!is_member(caller, to->gid))
+        to->mode &= ~(uint32_t)S_ISGID;
+    return acl_is_minimal(acl);
+}
+
+static void leave_bits(struct inode *to, const struct survey *survey)
+{
+    if (!survey->others)
+        to->xattr_bits &= (uint8_t)~XATTR_ANY;
+    if (is_capability(survey->name))
+        to->xattr_bits &= (uint8_t)~XATTR_CAPABILITY;
+    if (is_acl(survey->name) && !survey->other_acl)
+        to->xattr_bits &= (uint8_t)~XATTR_ACL;
+}
+
+static int setxattr_locked(struct fs *fs, struct fs_request *request,
+    const struct fs_caller *caller, struct node *node, struct bytes name, struct bytes value,
+    int flags)
 {
     struct survey survey = {.name = name};
     struct inode to = node->inode;
@@ -341,10 +375,15 @@ static int setxattr_locked(struct fs *fs, struct fs_request *request, struct nod
         survey.name_bytes + name.size + 1 > XATTR_NAMES_BYTES_MAX)
         return err_new(
             -ENOSPC, "extended attributes of an inode have at most %u bytes", XATTRS_BYTES_MAX);
-    if (bytes_equal(name, BYTES_LITERAL(ACL_ACCESS_NAME))) {
-        r = acl_mode(value, &to.mode);
+    if (is_acl(name)) {
+        r = set_acl(caller, name, value, &to);
         if (r < 0)
             return r;
+        if (r > 0) {
+            leave_bits(&to, &survey);
+            return xattr_apply(fs, request, node, &to, name, NULL);
+        }
+        to.xattr_bits |= XATTR_ACL;
     }
     to.xattr_bits |= XATTR_ANY;
     if (is_capability(name))
@@ -352,8 +391,8 @@ static int setxattr_locked(struct fs *fs, struct fs_request *request, struct nod
     return xattr_apply(fs, request, node, &to, name, &value);
 }
 
-int fs_setxattr(struct fs *fs, struct fs_request *request, uint64_t ino, const char *name,
-    struct bytes value, int flags)
+int fs_setxattr(struct fs *fs, struct fs_request *request, const struct fs_caller *caller,
+    uint64_t ino, const char *name, struct bytes value, int flags)
 {
     AUTO(node_unpinp) struct node *node = NULL;
     int r = check_name(name);
@@ -370,7 +409,7 @@ int fs_setxattr(struct fs *fs, struct fs_request *request, uint64_t ino, const c
     if (r < 0)
         return r;
     node_lock_exclusive(node);
-    r = setxattr_locked(fs, request, node, bytes_of_string(name), value, flags);
+    r = setxattr_locked(fs, request, caller, node, bytes_of_string(name), value, flags);
     node_unlock(node);
     return r < 0 ? err_with(r, "set '%s' of inode %" PRIu64, name, ino) : 0;
 }
@@ -384,12 +423,9 @@ static int removexattr_locked(
 
     if (r < 0)
         return r;
-    if (!survey.exists)
-        return err_new(-ENODATA, "it has none of that name");
-    if (!survey.others)
-        to.xattr_bits &= (uint8_t)~XATTR_ANY;
-    if (is_capability(name))
-        to.xattr_bits &= (uint8_t)~XATTR_CAPABILITY;
+    if (!survey.exists) /* to have no ACL is nothing to fail for: ext4 and the like say so */
+        return is_acl(name) ? 0 : err_new(-ENODATA, "it has none of that name");
+    leave_bits(&to, &survey);
     return xattr_apply(fs, request, node, &to, name, NULL);
 }
 

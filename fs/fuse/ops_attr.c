@@ -147,10 +147,14 @@ void op_statfs(fuse_req_t fuse, fuse_ino_t ino)
 
 /* ---- extended attributes ---- */
 
-/* ACLs are not enforced, as POSIX_ACL is not negotiated: to store them would be a false promise. */
-static bool is_refused(const char *name)
+#define ACL_NAMES "system.posix_acl_"
+
+/* Of system.* there are ACLs, and these only where the kernel enforces them. */
+static bool is_refused(const struct session *session, const char *name)
 {
-    return strncmp(name, "system.", 7) == 0;
+    if (strncmp(name, "system.", 7) != 0)
+        return false;
+    return !session->has_acls || strncmp(name, ACL_NAMES, strlen(ACL_NAMES)) != 0;
 }
 
 static struct request *request_xattr(
@@ -158,7 +162,7 @@ static struct request *request_xattr(
 {
     struct request *request;
 
-    if (is_refused(name)) {
+    if (is_refused(fuse_req_userdata(fuse), name)) {
         fuse_reply_err(fuse, EOPNOTSUPP);
         return NULL;
     }
@@ -168,10 +172,24 @@ static struct request *request_xattr(
     return request;
 }
 
+/* Who is not of a file's group loses its set-group-id by setting an ACL. To ask who is reads
+ * /proc, so it is asked for ACLs only. */
+#define GROUPS_MAX 1024
+
 static int run_setxattr(struct request *request)
 {
-    return fs_setxattr(request->session->fs, &request->change, request->ino,
-        (const char *)request->name.data, request->data, request->flags);
+    const char *name = (const char *)request->name.data;
+    gid_t groups[GROUPS_MAX];
+
+    if (request->caller.uid != 0 && strncmp(name, ACL_NAMES, strlen(ACL_NAMES)) == 0) {
+        int count = fuse_req_getgroups(request->fuse, GROUPS_MAX, groups);
+
+        request->caller.groups = groups;
+        request->caller.group_count =
+            count < 0 ? 0 : (unsigned)(count < GROUPS_MAX ? count : GROUPS_MAX);
+    }
+    return fs_setxattr(request->session->fs, &request->change, &request->caller, request->ino, name,
+        request->data, request->flags);
 }
 
 void op_setxattr(

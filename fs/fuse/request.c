@@ -26,7 +26,11 @@ struct request *request_new(fuse_req_t fuse, const struct request_type *type, ui
     request->fuse = fuse;
     request->ino = ino;
     request->caller = (struct fs_caller){
-        .uid = context->uid, .gid = context->gid, .umask = context->umask, .pid = context->pid};
+        .uid = context->uid,
+        .gid = context->gid,
+        .umask = session->has_acls ? context->umask : 0, /* else the kernel has applied it */
+        .pid = context->pid,
+    };
 
     pthread_mutex_lock(&session->mutex);
     session->requests++;

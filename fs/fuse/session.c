@@ -64,11 +64,13 @@ void session_init(void *userdata, struct fuse_conn_info *connection)
     /* A reply to write(2) means "in the commit log": the writeback cache would reply before that.
      */
     want(connection, FUSE_CAP_WRITEBACK_CACHE, false);
-    /* Version 1 asks duties of us and saves nothing (version 2: shim.c); ACLs need umask rules of
-     * their own. */
+    /* Version 1 asks duties of us and saves nothing (version 2: shim.c). */
     want(connection, FUSE_CAP_HANDLE_KILLPRIV, false);
-    want(connection, FUSE_CAP_POSIX_ACL, false);
-    want(connection, FUSE_CAP_DONT_MASK, false);
+    /* A default ACL is instead of the umask: so with ACLs the umask is ours to apply. */
+    session->has_acls = (connection->capable & FUSE_CAP_POSIX_ACL) != 0 &&
+                        (connection->capable & FUSE_CAP_DONT_MASK) != 0;
+    want(connection, FUSE_CAP_POSIX_ACL, session->has_acls);
+    want(connection, FUSE_CAP_DONT_MASK, session->has_acls);
     /* Payloads go to the log from memory: splicing them would only add a copy. */
     want(connection, FUSE_CAP_SPLICE_READ, false);
     want(connection, FUSE_CAP_SPLICE_WRITE, false);

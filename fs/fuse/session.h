@@ -20,6 +20,7 @@ struct session {
 
     pthread_t signal_thread;
     bool has_signal_thread;
+    bool has_acls;        /* the kernel checks access by ACLs, and leaves the umask to us */
     _Atomic bool is_over; /* the loop has ended: nobody needs to be woken */
 
     /* Requests taken and not yet answered. The last one out says so. */

@@ -134,6 +134,22 @@ def raises(code, call, *arguments, **options):
     raise Failed(f'no error, want errno {code} ({os.strerror(code)})')
 
 
+def as_user(uid, call):
+    """Runs the call in a child with that user and group; fails if it fails."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            call()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 

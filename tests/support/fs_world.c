@@ -324,7 +324,8 @@ int world_setxattr(struct world *w, uint64_t ino, const char *name, const char *
     struct fs_request request;
 
     begin(w, &request, 0);
-    return end(w, &request, fs_setxattr(w->fs, &request, ino, name, bytes_of_string(value), 0));
+    return end(w, &request,
+        fs_setxattr(w->fs, &request, &w->caller, ino, name, bytes_of_string(value), 0));
 }
 
 /* ---- questions ---- */

@@ -51,8 +51,10 @@ struct fs_options {
 /** Who asks. */
 struct fs_caller {
     uint32_t uid, gid;
-    uint32_t umask; /* already applied to modes by the kernel; kept for default ACLs */
+    uint32_t umask; /* applied to new modes, unless the directory has a default ACL */
     int32_t pid;
+    const uint32_t *groups; /* supplementary; of who sets an ACL only */
+    unsigned group_count;
 };
 
 /** An inode as a reply to lookup, create, … tells it. */
@@ -138,9 +140,9 @@ MUST_USE int fs_write(struct fs *fs, struct fs_request *request, uint64_t ino, s
 MUST_USE int fs_fallocate(struct fs *fs, struct fs_request *request, uint64_t ino, int mode,
     uint64_t offset, uint64_t size);
 
-/** `flags`: XATTR_CREATE, XATTR_REPLACE. */
-MUST_USE int fs_setxattr(struct fs *fs, struct fs_request *request, uint64_t ino, const char *name,
-    struct bytes value, int flags);
+/** `flags`: XATTR_CREATE, XATTR_REPLACE. An access ACL sets the mode as well. */
+MUST_USE int fs_setxattr(struct fs *fs, struct fs_request *request, const struct fs_caller *caller,
+    uint64_t ino, const char *name, struct bytes value, int flags);
 MUST_USE int fs_removexattr(
     struct fs *fs, struct fs_request *request, uint64_t ino, const char *name);
 

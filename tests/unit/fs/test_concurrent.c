@@ -172,7 +172,9 @@ static void use(struct worker *worker, struct fs_request *request, unsigned how)
         check(worker, fs_setattr(fs, request, entry.nodeid, &change, &attributes), "setattr");
         break;
     case 3:
-        check(worker, fs_setxattr(fs, request, entry.nodeid, "user.k", BYTES_LITERAL("v"), 0),
+        check(worker,
+            fs_setxattr(
+                fs, request, &worker->w->caller, entry.nodeid, "user.k", BYTES_LITERAL("v"), 0),
             "setxattr");
         break;
     case 4: {

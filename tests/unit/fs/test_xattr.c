@@ -27,7 +27,7 @@ static int set_bytes(
 
     assert_int_equal(
         fs_begin(world->fs, &request, TABLE_DIRENTS, value.size, false, NULL, NULL), 0);
-    r = fs_setxattr(world->fs, &request, ino, name, value, flags);
+    r = fs_setxattr(world->fs, &request, &world->caller, ino, name, value, flags);
     assert_int_equal(fs_end(world->fs, &request, NULL, NULL), 0);
     return r;
 }
@@ -267,26 +267,6 @@ static void trusted_names_are_listed_to_the_trusted_only(void **state)
     assert_value(world, ino, "trusted.t", "x");
 }
 
-static void an_access_acl_sets_the_mode(void **state)
-{
-    struct world *world = *state;
-    /* Version 2; user::rwx, user:7:r--, group::r-x, mask::rw-, other::--x. */
-    static const uint8_t acl[] = {2, 0, 0, 0, 1, 0, 7, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 4, 0, 7, 0,
-        0, 0, 4, 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 16, 0, 6, 0, 0xff, 0xff, 0xff, 0xff, 32, 0, 1, 0,
-        0xff, 0xff, 0xff, 0xff};
-    uint64_t ino;
-
-    assert_int_equal(world_create(world, FS_ROOT_INO, "file", 0644, &ino), 0);
-    assert_int_equal(
-        set_bytes(world, ino, "system.posix_acl_access", bytes_of(acl, sizeof(acl)), 0), 0);
-    assert_int_equal(world_stat(world, ino).st_mode & 07777, 0761);
-    assert_int_equal(
-        set_bytes(world, ino, "system.posix_acl_access", bytes_of(acl, 7), 0), -EINVAL);
-    assert_int_equal(
-        set_bytes(world, ino, "system.posix_acl_default", bytes_of(acl, sizeof(acl)), 0), 0);
-    assert_int_equal(world_stat(world, ino).st_mode & 07777, 0761);
-}
-
 static void each_change_moves_ctime_and_nothing_else(void **state)
 {
     struct world *world = *state;
@@ -336,7 +316,6 @@ int main(void)
         CASE(names_and_values_have_limits),
         CASE(an_inode_takes_no_more_than_a_rename_can_move),
         CASE(trusted_names_are_listed_to_the_trusted_only),
-        CASE(an_access_acl_sets_the_mode),
         CASE(each_change_moves_ctime_and_nothing_else),
         CASE(a_change_that_fails_changes_nothing),
     };
