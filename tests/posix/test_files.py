@@ -221,6 +221,39 @@ def direct_io_agrees_with_the_page_cache(place):
     assert path.read_bytes() == b'a' * 4096 + b'b' * 8192 + b'a' * (65536 - 12288)
 
 
+def ranges_are_copied_between_and_within_files(place):
+    place.mount()
+    content = os.urandom(3_000_000)
+    (place.mnt / 'from').write_bytes(content)
+    source = os.open(place.mnt / 'from', os.O_RDWR)
+    target = os.open(place.mnt / 'to', os.O_RDWR | os.O_CREAT)
+
+    def copy(a, b, count, here, there):
+        done = 0
+        while done < count:
+            n = os.copy_file_range(a, b, count - done, here + done, there + done)
+            if n == 0:
+                break
+            done += n
+        return done
+
+    assert copy(source, target, 2_500_000, 12_345, 777) == 2_500_000
+    assert os.pread(target, 3_000_000, 0) == bytes(777) + content[12_345:2_512_345]
+    assert copy(source, source, 100, 10, 2_999_950) == 100
+    assert os.fstat(source).st_size == 3_000_050
+    content = content[:2_999_950] + content[10:110]
+    assert copy(source, target, 1 << 30, 2_900_000, 0) == 100_050
+    assert os.pread(target, 100_050, 0) == content[2_900_000:]
+    assert copy(source, target, 10, 4_000_000, 0) == 0
+    raises(errno.EINVAL, os.copy_file_range, source, source, 100, 0, 50)
+    os.close(source)
+    os.close(target)
+    before = (place.mnt / 'to').read_bytes()
+    place.remount()
+    assert (place.mnt / 'from').read_bytes() == content
+    assert (place.mnt / 'to').read_bytes() == before
+
+
 def attributes_are_set_and_kept(place):
     place.mount()
     path = place.mnt / 'file'
@@ -464,6 +497,7 @@ if __name__ == '__main__':
         mappings_share_pages_with_reads_and_writes,
         a_page_written_by_a_mapping_after_close_is_kept,
         direct_io_agrees_with_the_page_cache,
+        ranges_are_copied_between_and_within_files,
         attributes_are_set_and_kept,
         set_user_id_bits_go_when_others_write,
         lookups_in_one_directory_do_not_wait_for_each_other,
