@@ -4,7 +4,6 @@
  *   flush             ENOSYS, once: close(2) then costs one message less (data is never delayed)
  *   access            the kernel checks modes itself (default_permissions)
  *   getlk, flock      local to the one mount: the kernel does them
- *   copy_file_range   ENOSYS: the kernel copies through read and write
  *   ioctl, bmap, poll nothing of ours
  */
 #include "fuse/request.h"
@@ -32,6 +31,7 @@ const struct fuse_lowlevel_ops session_operations = {
     .fsync = op_fsync,
     .fsyncdir = op_fsync,
     .fallocate = op_fallocate,
+    .copy_file_range = op_copy_file_range,
     .lseek = op_lseek,
     .opendir = op_opendir,
     .readdir = op_readdir,

@@ -130,6 +130,44 @@ void op_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t size, of
     request_start(request);
 }
 
+/* Read and written here, so that the payload does not go through the kernel. As a copy that the
+ * kernel makes it is no snapshot of the source; and as any write(2) it may be short. */
+static int run_copy(struct request *request)
+{
+    struct fs *fs = request->session->fs;
+    int r = fs_read(fs, request->from_ino, request->handle, request->from_offset, request->payload,
+        &request->answer);
+
+    if (r < 0)
+        return r;
+    request->data = buf_bytes(&request->answer);
+    return fs_write(
+        fs, &request->change, request->ino, request->data, request->offset, request->kills_suid);
+}
+
+void op_copy_file_range(fuse_req_t fuse, fuse_ino_t from_ino, off_t from_offset,
+    struct fuse_file_info *from_file, fuse_ino_t ino, off_t offset, struct fuse_file_info *file,
+    size_t size, int flags)
+{
+    static const struct request_type type = {.name = "copy_file_range",
+        .changes = true,
+        .table = TABLE_BLOCKS,
+        .run = run_copy,
+        .reply = reply_written};
+    struct request *request;
+
+    (void)flags; /* none is defined */
+    request = request_on_file(fuse, &type, ino, file);
+    if (!request)
+        return;
+    request->from_ino = from_ino;
+    request->from_offset = (uint64_t)from_offset;
+    request->handle = handle_of(from_file);
+    request->offset = (uint64_t)offset;
+    request->payload = size < FS_WRITE_BYTES_MAX ? size : FS_WRITE_BYTES_MAX;
+    request_start(request);
+}
+
 static int run_fallocate(struct request *request)
 {
     return fs_fallocate(request->session->fs, &request->change, request->ino, (int)request->mode,

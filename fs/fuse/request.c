@@ -158,8 +158,8 @@ void request_start(struct request *request)
 
     if (request->type->changes)
         r = fs_begin(fs, &request->change, request->type->table,
-            request->name.size + request->new_name.size + request->data.size, request->reclaims,
-            request_admitted, request);
+            request->name.size + request->new_name.size + request->data.size + request->payload,
+            request->reclaims, request_admitted, request);
     else
         r = fs_settle(fs, request->ino, request_admitted, request);
     if (r != -EINPROGRESS) {

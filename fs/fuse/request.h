@@ -47,6 +47,8 @@ struct request {
     struct fuse_file_info file;
     struct fs_setattr setattr;
     uint64_t offset, size, rdev;
+    uint64_t from_ino, from_offset; /* copy_file_range */
+    uint64_t payload;               /* bytes that it will write beside those in `data` */
     uint32_t mode;
     int flags;
     bool reclaims, kills_suid;
@@ -108,6 +110,9 @@ void op_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t size, of
     struct fuse_file_info *file);
 void op_fallocate(fuse_req_t fuse, fuse_ino_t ino, int mode, off_t offset, off_t size,
     struct fuse_file_info *file);
+void op_copy_file_range(fuse_req_t fuse, fuse_ino_t from_ino, off_t from_offset,
+    struct fuse_file_info *from_file, fuse_ino_t ino, off_t offset, struct fuse_file_info *file,
+    size_t size, int flags);
 void op_lseek(
     fuse_req_t fuse, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *file);
 void op_fsync(fuse_req_t fuse, fuse_ino_t ino, int datasync, struct fuse_file_info *file);
