@@ -566,7 +566,7 @@ void node_entry(const struct node *node, struct fs_entry *to)
 void inode_kill_privileges(struct inode *inode, bool kill_suid)
 {
     inode->xattr_bits &= (uint8_t)~XATTR_CAPABILITY;
-    if (!kill_suid || (inode->mode & S_IFMT) != S_IFREG)
+    if (!kill_suid || S_ISDIR(inode->mode))
         return;
     inode->mode &= ~(uint32_t)S_ISUID;
     if (inode->mode & S_IXGRP)
