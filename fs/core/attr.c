@@ -26,6 +26,27 @@ int fs_getattr(struct fs *fs, uint64_t ino, struct stat *ret_attributes)
     return r;
 }
 
+int fs_birth_time(struct fs *fs, uint64_t ino, int64_t *ret_ns)
+{
+    AUTO(node_unpinp) struct node *node = NULL;
+    int r;
+
+    if (ino_is_synthetic(ino))
+        return 0;
+    r = node_pin(fs, ino, &node);
+    if (r < 0)
+        return r;
+    node_lock_shared(node);
+    if (atomic_load(&node->loaded)) {
+        *ret_ns = node->inode.btime_ns;
+        r = 1;
+    } else {
+        r = err_new(-ESTALE, "inode %#" PRIx64 " was not read", ino);
+    }
+    node_unlock(node);
+    return r;
+}
+
 static void set_owner(const struct fs_setattr *change, struct inode *to)
 {
     if (change->set & FS_SET_UID)

@@ -9,6 +9,7 @@
 
 #include "engine/error.h"
 #include "engine/log.h"
+#include "fuse/statx.h"
 
 #define WANTED_FLAGS (FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2)
 
@@ -90,9 +91,11 @@ static void amend_init(const struct iovec *vector, int count)
 
 static ssize_t read_hook(int fd, void *to, size_t size, void *userdata)
 {
-    ssize_t n = read(fd, to, size);
+    ssize_t n;
 
-    (void)userdata;
+    do
+        n = read(fd, to, size);
+    while (n > 0 && statx_answer(userdata, fd, to, (size_t)n));
     if (n > 0)
         look_at_request(to, (size_t)n);
     return n;

@@ -3,6 +3,7 @@
  *
  *   kernel --INIT------------> read hook   remembers what is offered
  *   kernel <-reply to INIT---- writev hook adds PARALLEL_DIROPS and HANDLE_KILLPRIV_V2
+ *   kernel --STATX-----------> read hook   answers it (statx.h): libfuse does not know it
  *   kernel --WRITE, OPEN-----> read hook   keeps the flags that libfuse drops, for the handler
  *
  * PARALLEL_DIROPS: lookups in one directory do not wait for each other (libfuse before 3.17 wants

@@ -2,6 +2,7 @@
 """Goal: the calls that programs make behave as POSIX and Linux say, through kernel and daemon.
 Method: each case makes them on a fresh mount and looks at results, errnos and attributes.
 """
+import datetime
 import errno
 import mmap
 import os
@@ -338,6 +339,27 @@ def times_follow_changes(place):
     assert os.stat(folder / 'moved').st_ctime_ns > third.st_ctime_ns
 
 
+def birth_times_stay(place):
+    place.mount()
+    paths = [place.mnt / 'file', place.mnt / 'dir']
+    paths[0].touch()
+    paths[1].mkdir()
+
+    def births():
+        return [support.run('stat', '-c', '%w', path).stdout for path in paths]
+    born = births()
+    assert all(str(datetime.date.today().year) in birth for birth in born), born
+    for path in paths:
+        os.utime(path, ns=(0, 0))
+        path.rename(path.with_name(path.name + '2'))
+    paths = [path.with_name(path.name + '2') for path in paths]
+    os.link(paths[0], place.mnt / 'linked')
+    assert births() == born
+    place.remount()
+    assert births() == born
+    assert support.run('stat', '-c', '%w', place.mnt / '.snapshots').stdout == '-\n'
+
+
 def setgid_directories_hand_on_their_group(place):
     place.mount()
     folder = place.mnt / 'd'
@@ -502,6 +524,7 @@ if __name__ == '__main__':
         set_user_id_bits_go_when_others_write,
         lookups_in_one_directory_do_not_wait_for_each_other,
         times_follow_changes,
+        birth_times_stay,
         setgid_directories_hand_on_their_group,
         extended_attributes_are_set_listed_and_removed,
         a_big_directory_lists_every_name_once,
