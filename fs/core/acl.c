@@ -43,6 +43,12 @@ static uint8_t *find(uint8_t *acl, size_t size, enum acl_tag tag)
     return NULL;
 }
 
+bool acl_is_name(struct bytes name)
+{
+    return bytes_equal(name, BYTES_LITERAL(ACL_ACCESS_NAME)) ||
+           bytes_equal(name, BYTES_LITERAL(ACL_DEFAULT_NAME));
+}
+
 int acl_check(struct bytes acl)
 {
     unsigned counts[TAG_OTHER + 1] = {0};

@@ -14,6 +14,8 @@
 #define ACL_ACCESS_NAME "system.posix_acl_access"
 #define ACL_DEFAULT_NAME "system.posix_acl_default"
 
+/** Whether an extended attribute of that name is an ACL. */
+bool acl_is_name(struct bytes name);
 /** -EINVAL: this is no ACL. All below want one that passed. */
 MUST_USE int acl_check(struct bytes acl);
 /** The nine permission bits that it stands for: its mask, if it has one, is the group's. */

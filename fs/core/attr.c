@@ -7,7 +7,7 @@
 #include "core/acl.h"
 #include "core/attr.h"
 
-int fs_getattr(struct fs *fs, uint64_t ino, struct stat *ret_attributes)
+int fs_statx(struct fs *fs, uint64_t ino, struct stat *ret_attributes, int64_t *ret_birth_ns)
 {
     AUTO(node_unpinp) struct node *node = NULL;
     int r;
@@ -18,33 +18,23 @@ int fs_getattr(struct fs *fs, uint64_t ino, struct stat *ret_attributes)
     if (r < 0)
         return r;
     node_lock_shared(node);
-    if (atomic_load(&node->loaded))
-        node_stat(node, ret_attributes);
-    else
-        r = err_new(-ESTALE, "inode %#" PRIx64 " was not read", ino);
-    node_unlock(node);
-    return r;
-}
-
-int fs_birth_time(struct fs *fs, uint64_t ino, int64_t *ret_ns)
-{
-    AUTO(node_unpinp) struct node *node = NULL;
-    int r;
-
-    if (ino_is_synthetic(ino))
-        return 0;
-    r = node_pin(fs, ino, &node);
-    if (r < 0)
-        return r;
-    node_lock_shared(node);
     if (atomic_load(&node->loaded)) {
-        *ret_ns = node->inode.btime_ns;
+        node_stat(node, ret_attributes);
+        *ret_birth_ns = node->inode.btime_ns;
         r = 1;
     } else {
         r = err_new(-ESTALE, "inode %#" PRIx64 " was not read", ino);
     }
     node_unlock(node);
     return r;
+}
+
+int fs_getattr(struct fs *fs, uint64_t ino, struct stat *ret_attributes)
+{
+    int64_t birth_ns;
+    int r = fs_statx(fs, ino, ret_attributes, &birth_ns);
+
+    return r < 0 ? r : 0;
 }
 
 static void set_owner(const struct fs_setattr *change, struct inode *to)

@@ -112,8 +112,7 @@ static uint8_t xattr_bits_of(const struct row *row, unsigned column)
         bits |= XATTR_ANY;
         if (bytes_equal(row->cells[i].path, BYTES_LITERAL(XATTR_CAPABILITY_NAME)))
             bits |= XATTR_CAPABILITY;
-        if (bytes_equal(row->cells[i].path, BYTES_LITERAL(ACL_ACCESS_NAME)) ||
-            bytes_equal(row->cells[i].path, BYTES_LITERAL(ACL_DEFAULT_NAME)))
+        if (acl_is_name(row->cells[i].path))
             bits |= XATTR_ACL;
     }
     return bits;

@@ -26,17 +26,11 @@ static bool is_capability(struct bytes name)
     return bytes_equal(name, bytes_of_string(XATTR_CAPABILITY_NAME));
 }
 
-static bool is_acl(struct bytes name)
-{
-    return bytes_equal(name, BYTES_LITERAL(ACL_ACCESS_NAME)) ||
-           bytes_equal(name, BYTES_LITERAL(ACL_DEFAULT_NAME));
-}
-
 /* Whether the bits alone say that there is none of that name. */
 static bool is_surely_absent(const struct inode *inode, struct bytes name)
 {
     return (is_capability(name) && !(inode->xattr_bits & XATTR_CAPABILITY)) ||
-           (is_acl(name) && !(inode->xattr_bits & XATTR_ACL));
+           (acl_is_name(name) && !(inode->xattr_bits & XATTR_ACL));
 }
 
 /* Under the node's lock. A capability that a write took away from an orphan is still in its list.
@@ -267,7 +261,7 @@ static int survey_one(void *arg, struct bytes name, struct bytes value)
         return 0;
     }
     survey->others++;
-    survey->other_acl |= is_acl(name);
+    survey->other_acl |= acl_is_name(name);
     survey->bytes += name.size + value.size;
     survey->name_bytes += name.size + 1;
     return 0;
@@ -353,7 +347,7 @@ static void leave_bits(struct inode *to, const struct survey *survey)
         to->xattr_bits &= (uint8_t)~XATTR_ANY;
     if (is_capability(survey->name))
         to->xattr_bits &= (uint8_t)~XATTR_CAPABILITY;
-    if (is_acl(survey->name) && !survey->other_acl)
+    if (acl_is_name(survey->name) && !survey->other_acl)
         to->xattr_bits &= (uint8_t)~XATTR_ACL;
 }
 
@@ -375,7 +369,7 @@ static int setxattr_locked(struct fs *fs, struct fs_request *request,
         survey.name_bytes + name.size + 1 > XATTR_NAMES_BYTES_MAX)
         return err_new(
             -ENOSPC, "extended attributes of an inode have at most %u bytes", XATTRS_BYTES_MAX);
-    if (is_acl(name)) {
+    if (acl_is_name(name)) {
         r = set_acl(caller, name, value, &to);
         if (r < 0)
             return r;
@@ -424,7 +418,7 @@ static int removexattr_locked(
     if (r < 0)
         return r;
     if (!survey.exists) /* to have no ACL is nothing to fail for: ext4 and the like say so */
-        return is_acl(name) ? 0 : err_new(-ENODATA, "it has none of that name");
+        return acl_is_name(name) ? 0 : err_new(-ENODATA, "it has none of that name");
     leave_bits(&to, &survey);
     return xattr_apply(fs, request, node, &to, name, NULL);
 }

@@ -147,14 +147,17 @@ void op_statfs(fuse_req_t fuse, fuse_ino_t ino)
 
 /* ---- extended attributes ---- */
 
-#define ACL_NAMES "system.posix_acl_"
+static bool is_acl(const char *name)
+{
+    return strncmp(name, "system.posix_acl_", 17) == 0;
+}
 
 /* Of system.* there are ACLs, and these only where the kernel enforces them. */
 static bool is_refused(const struct session *session, const char *name)
 {
     if (strncmp(name, "system.", 7) != 0)
         return false;
-    return !session->has_acls || strncmp(name, ACL_NAMES, strlen(ACL_NAMES)) != 0;
+    return !session->has_acls || !is_acl(name);
 }
 
 static struct request *request_xattr(
@@ -181,7 +184,7 @@ static int run_setxattr(struct request *request)
     const char *name = (const char *)request->name.data;
     gid_t groups[GROUPS_MAX];
 
-    if (request->caller.uid != 0 && strncmp(name, ACL_NAMES, strlen(ACL_NAMES)) == 0) {
+    if (request->caller.uid != 0 && is_acl(name)) {
         int count = fuse_req_getgroups(request->fuse, GROUPS_MAX, groups);
 
         request->caller.groups = groups;

@@ -66,18 +66,17 @@ static int answer(struct session *session, uint64_t nodeid, struct statx_answer 
 {
     int64_t birth_ns;
     struct stat attributes;
-    int r = fs_getattr(session->fs, nodeid, &attributes);
+    int r = fs_statx(session->fs, nodeid, &attributes, &birth_ns);
 
     if (r < 0)
         return r;
     *ret_answer = answer_of(nodeid, &attributes);
-    r = fs_birth_time(session->fs, nodeid, &birth_ns);
     if (r > 0) {
         ret_answer->mask |= STATX_BTIME;
         ret_answer->btime.seconds = birth_ns / NS_PER_S - (birth_ns % NS_PER_S < 0);
         ret_answer->btime.nanoseconds = (uint32_t)(birth_ns - ret_answer->btime.seconds * NS_PER_S);
     }
-    return r < 0 ? r : 0;
+    return 0;
 }
 
 bool statx_answer(struct session *session, int fd, const void *request, size_t size)

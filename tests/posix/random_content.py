@@ -13,7 +13,6 @@ import os
 import random
 import sys
 from collections import deque
-from pathlib import Path
 
 import support
 from support import Failed, fallocate
@@ -252,21 +251,8 @@ def content_is_what_an_array_would_be(place, operations, seed):
         if file:
             file.close()
     place.umount()
-    assert 'no damage' in support.sstfs('verify', place.store).stdout
-
-
-def main():
-    operations = int(sys.argv[1]) if len(sys.argv) > 1 else 15000
-    seeds = [int(sys.argv[2])] if len(sys.argv) > 2 else [1, 2, random.randrange(1 << 32)]
-    sys.argv[1:] = []
-
-    def case_of(seed):
-        def case(place):
-            content_is_what_an_array_would_be(place, operations, seed)
-        case.__name__ = f'content_is_what_an_array_would_be_{seed}'
-        return case
-    return support.main([case_of(seed) for seed in seeds])
+    support.no_damage(place.store)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(support.main_of_seeds(content_is_what_an_array_would_be, 15000, [1, 2, random.randrange(1 << 32)]))

@@ -229,22 +229,9 @@ def names_are_as_on_the_disk(place, operations, seed):
     finally:
         pair.forget_open()
     place.umount()
-    assert 'no damage' in support.sstfs('verify', place.store).stdout
-
-
-def main():
-    operations = int(sys.argv[1]) if len(sys.argv) > 1 else 20000
-    seeds = [int(sys.argv[2])] if len(sys.argv) > 2 else [1, 4096840947, random.randrange(1 << 32)]
-    sys.argv[1:] = []
-    os.umask(0)
-
-    def case_of(seed):
-        def case(place):
-            names_are_as_on_the_disk(place, operations, seed)
-        case.__name__ = f'names_are_as_on_the_disk_{seed}'
-        return case
-    return support.main([case_of(seed) for seed in seeds])
+    support.no_damage(place.store)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    os.umask(0)
+    sys.exit(support.main_of_seeds(names_are_as_on_the_disk, 20000, [1, 4096840947, random.randrange(1 << 32)]))

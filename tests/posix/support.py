@@ -40,6 +40,13 @@ def sstfs(*arguments, code=0, **options):
     return run(SSTFS, *arguments, code=code, **options)
 
 
+def no_damage(folder):
+    """Fails unless `sstfs verify` proves the store or snapshot whole."""
+    done = sstfs('verify', folder)
+    if 'no damage' not in done.stdout:
+        raise Failed(done.stdout)
+
+
 def same_tree(a, b):
     """Fails unless the trees are equal: names, types, content, modes, owners, times, links, xattrs."""
     # -c reads both sides; what it would copy or delete is a difference.
@@ -169,6 +176,19 @@ def renameat2(source, target, flags):
 
 def fallocate(fd, mode, offset, size):
     return libc_call('fallocate', fd, mode, ctypes.c_longlong(offset), ctypes.c_longlong(size))
+
+
+def main_of_seeds(case, operations, seeds):
+    """One case a seed: case(place, operations, seed). The command line: [OPERATIONS [SEED]]."""
+    words = [int(word) for word in sys.argv[1:]]
+    sys.argv[1:] = []
+
+    def case_of(seed):
+        def seeded(place):
+            case(place, words[0] if words else operations, seed)
+        seeded.__name__ = f'{case.__name__}_{seed}'
+        return seeded
+    return main([case_of(seed) for seed in words[1:2] or seeds])
 
 
 def main(cases):

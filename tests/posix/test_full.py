@@ -12,7 +12,7 @@ import sys
 import time
 
 import support
-from support import Failed, run, sstfs
+from support import Failed, run
 
 MIB = 1 << 20
 DISK_BYTES = 300 * MIB
@@ -76,11 +76,6 @@ def content(path):
     return digest.hexdigest()
 
 
-def proven(place):
-    done = sstfs('verify', place.store)
-    assert 'no damage' in done.stdout, done.stdout
-
-
 def what_is_removed_from_a_full_store_comes_back(place):
     with small_disk(place):
         place.mount()
@@ -97,7 +92,7 @@ def what_is_removed_from_a_full_store_comes_back(place):
         assert content(place.mnt / 'second') == digest
         assert content(place.mnt / 'third') == third_digest
         place.umount()
-        proven(place)
+        support.no_damage(place.store)
 
 
 def one_file_that_filled_the_store_is_removed_again_and_again(place):
@@ -110,7 +105,7 @@ def one_file_that_filled_the_store_is_removed_again_and_again(place):
             (place.mnt / 'file').unlink()
             await_space(place, empty * 9 // 10)
         place.umount()
-        proven(place)
+        support.no_damage(place.store)
 
 
 def every_second_of_many_files_is_removed_from_a_full_store(place):
@@ -132,7 +127,7 @@ def every_second_of_many_files_is_removed_from_a_full_store(place):
         for i in range(1, len(digests), 2):
             assert content(place.mnt / f'{i}') == digests[i], i
         place.umount()
-        proven(place)
+        support.no_damage(place.store)
 
 
 if __name__ == '__main__':

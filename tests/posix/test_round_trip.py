@@ -57,11 +57,6 @@ def make_tree(top, seed=1):
     os.utime(top / 'empty', ns=(0, -1_000_000_001))
 
 
-def proven(place):
-    done = sstfs('verify', place.store)
-    assert 'no damage' in done.stdout, done.stdout
-
-
 def a_tree_comes_out_as_it_went_in(place):
     make_tree(place.top / 'tree')
     place.mount()
@@ -70,7 +65,7 @@ def a_tree_comes_out_as_it_went_in(place):
     place.remount()
     same_tree(place.top / 'tree', place.mnt / 'tree')
     place.umount()
-    proven(place)
+    support.no_damage(place.store)
 
 
 def a_killed_daemon_loses_nothing_acknowledged(place):
@@ -84,7 +79,7 @@ def a_killed_daemon_loses_nothing_acknowledged(place):
     place.mount()
     same_tree(place.top / 'tree', place.mnt / 'tree')
     place.umount()
-    proven(place)
+    support.no_damage(place.store)
 
 
 def changes_after_a_flush_shadow_what_was_flushed(place):
@@ -111,7 +106,7 @@ def changes_after_a_flush_shadow_what_was_flushed(place):
     sstfs('compact', place.mnt)
     same_tree_but_times(place.top / 'tree', place.mnt / 'tree')
     place.umount()
-    proven(place)
+    support.no_damage(place.store)
 
 
 def same_tree_but_times(a, b):
@@ -131,7 +126,7 @@ def everything_can_be_removed_again(place):
     sstfs('compact', place.mnt)
     assert os.listdir(place.mnt) == []
     place.umount()
-    proven(place)
+    support.no_damage(place.store)
 
 
 def two_writers_at_once_do_not_disturb_each_other(place):

@@ -328,6 +328,14 @@ int world_setxattr(struct world *w, uint64_t ino, const char *name, const char *
         fs_setxattr(w->fs, &request, &w->caller, ino, name, bytes_of_string(value), 0));
 }
 
+int world_removexattr(struct world *w, uint64_t ino, const char *name)
+{
+    struct fs_request request;
+
+    begin(w, &request, 0);
+    return end(w, &request, fs_removexattr(w->fs, &request, ino, name));
+}
+
 /* ---- questions ---- */
 
 int world_lookup(struct world *w, uint64_t parent, const char *name, uint64_t *ret_ino)

@@ -58,6 +58,7 @@ int world_rename(struct world *w, uint64_t parent, const char *name, uint64_t ne
 int world_setattr(struct world *w, uint64_t ino, const struct fs_setattr *change);
 int world_write(struct world *w, uint64_t ino, const void *data, size_t size, uint64_t offset);
 int world_setxattr(struct world *w, uint64_t ino, const char *name, const char *value);
+int world_removexattr(struct world *w, uint64_t ino, const char *name);
 
 int world_lookup(struct world *w, uint64_t parent, const char *name, uint64_t *ret_ino);
 /** Fails the test when there are none. */

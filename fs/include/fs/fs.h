@@ -155,8 +155,10 @@ MUST_USE int fs_lookup(
 /** Memory only, O(1). */
 void fs_forget(struct fs *fs, uint64_t ino, uint64_t count);
 MUST_USE int fs_getattr(struct fs *fs, uint64_t ino, struct stat *ret_attributes);
-/** 1 and when it was made, ns since 1970; 0: that is not known (of synthetic inodes). */
-MUST_USE int fs_birth_time(struct fs *fs, uint64_t ino, int64_t *ret_ns);
+/** As fs_getattr(); 1: and when it was made, ns since 1970; 0: that is not known (of synthetic
+ * inodes). */
+MUST_USE int fs_statx(
+    struct fs *fs, uint64_t ino, struct stat *ret_attributes, int64_t *ret_birth_ns);
 MUST_USE int fs_readlink(struct fs *fs, uint64_t ino, struct buf *ret_target);
 /** One value; -ENODATA. */
 MUST_USE int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, struct buf *ret_value);

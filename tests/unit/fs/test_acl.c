@@ -78,17 +78,6 @@ static int set(struct world *world, uint64_t ino, const char *name, struct acl a
     return set_as(world, &world->caller, ino, name, acl);
 }
 
-static int drop(struct world *world, uint64_t ino, const char *name)
-{
-    struct fs_request request = FS_REQUEST_INIT;
-    int r;
-
-    assert_int_equal(fs_begin(world->fs, &request, TABLE_DIRENTS, 0, true, NULL, NULL), 0);
-    r = fs_removexattr(world->fs, &request, ino, name);
-    assert_int_equal(fs_end(world->fs, &request, NULL, NULL), 0);
-    return r;
-}
-
 static void assert_acl(struct world *world, uint64_t ino, const char *name, struct acl want)
 {
     AUTO(buf_release) struct buf value = BUF_INIT;
@@ -113,25 +102,16 @@ static void assert_mode(struct world *world, uint64_t ino, unsigned want)
 static void change_mode(struct world *world, uint64_t ino, uint32_t mode)
 {
     struct fs_setattr change = {.set = FS_SET_MODE, .mode = mode};
-    struct fs_request request = FS_REQUEST_INIT;
-    struct stat attributes;
 
-    assert_int_equal(fs_begin(world->fs, &request, TABLE_DIRENTS, 0, true, NULL, NULL), 0);
-    assert_int_equal(fs_setattr(world->fs, &request, ino, &change, &attributes), 0);
-    assert_int_equal(fs_end(world->fs, &request, NULL, NULL), 0);
+    assert_int_equal(world_setattr(world, ino, &change), 0);
 }
 
 static uint64_t make_file(struct world *world, uint64_t parent, const char *name, uint32_t mode)
 {
-    struct fs_request request = FS_REQUEST_INIT;
-    struct fs_entry entry;
+    uint64_t ino;
 
-    assert_int_equal(fs_begin(world->fs, &request, TABLE_DIRENTS, 0, false, NULL, NULL), 0);
-    assert_int_equal(fs_mknod(world->fs, &request, &world->caller, parent, bytes_of_string(name),
-                         S_IFREG | mode, 0, &entry),
-        0);
-    assert_int_equal(fs_end(world->fs, &request, NULL, NULL), 0);
-    return entry.nodeid;
+    assert_int_equal(world_mknod(world, parent, name, S_IFREG | mode, 0, &ino), 0);
+    return ino;
 }
 
 static void an_access_acl_sets_the_mode(void **state)
@@ -264,9 +244,9 @@ static void to_remove_an_acl_that_is_not_there_is_no_error(void **state)
     struct world *world = *state;
     uint64_t ino = make_file(world, FS_ROOT_INO, "file", 0644);
 
-    assert_int_equal(drop(world, ino, ACL_ACCESS_NAME), 0);
+    assert_int_equal(world_removexattr(world, ino, ACL_ACCESS_NAME), 0);
     assert_int_equal(set(world, ino, ACL_ACCESS_NAME, acl_of_five(7, 4, 5, 6, 1)), 0);
-    assert_int_equal(drop(world, ino, ACL_ACCESS_NAME), 0);
+    assert_int_equal(world_removexattr(world, ino, ACL_ACCESS_NAME), 0);
     assert_no_acl(world, ino, ACL_ACCESS_NAME);
     assert_mode(world, ino, 0761);
 }

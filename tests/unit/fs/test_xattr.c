@@ -37,17 +37,6 @@ static int set(struct world *world, uint64_t ino, const char *name, const char *
     return set_bytes(world, ino, name, bytes_of_string(value), 0);
 }
 
-static int drop(struct world *world, uint64_t ino, const char *name)
-{
-    struct fs_request request = FS_REQUEST_INIT;
-    int r;
-
-    assert_int_equal(fs_begin(world->fs, &request, TABLE_DIRENTS, 0, true, NULL, NULL), 0);
-    r = fs_removexattr(world->fs, &request, ino, name);
-    assert_int_equal(fs_end(world->fs, &request, NULL, NULL), 0);
-    return r;
-}
-
 static void assert_value(struct world *world, uint64_t ino, const char *name, const char *expected)
 {
     AUTO(buf_release) struct buf value = BUF_INIT;
@@ -82,7 +71,7 @@ static void check_life(struct world *world, uint64_t ino)
 {
     assert_names(world, ino, true, "");
     assert_value(world, ino, "user.a", NULL);
-    assert_int_equal(drop(world, ino, "user.a"), -ENODATA);
+    assert_int_equal(world_removexattr(world, ino, "user.a"), -ENODATA);
     assert_int_equal(set(world, ino, "user.a", "one"), 0);
     assert_value(world, ino, "user.a", "one");
     assert_value(world, ino, "user.b", NULL);
@@ -93,17 +82,17 @@ static void check_life(struct world *world, uint64_t ino)
     assert_int_equal(set_bytes(world, ino, "user.a", BYTES_LITERAL("again"), XATTR_REPLACE), 0);
     assert_int_equal(set_bytes(world, ino, "user.a", BYTES_LITERAL("x"), 8), -EINVAL);
     assert_value(world, ino, "user.a", "again");
-    assert_int_equal(drop(world, ino, "user.a"), 0);
+    assert_int_equal(world_removexattr(world, ino, "user.a"), 0);
     assert_value(world, ino, "user.a", NULL);
     assert_names(world, ino, true, "");
-    assert_int_equal(drop(world, ino, "user.a"), -ENODATA);
+    assert_int_equal(world_removexattr(world, ino, "user.a"), -ENODATA);
 }
 
 static void check_capability(struct world *world, uint64_t ino)
 {
     assert_int_equal(set(world, ino, "security.capability", "caps"), 0);
     assert_value(world, ino, "security.capability", "caps");
-    assert_int_equal(drop(world, ino, "security.capability"), 0);
+    assert_int_equal(world_removexattr(world, ino, "security.capability"), 0);
     assert_value(world, ino, "security.capability", NULL);
     assert_int_equal(set(world, ino, "user.a", "stays"), 0);
     assert_int_equal(set(world, ino, "security.capability", "caps"), 0);
@@ -111,7 +100,7 @@ static void check_capability(struct world *world, uint64_t ino)
     assert_int_equal(world_write(world, ino, "x", 1, 0), 0);
     assert_value(world, ino, "security.capability", NULL);
     assert_names(world, ino, true, "user.a/");
-    assert_int_equal(drop(world, ino, "security.capability"), -ENODATA);
+    assert_int_equal(world_removexattr(world, ino, "security.capability"), -ENODATA);
     assert_int_equal(set(world, ino, "security.capability", "new"), 0);
     assert_value(world, ino, "security.capability", "new");
     assert_value(world, ino, "user.a", "stays");
@@ -129,8 +118,8 @@ static void a_file_has_them_in_its_names_row(void **state)
     assert_int_equal(world_lookup(world, FS_ROOT_INO, "file", &ino), 0);
     assert_value(world, ino, "user.a", "stays");
     assert_value(world, ino, "security.capability", "new");
-    assert_int_equal(drop(world, ino, "user.a"), 0);
-    assert_int_equal(drop(world, ino, "security.capability"), 0);
+    assert_int_equal(world_removexattr(world, ino, "user.a"), 0);
+    assert_int_equal(world_removexattr(world, ino, "security.capability"), 0);
     assert_names(world, ino, true, "");
 }
 
@@ -143,7 +132,7 @@ static void a_file_of_two_names_has_them_in_inodes(void **state)
     assert_int_equal(set(world, ino, "user.before", "kept"), 0);
     assert_int_equal(world_link(world, ino, FS_ROOT_INO, "other"), 0);
     assert_value(world, ino, "user.before", "kept");
-    assert_int_equal(drop(world, ino, "user.before"), 0);
+    assert_int_equal(world_removexattr(world, ino, "user.before"), 0);
     check_life(world, ino);
     check_capability(world, ino);
     world_reopen(world);
@@ -186,8 +175,8 @@ static void an_open_file_without_a_name_keeps_them_until_it_goes(void **state)
     assert_int_equal(world_unlink(world, FS_ROOT_INO, "file"), 0);
     assert_value(world, ino, "user.before", "kept");
     assert_value(world, ino, "security.capability", "caps");
-    assert_int_equal(drop(world, ino, "security.capability"), 0);
-    assert_int_equal(drop(world, ino, "user.before"), 0);
+    assert_int_equal(world_removexattr(world, ino, "security.capability"), 0);
+    assert_int_equal(world_removexattr(world, ino, "user.before"), 0);
     check_life(world, ino);
     check_capability(world, ino);
     fs_release(world->fs, ino, handle);
@@ -283,7 +272,7 @@ static void each_change_moves_ctime_and_nothing_else(void **state)
     assert_memory_equal(&before, &after, sizeof(before));
     before = world_stat(world, ino);
     world_advance(world, 1000);
-    assert_int_equal(drop(world, ino, "user.a"), 0);
+    assert_int_equal(world_removexattr(world, ino, "user.a"), 0);
     assert_true(world_stat(world, ino).st_ctim.tv_nsec != before.st_ctim.tv_nsec);
 }
 
@@ -299,7 +288,7 @@ static void a_change_that_fails_changes_nothing(void **state)
     assert_value(world, ino, "user.a", NULL);
     assert_int_equal(set(world, ino, "user.a", "x"), 0);
     assert_true(world_fail_apply(world, -ENOSPC));
-    assert_int_equal(drop(world, ino, "user.a"), -ENOSPC);
+    assert_int_equal(world_removexattr(world, ino, "user.a"), -ENOSPC);
     assert_value(world, ino, "user.a", "x");
 }
 
