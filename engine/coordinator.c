@@ -76,7 +76,8 @@ static int apply(
     /* Taking may move the bytes: from here on they are the record's. */
     struct record_memory *memory = batch_take_memory(batch);
     struct bytes updates = memory ? bytes_of(memory->data, memory->bytes) : BYTES_NONE;
-    struct view *view = views_acquire(&engine->views);
+    struct epoch_slot *slot;
+    const struct view *view = views_enter(&engine->views, &slot);
     bool flush_wanted = false;
     int r = memory ? engine_apply_updates(engine, view, position, timestamp_us, updates,
                          update_count, TABLES_ALL, memory)
@@ -85,7 +86,7 @@ static int apply(
     for (unsigned i = 0; i < engine->table_count; i++)
         flush_wanted |=
             memtable_bytes(view->tables[i].active) >= engine->admission.active_bytes_max;
-    view_unref(view);
+    views_leave(&engine->views, slot);
     if (memory)
         record_memory_unref(memory);
     if (r < 0)
@@ -97,7 +98,7 @@ static int apply(
 
 static int write_batch(struct engine *engine, struct batch *batch, uint64_t *ret_position)
 {
-    struct writer writer;
+    struct epoch_slot *writer;
     uint64_t position, end;
     int64_t timestamp_us;
     int r;
@@ -117,7 +118,7 @@ static int write_batch(struct engine *engine, struct batch *batch, uint64_t *ret
         &engine->counters.batch_bytes, batch_bytes(batch), memory_order_relaxed);
 
     /* Inside the epoch, no memtable that the batch may belong to is flushed. */
-    writers_enter(&engine->writers, &writer);
+    writer = epochs_enter(&engine->writers);
 
     /* (1) The log gives place and timestamp, both at one moment: timestamp order is log order. */
     r = append(engine, batch, &position, &end, &timestamp_us);
@@ -127,7 +128,7 @@ static int write_batch(struct engine *engine, struct batch *batch, uint64_t *ret
     if (r == 0)
         r = apply(engine, batch, position, timestamp_us);
 
-    if (writers_leave(&engine->writers, &writer))
+    if (epochs_leave(&engine->writers, writer))
         flusher_kick(&engine->flusher);
     if (r == 0)
         *ret_position = end;

@@ -117,13 +117,34 @@ static int fill(struct cursor *cursor, struct partition_iterator *partition)
     return 0;
 }
 
-static int next_page(struct cursor *cursor)
+/* The rows behind `start`, out of a view that stays until this returns. */
+static int read_page(struct cursor *cursor, const struct view *view)
 {
     AUTO(partition_closep) struct partition_iterator *partition = NULL;
-    struct engine *engine = cursor->engine;
     struct decorated_key key = decorated_key_of(buf_bytes(&cursor->key));
-    struct slice slice;
-    struct view *view;
+    struct slice slice = {cursor->start.bound, cursor->end.bound};
+    int r;
+
+    r = read_partition(view, cursor->table, &key, &slice, &partition);
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        cursor->at_end = true;
+        return 0;
+    }
+    r = live_partition(partition, read_now_s(cursor->engine), &partition);
+    if (r < 0) {
+        partition = NULL;
+        return r;
+    }
+    return fill(cursor, partition);
+}
+
+static int next_page(struct cursor *cursor)
+{
+    struct engine *engine = cursor->engine;
+    struct epoch_slot *slot;
+    const struct view *view;
     int r;
 
     if (cursor->count > 0) {
@@ -134,22 +155,9 @@ static int next_page(struct cursor *cursor)
     }
     cursor->count = cursor->next = 0;
     arena_reset(&cursor->page);
-    slice = (struct slice){cursor->start.bound, cursor->end.bound};
-    view = views_acquire(&engine->views);
-    r = read_partition(view, cursor->table, &key, &slice, &partition);
-    view_unref(view);
-    if (r < 0)
-        return r;
-    if (r == 0) {
-        cursor->at_end = true;
-        return 0;
-    }
-    r = live_partition(partition, read_now_s(engine), &partition);
-    if (r < 0) {
-        partition = NULL;
-        return r;
-    }
-    r = fill(cursor, partition);
+    view = views_enter(&engine->views, &slot);
+    r = read_page(cursor, view);
+    views_leave(&engine->views, slot);
     atomic_fetch_add_explicit(&engine->counters.scan_rows, cursor->count, memory_order_relaxed);
     return r;
 }

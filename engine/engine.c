@@ -237,10 +237,11 @@ static int check_options(const struct engine_options *options)
 
 static struct engine *engine_new(struct env *env, const struct engine_options *options)
 {
-    struct engine *engine = calloc(1, sizeof(*engine));
+    struct engine *engine = aligned_alloc(_Alignof(struct engine), sizeof(*engine));
 
     if (!engine)
         return NULL;
+    memset(engine, 0, sizeof(*engine));
     engine->env = env;
     engine->tables = options->tables;
     engine->table_count = options->table_count;
@@ -258,7 +259,7 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
     for (unsigned i = 0; i < engine->table_count; i++)
         engine_data_folder(&engine->tables[i], engine->folders[i]);
     views_init(&engine->views);
-    writers_init(&engine->writers);
+    epochs_init(&engine->writers);
     mutex_init(&engine->change, RANK_CHANGE);
     admission_init(&engine->admission, engine);
     sync_queue_init(&engine->sync_queue, engine);
@@ -276,7 +277,6 @@ static void engine_free(struct engine *engine)
     snapshots_release(&engine->snapshots);
     views_release(&engine->views);
     sweeper_release(&engine->sweeper);
-    writers_release(&engine->writers);
     admission_release(&engine->admission);
     sync_queue_release(&engine->sync_queue);
     manifest_free(engine->manifest);

@@ -28,7 +28,7 @@ static void switch_at(void *arg, uint64_t position)
     struct switch_over *over = arg;
     struct engine *engine = over->engine;
     uint64_t now_us = env_monotonic_us(engine->env);
-    uint64_t epoch = writers_epoch(&engine->writers);
+    uint64_t epoch = epochs_now(&engine->writers);
 
     over->position = position;
     for (unsigned i = 0; i < engine->table_count; i++) {
@@ -76,7 +76,7 @@ int engine_switch_memtables(struct engine *engine, uint64_t tables, uint64_t *re
     view_unref(over.view);
     if (over.r < 0)
         return over.r;
-    (void)writers_end_epoch(&engine->writers);
+    (void)epochs_end(&engine->writers);
     *ret_position = over.position;
     flusher_kick(&engine->flusher);
     return 0;
@@ -200,7 +200,7 @@ static bool pick(struct flusher *flusher, struct view *view, unsigned *ret_table
             *ret_table = i;
         }
     }
-    return best && writers_left(&flusher->engine->writers, best->epoch);
+    return best && epochs_left(&flusher->engine->writers, best->epoch);
 }
 
 static int begin(struct flusher *flusher)
@@ -257,7 +257,7 @@ static void retire_empty(struct engine *engine, struct manifest_edit *edit, stru
         struct sealed_memtable *sealed = oldest_sealed(view, i);
         struct memtable_stats stats;
 
-        if (!sealed || !writers_left(&engine->writers, sealed->epoch))
+        if (!sealed || !epochs_left(&engine->writers, sealed->epoch))
             continue;
         if (engine->log && sealed->end_position > commitlog_synced(engine->log))
             continue;

@@ -10,8 +10,7 @@ enum {
     RANK_SYNC_WAIT = 8, /* who waits for a sync */
     RANK_ADMISSION = 9, /* who waits for memory */
     /* 29, 30: commitlog/ */
-    RANK_VIEW = 32,    /* the pointer to the current view */
-    RANK_WRITERS = 34, /* who is between log and memtable */
+    RANK_VIEW = 32, /* the list of retired views */
     RANK_SSTABLE_HANDLE = 36,
     RANK_SWEEPER = 38,
     /* 40, 41: memtable/; 60: cache/ */

@@ -200,14 +200,14 @@ static int first_row(
     return r;
 }
 
-static int get(struct engine *engine, unsigned table, struct bytes key_bytes,
-    const struct clustering *clustering, uint64_t columns, struct rowref *ret_row)
+/* Of a view that stays until this returns. */
+static int get(struct engine *engine, const struct view *view, unsigned table,
+    const struct decorated_key *key, const struct clustering *clustering, uint64_t columns,
+    struct rowref *ret_row)
 {
     AUTO(partition_closep) struct partition_iterator *partition = NULL;
-    struct decorated_key key = decorated_key_of(key_bytes);
     struct slice slice = SLICE_ALL;
     const struct row *row = NULL;
-    struct view *view;
     size_t bytes;
     int r;
 
@@ -216,9 +216,7 @@ static int get(struct engine *engine, unsigned table, struct bytes key_bytes,
         slice.start.kind = KIND_INCL_START;
         slice.end.kind = KIND_INCL_END;
     }
-    view = views_acquire(&engine->views);
-    r = read_partition(view, table, &key, &slice, &partition);
-    view_unref(view);
+    r = read_partition(view, table, key, &slice, &partition);
     if (r <= 0)
         return r;
     r = live_partition(partition, read_now_s(engine), &partition);
@@ -241,12 +239,18 @@ int engine_get(struct source *source, unsigned table, struct bytes key,
     const struct clustering *clustering, uint64_t columns, struct rowref *ret_row)
 {
     struct engine *engine = source->engine;
+    struct decorated_key decorated = decorated_key_of(key);
+    struct epoch_slot *slot;
+    const struct view *view;
     int r = read_check_table(engine, table);
 
     if (r < 0)
         return r;
     atomic_fetch_add_explicit(&engine->counters.gets, 1, memory_order_relaxed);
-    return read_failed(engine, table, "get", get(engine, table, key, clustering, columns, ret_row));
+    view = views_enter(&engine->views, &slot);
+    r = get(engine, view, table, &decorated, clustering, columns, ret_row);
+    views_leave(&engine->views, slot);
+    return read_failed(engine, table, "get", r);
 }
 
 int engine_may_contain(struct source *source, unsigned table, struct bytes key_bytes)
@@ -254,18 +258,17 @@ int engine_may_contain(struct source *source, unsigned table, struct bytes key_b
     struct engine *engine = source->engine;
     struct decorated_key key = decorated_key_of(key_bytes);
     const struct table_view *of;
-    struct view *view;
+    struct epoch_slot *slot;
     int r = read_check_table(engine, table);
 
     if (r < 0)
         return r;
-    view = views_acquire(&engine->views);
-    of = &view->tables[table];
+    of = &views_enter(&engine->views, &slot)->tables[table];
     r = memtable_may_contain(of->active, &key);
     for (unsigned i = 0; r == 0 && i < of->sealed_count; i++)
         r = memtable_may_contain(of->sealed[i].memtable, &key);
     for (size_t i = 0; r == 0 && i < of->sstables->count; i++)
         r = sstable_handle_may_contain(of->sstables->handles[i], &key);
-    view_unref(view);
+    views_leave(&engine->views, slot);
     return read_failed(engine, table, "may-contain", r);
 }

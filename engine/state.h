@@ -20,7 +20,6 @@
 #include "sweeper.h"
 #include "sync_queue.h"
 #include "view.h"
-#include "writers.h"
 
 struct purge;
 
@@ -59,7 +58,7 @@ struct engine {
     /* Thread-safe by themselves. */
     struct commitlog *log; /* NULL: read-only */
     struct views views;
-    struct writers writers;
+    struct epochs writers; /* who is between log and memtable (README.md, "Switching memtables") */
     struct counters counters;
     _Atomic int failure; /* negative errno that made it read-only, or 0 */
     _Atomic uint64_t last_id_tick;

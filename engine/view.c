@@ -40,36 +40,72 @@ static int newer_first(const void *a, const void *b)
 void views_init(struct views *views)
 {
     mutex_init(&views->mutex, RANK_VIEW);
-    views->current = NULL;
+    epochs_init(&views->readers);
+    atomic_init(&views->current, NULL);
+    views->retired = NULL;
+}
+
+/* Lets go of the retired views that nobody can be inside of any more. */
+static void reclaim(struct views *views)
+{
+    struct view *gone;
+    struct view **at = &views->retired;
+
+    mutex_lock(&views->mutex);
+    while (*at && !epochs_left(&views->readers, (*at)->retired_in))
+        at = &(*at)->next_retired;
+    gone = *at;
+    *at = NULL;
+    mutex_unlock(&views->mutex);
+    while (gone) {
+        struct view *next = gone->next_retired;
+
+        view_unref(gone);
+        gone = next;
+    }
 }
 
 void views_release(struct views *views)
 {
-    view_unref(views->current);
-    views->current = NULL;
+    views_publish(views, NULL);
+    ASSERT(!views->retired);
     mutex_release(&views->mutex);
+}
+
+const struct view *views_enter(struct views *views, struct epoch_slot **ret_slot)
+{
+    *ret_slot = epochs_enter(&views->readers);
+    return atomic_load(&views->current);
+}
+
+void views_leave(struct views *views, struct epoch_slot *slot)
+{
+    if (epochs_leave(&views->readers, slot))
+        reclaim(views);
 }
 
 struct view *views_acquire(struct views *views)
 {
-    struct view *view;
+    struct epoch_slot *slot = epochs_enter(&views->readers);
+    struct view *view = atomic_load(&views->current);
 
-    mutex_lock(&views->mutex);
-    view = views->current;
     atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
-    mutex_unlock(&views->mutex);
+    views_leave(views, slot);
     return view;
 }
 
 void views_publish(struct views *views, struct view *view)
 {
-    struct view *old;
+    struct view *old = atomic_exchange(&views->current, view);
 
+    if (!old)
+        return;
     mutex_lock(&views->mutex);
-    old = views->current;
-    views->current = view;
+    old->retired_in = epochs_end(&views->readers);
+    old->next_retired = views->retired;
+    views->retired = old;
     mutex_unlock(&views->mutex);
-    view_unref(old);
+    reclaim(views);
 }
 
 static struct view *view_alloc(unsigned table_count)

@@ -4,7 +4,9 @@
  *
  *   view --> per table: active memtable | sealed memtables | set of SSTables
  *
- * Changes are made with the engine's `change` mutex held, so there is one at a time.
+ * Changes are made with the engine's `change` mutex held, so there is one at a time. Nobody who
+ * reads takes a lock: the view that another one replaces is retired, and goes when all who may have
+ * loaded it have left.
  */
 #ifndef SSTFS_ENGINE_VIEW_H
 #define SSTFS_ENGINE_VIEW_H
@@ -12,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "engine/mutex.h"
+#include "epochs.h"
 #include "memtable/memtable.h"
 #include "sstable_handle.h"
 
@@ -29,7 +32,7 @@ struct sstable_set {
 struct sealed_memtable {
     struct memtable *memtable;
     uint64_t end_position; /* first position that is not in it */
-    uint64_t epoch;        /* its last writers are of this one (writers.h) */
+    uint64_t epoch;        /* its last writers entered in this one */
 };
 
 struct table_view {
@@ -42,20 +45,30 @@ struct table_view {
 
 struct view {
     _Atomic uint32_t references;
+    struct view *next_retired;
+    uint64_t retired_in; /* the epoch: who entered later has not seen it */
     unsigned table_count;
     struct table_view tables[];
 };
 
 /** The pointer that everybody starts from. */
 struct views {
+    _Atomic(struct view *) current;
+    struct epochs readers;
     struct mutex mutex;
-    struct view *current;
+    struct view *retired; /* newest first */
 };
 
 void views_init(struct views *views);
 /** Drops the current view. */
 void views_release(struct views *views);
-/** The current view with a reference. */
+/**
+ * The current view, and all that is in it, until views_leave(): for what ends soon, as whatever is
+ * replaced meanwhile is kept. On the way out the caller may free what it was the last to see.
+ */
+const struct view *views_enter(struct views *views, struct epoch_slot **ret_slot);
+void views_leave(struct views *views, struct epoch_slot *slot);
+/** The current view with a reference, for who keeps it long. */
 struct view *views_acquire(struct views *views);
 /** Takes `view` over. */
 void views_publish(struct views *views, struct view *view);
