@@ -59,6 +59,15 @@ int io_write(struct env *env, int fd, const void *from, size_t size, uint64_t of
     return io_writev(env, fd, &one, 1, offset);
 }
 
+int io_set_direct(struct env *env, int fd, bool direct)
+{
+    int r = env->ops->set_direct(env, fd, direct);
+
+    if (r < 0)
+        return err_new(r, "write past the kernel's cache: %s", strerror(-r));
+    return 0;
+}
+
 int io_sync(struct env *env, int fd)
 {
     int r = env->ops->sync(env, fd);

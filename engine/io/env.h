@@ -13,6 +13,7 @@ struct env_ops {
     void (*close)(struct env *env, int fd);
     int64_t (*read)(struct env *env, int fd, void *to, size_t size, uint64_t offset);
     int (*writev)(struct env *env, int fd, const struct iovec *vector, int count, uint64_t offset);
+    int (*set_direct)(struct env *env, int fd, bool direct);
     int (*sync)(struct env *env, int fd);
     int (*truncate)(struct env *env, int fd, uint64_t size);
     int (*allocate)(struct env *env, int fd, uint64_t size);

@@ -135,6 +135,7 @@ static int fault_writev(
     struct env *env, int fd, const struct iovec *vector, int count, uint64_t offset)
 {
     struct fault_env *fault = fault_env_of(env);
+    const struct mem_open *open = mem_open_of(&fault->mem, fd);
     uint64_t bytes = 0;
     bool effect;
     int verdict;
@@ -147,8 +148,15 @@ static int fault_writev(
         bytes += vector[i].iov_len;
     if (!effect)
         bytes = mem_random(&fault->mem) % (bytes + 1);
+    if (!effect && open && open->is_direct)
+        bytes -= bytes % IO_DIRECT_BYTES;
     r = write_first(env, fd, vector, count, offset, bytes);
     return verdict < 0 ? verdict : r;
+}
+
+static int fault_set_direct(struct env *env, int fd, bool direct)
+{
+    return mem_ops.set_direct(env, fd, direct);
 }
 
 static int fault_sync(struct env *env, int fd)
@@ -455,6 +463,7 @@ static const struct env_ops fault_ops = {
     .close = fault_close,
     .read = fault_read,
     .writev = fault_writev,
+    .set_direct = fault_set_direct,
     .sync = fault_sync,
     .truncate = fault_truncate,
     .allocate = fault_allocate,

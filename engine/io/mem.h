@@ -18,6 +18,9 @@ void env_mem_advance(struct env *env, uint64_t us);
 void env_mem_set_wall(struct env *env, uint64_t wall_us);
 /** The size of the disk: what would make the files larger in sum fails with -ENOSPC. */
 void env_mem_set_space(struct env *env, uint64_t total_bytes);
+/** Whether the disk takes writes past the kernel's cache (io_set_direct()). */
+enum env_direct { ENV_DIRECT, ENV_DIRECT_REFUSED, ENV_DIRECT_REFUSED_LATE /* at the write */ };
+void env_mem_set_direct(struct env *env, enum env_direct direct);
 
 /* ---- for fault.c ---- */
 
@@ -58,6 +61,7 @@ struct mem_open {
     struct mem_inode *inode; /* NULL: closed, or of before a crash */
     int flags;
     enum mem_lock lock;
+    bool is_direct;
 };
 
 struct mem_env {
@@ -69,6 +73,7 @@ struct mem_env {
     int open_count;
     int open_capacity;
     int open_dead; /* descriptors below this are of before the last crash */
+    enum env_direct direct;
     uint64_t total_bytes;
     uint64_t used_bytes;
     uint64_t monotonic_us;

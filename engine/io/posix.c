@@ -159,6 +159,17 @@ static int posix_writev(
     return 0;
 }
 
+static int posix_set_direct(struct env *env, int fd, bool direct)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    (void)env;
+    if (flags < 0)
+        return -errno;
+    flags = direct ? flags | O_DIRECT : flags & ~O_DIRECT;
+    return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
+}
+
 static int posix_sync(struct env *env, int fd)
 {
     (void)env;
@@ -549,6 +560,7 @@ static const struct env_ops posix_ops = {
     .close = posix_close,
     .read = posix_read,
     .writev = posix_writev,
+    .set_direct = posix_set_direct,
     .sync = posix_sync,
     .truncate = posix_truncate,
     .allocate = posix_allocate,

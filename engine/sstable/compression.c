@@ -100,35 +100,47 @@ int compression_chunk_place(const struct compression_info *info, uint64_t chunk,
     return 0;
 }
 
-int compression_put_chunk(struct buf *to, const struct compression_info *info, struct bytes chunk)
+size_t compression_stored_max(const struct compression_info *info)
 {
-    int bound = LZ4_compressBound((int)chunk.size);
-    size_t start = to->size;
-    uint8_t *at = buf_extend(to, LZ4_PREFIX_BYTES + (size_t)bound + CHUNK_CRC_BYTES);
-    size_t payload;
+    return LZ4_PREFIX_BYTES + (size_t)LZ4_compressBound((int)info->chunk_bytes) + CHUNK_CRC_BYTES;
+}
 
-    if (!at)
-        return err_new(-ENOMEM, "%d bytes for a compressed chunk", bound);
-    store_le32(at, (uint32_t)chunk.size);
-    payload = LZ4_PREFIX_BYTES + (size_t)LZ4_compress_default((const char *)chunk.data,
-                                     (char *)at + LZ4_PREFIX_BYTES, (int)chunk.size, bound);
-    if (payload >= info->max_compressed_bytes) {
-        /* Raw. What is shorter than a compressed payload may be (only the last chunk can) is
-         * filled up, or its length would say that it is compressed. It fits: bound is more. */
-        payload = chunk.size;
+/* The payload of a compressed chunk; 0: it is to be raw. LZ4 is given no room for more than what
+ * would be used, so that it gives up on what does not compress before it copies it. */
+static size_t compress(
+    const struct compression_info *info, const uint8_t *chunk, size_t size, uint8_t *to)
+{
+    uint32_t room = (uint32_t)LZ4_compressBound((int)size);
+    int compressed;
+
+    if (info->max_compressed_bytes <= LZ4_PREFIX_BYTES)
+        return 0;
+    if (room >= info->max_compressed_bytes - LZ4_PREFIX_BYTES)
+        room = info->max_compressed_bytes - LZ4_PREFIX_BYTES - 1;
+    store_le32(to, (uint32_t)size);
+    compressed = LZ4_compress_default(
+        (const char *)chunk, (char *)to + LZ4_PREFIX_BYTES, (int)size, (int)room);
+    return compressed > 0 ? LZ4_PREFIX_BYTES + (size_t)compressed : 0;
+}
+
+size_t compression_store_chunk(
+    const struct compression_info *info, uint8_t *chunk, size_t size, uint8_t *scratch)
+{
+    size_t payload = compress(info, chunk, size, scratch);
+
+    if (payload > 0) {
+        memcpy(chunk, scratch, payload);
+    } else {
+        payload = size;
+        /* What is shorter than a compressed payload may be (only the last chunk can) is filled up,
+         * or its length would say that it is compressed. */
         if (payload < info->max_compressed_bytes) {
             payload = info->max_compressed_bytes;
-            to->size = start;
-            at = buf_extend(to, payload + CHUNK_CRC_BYTES);
-            if (!at)
-                return err_new(-ENOMEM, "%zu bytes for a raw chunk", payload);
-            memset(at + chunk.size, 0, payload - chunk.size);
+            memset(chunk + size, 0, payload - size);
         }
-        memcpy(at, chunk.data, chunk.size);
     }
-    store_be32(at + payload, crc32_update(0, at, payload));
-    to->size = start + payload + CHUNK_CRC_BYTES;
-    return (int)payload;
+    store_be32(chunk + payload, crc32_update(0, chunk, payload));
+    return payload;
 }
 
 int compression_get_chunk(

@@ -42,9 +42,14 @@ MUST_USE int compression_info_decode(
 MUST_USE int compression_chunk_place(const struct compression_info *info, uint64_t chunk,
     uint64_t file_bytes, uint64_t *ret_offset, uint32_t *ret_stored_bytes);
 
-/** Appends payload and CRC of a chunk; its payload's size is returned, or -ENOMEM. */
-MUST_USE int compression_put_chunk(
-    struct buf *to, const struct compression_info *info, struct bytes chunk);
+/** What a chunk takes when it is stored, at most, CRC included. */
+size_t compression_stored_max(const struct compression_info *info);
+/**
+ * Makes payload and CRC of the `size` bytes at `chunk`, in their place, where
+ * compression_stored_max() bytes must fit, as in `scratch`. Returns the payload's size.
+ */
+size_t compression_store_chunk(
+    const struct compression_info *info, uint8_t *chunk, size_t size, uint8_t *scratch);
 /**
  * Decodes a stored chunk of `size` bytes uncompressed: -EBADMSG when its CRC does not fit,
  * -EUCLEAN when what it covers cannot be.

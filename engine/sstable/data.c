@@ -7,21 +7,56 @@
 #include "rows/compare.h"
 #include "sstable/data_flags.h"
 
+/* A value is copied into the record below this: then it costs less than to go on behind it. */
+#define VALUE_BYTES_MIN 512u
+
 int data_encoder_init(struct data_encoder *encoder, const struct serialization_header *header)
 {
     unsigned most = header->statics.count > header->regulars.count ? header->statics.count
                                                                    : header->regulars.count;
 
-    *encoder = (struct data_encoder){.header = header, .body = BUF_INIT};
+    *encoder = (struct data_encoder){.header = header};
     encoder->present = calloc(most + 1, sizeof(*encoder->present));
     return encoder->present ? 0 : err_new(-ENOMEM, "%u columns", most);
 }
 
 void data_encoder_release(struct data_encoder *encoder)
 {
-    buf_release(&encoder->body);
+    buf_release(&encoder->record.head);
+    buf_release(&encoder->record.body);
+    free(encoder->record.values);
     free(encoder->present);
-    encoder->present = NULL;
+    *encoder = (struct data_encoder){0};
+}
+
+void record_clear(struct record *record)
+{
+    buf_clear(&record->head);
+    buf_clear(&record->body);
+    record->value_count = 0;
+    record->value_bytes = 0;
+}
+
+/** The next bytes of the body: small ones are copied, large ones are noted. */
+static void put_body_value(struct record *record, struct bytes value)
+{
+    if (value.size < VALUE_BYTES_MIN) {
+        buf_append_bytes(&record->body, value);
+        return;
+    }
+    if (record->value_count == record->value_capacity) {
+        size_t capacity = record->value_capacity ? record->value_capacity * 2 : 32;
+        struct record_value *grown = reallocarray(record->values, capacity, sizeof(*grown));
+
+        if (!grown) {
+            record->body.error = -ENOMEM;
+            return;
+        }
+        record->values = grown;
+        record->value_capacity = capacity;
+    }
+    record->values[record->value_count++] = (struct record_value){record->body.size, value};
+    record->value_bytes += value.size;
 }
 
 void data_put_deletion(struct buf *to, struct deletion deletion)
@@ -30,10 +65,16 @@ void data_put_deletion(struct buf *to, struct deletion deletion)
     put_be64(to, (uint64_t)deletion.marked_for_delete_at_us);
 }
 
-void data_put_partition_header(struct buf *to, struct bytes key, struct deletion deletion)
+void data_put_partition_header(
+    struct data_encoder *encoder, struct bytes key, struct deletion deletion)
 {
-    put_sbytes(to, key);
-    data_put_deletion(to, deletion);
+    put_sbytes(&encoder->record.head, key);
+    data_put_deletion(&encoder->record.head, deletion);
+}
+
+void data_put_end_of_partition(struct data_encoder *encoder)
+{
+    buf_append_u8(&encoder->record.head, END_OF_PARTITION);
 }
 
 static void put_timestamp(struct buf *to, const struct serialization_header *header, int64_t us)
@@ -156,9 +197,10 @@ static void put_subset(struct buf *to, const uint16_t *present, unsigned count, 
     }
 }
 
-static void put_cell(struct buf *to, const struct serialization_header *header,
+static void put_cell(struct record *record, const struct serialization_header *header,
     const struct header_column *column, const struct liveness *liveness, const struct cell *cell)
 {
+    struct buf *to = &record->body;
     bool tombstone = cell_is_tombstone(cell), expiring = cell_is_expiring(cell);
     bool empty = tombstone || cell->value.size == 0;
     bool row_timestamp =
@@ -179,8 +221,13 @@ static void put_cell(struct buf *to, const struct serialization_header *header,
         put_ttl(to, header, cell->ttl_s);
     if (column->is_complex)
         put_vbytes(to, cell->path);
-    if (!empty)
-        put_value(to, column->is_complex ? 0 : column->fixed_width, cell->value);
+    if (empty)
+        return;
+    if (column->is_complex || column->fixed_width == 0)
+        put_uvint32(to, (int32_t)cell->value.size);
+    else
+        ASSERT(cell->value.size == column->fixed_width);
+    put_body_value(record, cell->value);
 }
 
 /**
@@ -199,9 +246,10 @@ static void put_complex_deletion(struct buf *to, const struct serialization_head
     put_deletion_delta(to, header, deletion);
 }
 
-static void put_columns(struct buf *to, const struct data_encoder *encoder,
-    const struct header_columns *columns, const struct row *row, unsigned present_count)
+static void put_columns(struct data_encoder *encoder, const struct header_columns *columns,
+    const struct row *row, unsigned present_count)
 {
+    struct record *record = &encoder->record;
     uint32_t cell = 0;
 
     for (unsigned i = 0; i < present_count; i++) {
@@ -212,18 +260,18 @@ static void put_columns(struct buf *to, const struct data_encoder *encoder,
             end++;
         if (column->is_complex) {
             if (row->complex_deletion_count > 0)
-                put_complex_deletion(to, encoder->header, row, encoder->present[i]);
-            put_uvint32(to, (int32_t)(end - cell));
+                put_complex_deletion(&record->body, encoder->header, row, encoder->present[i]);
+            put_uvint32(&record->body, (int32_t)(end - cell));
         } else {
             ASSERT(end == cell + 1);
         }
         for (; cell < end; cell++)
-            put_cell(to, encoder->header, column, &row->liveness, &row->cells[cell]);
+            put_cell(record, encoder->header, column, &row->liveness, &row->cells[cell]);
     }
 }
 
-static void put_row(struct buf *to, struct data_encoder *encoder, const struct row *row,
-    bool is_static, uint64_t previous_bytes)
+static void put_row(
+    struct data_encoder *encoder, const struct row *row, bool is_static, uint64_t previous_bytes)
 {
     const struct serialization_header *header = encoder->header;
     const struct header_columns *columns = header_columns_of(header, is_static);
@@ -233,10 +281,9 @@ static void put_row(struct buf *to, struct data_encoder *encoder, const struct r
     bool has_ttl = has_liveness && liveness->ttl_s != 0;
     bool has_deletion = !deletion_is_live(row->deletion);
     bool all = present == columns->count;
-    struct buf *body = &encoder->body;
+    struct buf *to = &encoder->record.head, *body = &encoder->record.body;
 
     ASSERT(!is_static || (!has_liveness && !has_deletion));
-    buf_clear(body);
     put_uvint(body, previous_bytes);
     if (has_liveness)
         put_timestamp(body, header, liveness->timestamp_us);
@@ -248,7 +295,7 @@ static void put_row(struct buf *to, struct data_encoder *encoder, const struct r
         put_deletion_delta(body, header, row->deletion);
     if (!all)
         put_subset(body, encoder->present, present, columns->count);
-    put_columns(body, encoder, columns, row, present);
+    put_columns(encoder, columns, row, present);
 
     buf_append_u8(to, (uint8_t)((has_liveness ? FLAG_TIMESTAMP : 0) | (has_ttl ? FLAG_TTL : 0) |
                                 (has_deletion ? FLAG_DELETION : 0) | (all ? FLAG_ALL_COLUMNS : 0) |
@@ -260,13 +307,10 @@ static void put_row(struct buf *to, struct data_encoder *encoder, const struct r
         ASSERT(row->clustering.count == header->clustering.count);
         put_clustering_values(to, header, row->clustering.values, row->clustering.count);
     }
-    put_uvint(to, body->size);
-    buf_append_bytes(to, buf_bytes(body));
-    if (buf_error(body) < 0)
-        to->error = buf_error(body);
+    put_uvint(to, body->size + encoder->record.value_bytes);
 }
 
-void data_put_static_row(struct buf *to, struct data_encoder *encoder, const struct row *row)
+void data_put_static_row(struct data_encoder *encoder, const struct row *row)
 {
     static const struct row none = {
         .clustering = {NULL, 0, KIND_STATIC},
@@ -274,17 +318,16 @@ void data_put_static_row(struct buf *to, struct data_encoder *encoder, const str
         .deletion = {TIMESTAMP_NONE, LOCAL_DELETION_TIME_NONE},
     };
 
-    put_row(to, encoder, row ? row : &none, true, 0);
+    put_row(encoder, row ? row : &none, true, 0);
 }
 
-static void put_marker(struct buf *to, struct data_encoder *encoder, const struct marker *marker,
-    uint64_t previous_bytes)
+static void put_marker(
+    struct data_encoder *encoder, const struct marker *marker, uint64_t previous_bytes)
 {
     const struct serialization_header *header = encoder->header;
     uint8_t kind = marker->bound.kind;
-    struct buf *body = &encoder->body;
+    struct buf *to = &encoder->record.head, *body = &encoder->record.body;
 
-    buf_clear(body);
     put_uvint(body, previous_bytes);
     if (kind_is_end(kind))
         put_deletion_delta(body, header, marker->closes);
@@ -294,16 +337,13 @@ static void put_marker(struct buf *to, struct data_encoder *encoder, const struc
     buf_append_u8(to, FLAG_MARKER);
     data_put_clustering_prefix(to, header, &marker->bound);
     put_uvint(to, body->size);
-    buf_append_bytes(to, buf_bytes(body));
-    if (buf_error(body) < 0)
-        to->error = buf_error(body);
 }
 
-void data_put_unfiltered(struct buf *to, struct data_encoder *encoder,
-    const struct unfiltered *unfiltered, uint64_t previous_bytes)
+void data_put_unfiltered(
+    struct data_encoder *encoder, const struct unfiltered *unfiltered, uint64_t previous_bytes)
 {
     if (unfiltered->is_marker)
-        put_marker(to, encoder, &unfiltered->marker, previous_bytes);
+        put_marker(encoder, &unfiltered->marker, previous_bytes);
     else
-        put_row(to, encoder, &unfiltered->row, false, previous_bytes);
+        put_row(encoder, &unfiltered->row, false, previous_bytes);
 }

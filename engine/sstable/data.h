@@ -25,11 +25,36 @@
 
 /* ---- writing ---- */
 
-/** Scratch for encoding, owned by the writer. */
+/**
+ * A piece of the stream, encoded: the head, then the body with the large values, which stay where
+ * they are, between its bytes.
+ */
+struct record {
+    struct buf head, body;
+    struct record_value {
+        size_t at; /* in the body: what it comes before */
+        struct bytes value;
+    } * values;
+    size_t value_count, value_capacity;
+    size_t value_bytes;
+};
+
+void record_clear(struct record *record);
+static inline size_t record_bytes(const struct record *record)
+{
+    return record->head.size + record->body.size + record->value_bytes;
+}
+/** 0, or -ENOMEM: something was not put. */
+static inline int record_error(const struct record *record)
+{
+    return buf_error(&record->head) < 0 ? buf_error(&record->head) : buf_error(&record->body);
+}
+
+/** What is needed to encode, owned by the writer. */
 struct data_encoder {
     const struct serialization_header *header;
-    struct buf body;
-    uint16_t *present; /* columns of the row at hand, as many as the header has */
+    struct record record; /* what is put; to be taken and cleared */
+    uint16_t *present;    /* columns of the row at hand, as many as the header has */
 };
 
 MUST_USE int data_encoder_init(
@@ -38,15 +63,18 @@ void data_encoder_release(struct data_encoder *encoder);
 
 /** 12 bytes: local deletion time, then timestamp. */
 void data_put_deletion(struct buf *to, struct deletion deletion);
-void data_put_partition_header(struct buf *to, struct bytes key, struct deletion deletion);
+void data_put_partition_header(
+    struct data_encoder *encoder, struct bytes key, struct deletion deletion);
 /** As in IndexInfo, and behind the flags of a marker: kind, for bounds their size, values. */
 void data_put_clustering_prefix(
     struct buf *to, const struct serialization_header *header, const struct clustering *clustering);
-/** The static row of a header with static columns; `row` NULL: an empty one. */
-void data_put_static_row(struct buf *to, struct data_encoder *encoder, const struct row *row);
-/** `previous_bytes`: from the start of the unfiltered before (or of the partition) to this one. */
-void data_put_unfiltered(struct buf *to, struct data_encoder *encoder,
-    const struct unfiltered *unfiltered, uint64_t previous_bytes);
+/** The static row of a header with static columns; `row` NULL: an empty one. Borrows its values. */
+void data_put_static_row(struct data_encoder *encoder, const struct row *row);
+/** Borrows its values. `previous_bytes`: from the start of the unfiltered before (or of the
+ * partition) to this one. */
+void data_put_unfiltered(
+    struct data_encoder *encoder, const struct unfiltered *unfiltered, uint64_t previous_bytes);
+void data_put_end_of_partition(struct data_encoder *encoder);
 
 /* ---- reading ---- */
 

@@ -22,7 +22,7 @@
  *                  |-- index.c, at the partition's end --> Index.db --> Summary.db
  *                  `-- stats.c -----------------------------------> Statistics.db
  *
- * finish() writes and syncs the small components, then TOC.txt, then the folder.
+ * finish() writes the small components, TOC.txt last, and syncs all.
  */
 
 #define ARENA_PIECE_BYTES 4096u
@@ -43,13 +43,14 @@ struct sstable_writer {
     struct output outputs[COMPONENT_COUNT];
     component_set components; /* whose files were made */
 
-    struct buf record; /* one unfiltered, encoded */
-    struct buf chunk;  /* the end of the stream, not yet in Data.db */
+    size_t chunk_size; /* of the chunk that is filled, in the tail of Data.db */
+    uint8_t *scratch;  /* of what a chunk takes when it is stored; NULL: not compressed */
     struct compression_info compression;
     struct buf chunk_table; /* offsets, or CRCs of uncompressed chunks */
     uint64_t position;      /* in the stream */
     uint64_t payload_bytes; /* of compressed chunks */
 
+    struct buf component; /* an entry of Index.db; all of a small one, at the end */
     bool in_partition;
     struct buf key; /* of the partition at hand, or of the last */
     struct decorated_key decorated;
@@ -68,9 +69,9 @@ static void free_writer(struct sstable_writer *writer, bool remove)
     filter_release(&writer->filter);
     summary_builder_release(&writer->summary);
     index_builder_release(&writer->index);
-    buf_release(&writer->record);
-    buf_release(&writer->chunk);
+    buf_release(&writer->component);
     buf_release(&writer->chunk_table);
+    free(writer->scratch);
     buf_release(&writer->key);
     arena_release(&writer->arena);
     free(writer->folder);
@@ -83,10 +84,11 @@ static void free_writerp(struct sstable_writer **writer)
         free_writer(*writer, true);
 }
 
-static int open_component(struct sstable_writer *writer, enum sstable_component component)
+static int open_component(
+    struct sstable_writer *writer, enum sstable_component component, size_t tail_bytes)
 {
     int r = output_open(&writer->outputs[component], writer->env,
-        sstable_path(writer->folder, &writer->id, component));
+        sstable_path(writer->folder, &writer->id, component), tail_bytes);
 
     if (r == 0)
         writer->components |= 1u << component;
@@ -107,6 +109,7 @@ static void set_bases(
 static int init_writer(struct sstable_writer *writer, const struct sstable_writer_options *options)
 {
     const struct table_schema *schema = writer->schema;
+    size_t stored_max;
     int r;
 
     r = header_of_schema(&writer->arena, schema, &writer->header);
@@ -126,8 +129,14 @@ static int init_writer(struct sstable_writer *writer, const struct sstable_write
     writer->compression.chunk_bytes = schema->chunk_bytes ? schema->chunk_bytes : CRC_CHUNK_BYTES;
     writer->compression.max_compressed_bytes =
         compression_max_bytes(writer->compression.chunk_bytes, schema->min_compress_ratio);
-    r = open_component(writer, COMPONENT_DATA);
-    return r < 0 ? r : open_component(writer, COMPONENT_INDEX);
+    stored_max = compression_stored_max(&writer->compression);
+    if (schema->chunk_bytes > 0) {
+        writer->scratch = malloc(stored_max);
+        if (!writer->scratch)
+            return err_new(-ENOMEM, "%zu bytes for a compressed chunk", stored_max);
+    }
+    r = open_component(writer, COMPONENT_DATA, stored_max);
+    return r < 0 ? r : open_component(writer, COMPONENT_INDEX, 0);
 }
 
 int sstable_writer_open(struct env *env, const char *folder, const struct sstable_id *id,
@@ -159,50 +168,67 @@ int sstable_writer_open(struct env *env, const char *folder, const struct sstabl
 }
 
 /** The chunk is whole (or the last): compress it, note its place. */
-static int flush_chunk(struct sstable_writer *writer)
+static int end_chunk(struct sstable_writer *writer)
 {
     struct output *data = &writer->outputs[COMPONENT_DATA];
-    struct bytes chunk = buf_bytes(&writer->chunk);
-    int r;
+    uint8_t *chunk = output_tail(data);
+    size_t size = writer->chunk_size, payload;
 
-    if (writer->schema->chunk_bytes == 0) {
-        put_be32(&writer->chunk_table, crc32_update(0, chunk.data, chunk.size));
-        buf_append_bytes(&data->buffer, chunk);
-    } else {
-        put_be64(&writer->chunk_table, output_position(data));
-        r = compression_put_chunk(&data->buffer, &writer->compression, chunk);
-        if (r < 0)
-            return r;
-        writer->payload_bytes += (uint64_t)r;
+    writer->chunk_size = 0;
+    if (!writer->scratch) {
+        put_be32(&writer->chunk_table, crc32_update(0, chunk, size));
+        return output_commit(data, size);
     }
-    buf_clear(&writer->chunk);
-    return output_flush_if_full(data);
+    put_be64(&writer->chunk_table, output_position(data));
+    payload = compression_store_chunk(&writer->compression, chunk, size, writer->scratch);
+    writer->payload_bytes += payload;
+    return output_commit(data, payload + CHUNK_CRC_BYTES);
 }
 
-/** The next bytes of the stream: all of `record`, which is emptied. */
-static int put_record(struct sstable_writer *writer)
+/** The next bytes of the stream. Here they are copied, once. */
+static int put_stream(struct sstable_writer *writer, const uint8_t *data, size_t size)
 {
-    struct bytes left = buf_bytes(&writer->record);
+    writer->position += size;
+    while (size > 0) {
+        size_t room = writer->compression.chunk_bytes - writer->chunk_size;
+        size_t part = size < room ? size : room;
 
-    if (buf_error(&writer->record) < 0)
-        return err_new(-ENOMEM, "an encoded row");
-    writer->position += left.size;
-    while (left.size > 0) {
-        size_t room = writer->compression.chunk_bytes - writer->chunk.size;
-        size_t part = left.size < room ? left.size : room;
-
-        buf_append(&writer->chunk, left.data, part);
-        if (buf_error(&writer->chunk) < 0)
-            return err_new(-ENOMEM, "a chunk of the stream");
-        left = bytes_of(left.data + part, left.size - part);
-        if (writer->chunk.size == writer->compression.chunk_bytes) {
-            int r = flush_chunk(writer);
+        memcpy(output_tail(&writer->outputs[COMPONENT_DATA]) + writer->chunk_size, data, part);
+        writer->chunk_size += part;
+        data += part;
+        size -= part;
+        if (part == room) {
+            int r = end_chunk(writer);
             if (r < 0)
                 return r;
         }
     }
-    buf_clear(&writer->record);
     return 0;
+}
+
+/** All of the encoder's record, which is emptied. */
+static int put_record(struct sstable_writer *writer)
+{
+    struct record *record = &writer->encoder.record;
+    const struct buf *body = &record->body;
+    size_t done = 0;
+    int r;
+
+    if (record_error(record) < 0)
+        return err_new(-ENOMEM, "an encoded row");
+    r = put_stream(writer, record->head.data, record->head.size);
+    for (size_t i = 0; r == 0 && i < record->value_count; i++) {
+        const struct record_value *large = &record->values[i];
+
+        r = put_stream(writer, body->data + done, large->at - done);
+        if (r == 0)
+            r = put_stream(writer, large->value.data, large->value.size);
+        done = large->at;
+    }
+    if (r == 0)
+        r = put_stream(writer, body->data + done, body->size - done);
+    record_clear(record);
+    return r;
 }
 
 int sstable_writer_begin_partition(struct sstable_writer *writer, const struct decorated_key *key,
@@ -226,16 +252,16 @@ int sstable_writer_begin_partition(struct sstable_writer *writer, const struct d
     index_builder_begin(&writer->index);
 
     stats_add_partition(&writer->stats, key->key, deletion);
-    data_put_partition_header(&writer->record, key->key, deletion);
+    data_put_partition_header(&writer->encoder, key->key, deletion);
     if (writer->header.statics.count > 0) {
-        data_put_static_row(&writer->record, &writer->encoder, static_row);
+        data_put_static_row(&writer->encoder, static_row);
         if (static_row && !row_is_empty(static_row)) {
             int r = stats_add_row(&writer->stats, static_row);
             if (r < 0)
                 return r;
         }
     }
-    writer->header_bytes = writer->record.size;
+    writer->header_bytes = record_bytes(&writer->encoder.record);
     writer->previous_start = 0;
     return put_record(writer);
 }
@@ -248,8 +274,7 @@ int sstable_writer_append(struct sstable_writer *writer, const struct unfiltered
     ASSERT(writer->in_partition);
     if (!unfiltered->is_marker && row_is_empty(&unfiltered->row))
         return 0;
-    data_put_unfiltered(
-        &writer->record, &writer->encoder, unfiltered, start - writer->previous_start);
+    data_put_unfiltered(&writer->encoder, unfiltered, start - writer->previous_start);
     r = put_record(writer);
     if (r < 0)
         return r;
@@ -260,29 +285,42 @@ int sstable_writer_append(struct sstable_writer *writer, const struct unfiltered
                                  : stats_add_row(&writer->stats, &unfiltered->row);
 }
 
+/** All of the buffer `component`, which is emptied, to the end of a component. */
+static int put_component(struct sstable_writer *writer, enum sstable_component component)
+{
+    int r;
+
+    if (buf_error(&writer->component) < 0)
+        return err_new(-ENOMEM, "%zu bytes of a component", writer->component.size);
+    r = output_append(&writer->outputs[component], buf_bytes(&writer->component));
+    buf_clear(&writer->component);
+    return r;
+}
+
 int sstable_writer_end_partition(struct sstable_writer *writer)
 {
-    struct output *index = &writer->outputs[COMPONENT_INDEX];
     struct bytes key = buf_bytes(&writer->key);
-    uint64_t entry_position = output_position(index), bytes;
+    uint64_t entry_position = output_position(&writer->outputs[COMPONENT_INDEX]), bytes;
     int r;
 
     ASSERT(writer->in_partition);
     writer->in_partition = false;
-    buf_append_u8(&writer->record, END_OF_PARTITION);
+    data_put_end_of_partition(&writer->encoder);
     r = put_record(writer);
     if (r < 0)
         return r;
     bytes = writer->position - writer->partition_start;
-    r = index_builder_finish(&writer->index, &index->buffer, key, writer->partition_start,
+    r = index_builder_finish(&writer->index, &writer->component, key, writer->partition_start,
         writer->deletion, writer->header_bytes, bytes);
+    if (r == 0)
+        r = put_component(writer, COMPONENT_INDEX);
     if (r < 0)
         return r;
     summary_builder_add(&writer->summary, key, entry_position);
     if (writer->filter.word_count > 0)
         filter_add(&writer->filter, key);
     stats_end_partition(&writer->stats, bytes);
-    return output_flush_if_full(index);
+    return 0;
 }
 
 int sstable_writer_write(
@@ -369,15 +407,16 @@ static void encode_component(
 
 static int write_component(struct sstable_writer *writer, enum sstable_component component)
 {
-    int r = open_component(writer, component);
+    int r = open_component(writer, component, 0);
 
     if (r < 0)
         return r;
-    encode_component(writer, component, &writer->outputs[component].buffer);
-    return output_finish(&writer->outputs[component]);
+    encode_component(writer, component, &writer->component);
+    r = put_component(writer, component);
+    return r < 0 ? r : output_end(&writer->outputs[component]);
 }
 
-static int finish_components(struct sstable_writer *writer)
+static int write_components(struct sstable_writer *writer)
 {
     static const enum sstable_component small[] = {
         COMPONENT_SUMMARY,
@@ -391,22 +430,34 @@ static int finish_components(struct sstable_writer *writer)
     bool compressed = writer->schema->chunk_bytes > 0;
     int r = 0;
 
-    if (writer->chunk.size > 0)
-        r = flush_chunk(writer);
+    if (writer->chunk_size > 0)
+        r = end_chunk(writer);
     if (r == 0)
         r = buf_error(&writer->chunk_table);
     if (r == 0)
-        r = output_finish(&writer->outputs[COMPONENT_DATA]);
+        r = output_end(&writer->outputs[COMPONENT_DATA]);
     if (r == 0)
-        r = output_finish(&writer->outputs[COMPONENT_INDEX]);
+        r = output_end(&writer->outputs[COMPONENT_INDEX]);
     for (size_t i = 0; r == 0 && i < ARRAY_COUNT(small); i++) {
         if ((small[i] == COMPONENT_FILTER && writer->filter.word_count == 0) ||
             small[i] == (compressed ? COMPONENT_CRC : COMPONENT_COMPRESSION_INFO))
             continue;
         r = write_component(writer, small[i]);
     }
-    /* Content is on the device; now the names are. */
-    return r < 0 ? r : io_sync_directory(writer->env, writer->folder);
+    return r;
+}
+
+/* All are written before the first is waited for: the device has the rest of them meanwhile, and
+ * one commit of the filesystem's journal serves all. */
+static int sync_components(struct sstable_writer *writer)
+{
+    for (unsigned i = 0; i < COMPONENT_COUNT; i++) {
+        int r = writer->components >> i & 1 ? output_sync(&writer->outputs[i]) : 0;
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
 }
 
 static void gather_facts(const struct sstable_writer *writer, struct sstable_facts *facts)
@@ -441,7 +492,9 @@ int sstable_writer_finish(struct sstable_writer *writer, struct sstable_facts *r
     ASSERT(!writer->in_partition);
     if (writer->stats.partitions == 0)
         return err_new(-EINVAL, "SSTable '%s' without partitions", writer->id.text);
-    r = finish_components(writer);
+    r = write_components(writer);
+    if (r == 0)
+        r = sync_components(writer);
     if (r < 0)
         return err_with(r, "write SSTable '%s'", writer->id.text);
     gather_facts(writer, ret_facts);

@@ -5,8 +5,8 @@
  *
  *   open -> [begin_partition -> append … -> end_partition] … -> finish | discard
  *
- * One thread. The files are in `folder`, synced by finish(), TOC.txt last, then the folder; it is
- * the caller who moves or names them (a table is live only by the manifest).
+ * One thread. The files are in `folder`, synced by finish(); it is the caller who moves or names
+ * them and syncs the folder (a table is live only by the manifest).
  */
 #ifndef SSTFS_SSTABLE_WRITER_H
 #define SSTFS_SSTABLE_WRITER_H
@@ -42,7 +42,7 @@ MUST_USE int sstable_writer_write(
 uint64_t sstable_writer_bytes(const struct sstable_writer *writer); /* of Data.db so far */
 uint64_t sstable_writer_partitions(const struct sstable_writer *writer);
 
-/** Completes and syncs all components and the folder; frees the writer, also on failure. */
+/** Completes and syncs all components; frees the writer, also on failure. */
 MUST_USE int sstable_writer_finish(struct sstable_writer *writer, struct sstable_facts *ret_facts);
 /** Removes what was written and frees. NULL does nothing. */
 void sstable_writer_discard(struct sstable_writer *writer);

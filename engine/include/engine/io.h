@@ -51,6 +51,13 @@ MUST_USE int64_t io_read(struct env *env, int fd, void *to, size_t size, uint64_
 MUST_USE int io_writev(
     struct env *env, int fd, const struct iovec *vector, int count, uint64_t offset);
 MUST_USE int io_write(struct env *env, int fd, const void *from, size_t size, uint64_t offset);
+/**
+ * Whether writes to `fd` go past the kernel's cache. Memory, offset and size of each are then
+ * multiples of IO_DIRECT_BYTES; what was written is in the cache or past it, never partly so, and
+ * must be synced all the same. -EINVAL: this disk cannot; some say so at the first write only.
+ */
+MUST_USE int io_set_direct(struct env *env, int fd, bool direct);
+#define IO_DIRECT_BYTES 4096u
 /** Content (and what is needed to find it) to the device. A failure is final: pages may be gone. */
 MUST_USE int io_sync(struct env *env, int fd);
 MUST_USE int io_truncate(struct env *env, int fd, uint64_t size);

@@ -123,6 +123,31 @@ static void a_vector_of_many_pieces_is_written_whole(struct env *env)
     io_close(env, fd);
 }
 
+static void writes_past_the_cache_are_read_back(struct env *env)
+{
+    static _Alignas(IO_DIRECT_BYTES) uint8_t bytes[2 * IO_DIRECT_BYTES];
+    static uint8_t back[sizeof(bytes) + 1];
+    int fd = open_new(env, "direct");
+    int r;
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 11 >> 4);
+    r = io_set_direct(env, fd, true);
+    assert_true(r == 0 || r == -EINVAL);
+    if (r == 0)
+        r = io_write(env, fd, bytes, sizeof(bytes), 0);
+    assert_int_equal(io_set_direct(env, fd, false), 0);
+    assert_true(r == 0 || r == -EINVAL);
+    if (r == -EINVAL)
+        assert_int_equal(io_write(env, fd, bytes, sizeof(bytes), 0), 0);
+    assert_int_equal(io_write(env, fd, "x", 1, sizeof(bytes)), 0);
+    assert_int_equal(io_sync(env, fd), 0);
+    assert_int_equal(io_read(env, fd, back, sizeof(back), 0), sizeof(back));
+    assert_memory_equal(back, bytes, sizeof(bytes));
+    assert_int_equal(back[sizeof(bytes)], 'x');
+    io_close(env, fd);
+}
+
 static void truncate_and_allocate_set_the_size(struct env *env)
 {
     struct io_stat stat;
@@ -360,6 +385,7 @@ static void tasks_run_when_kicked_again_and_after_a_delay(struct env *env)
 static void (*const suite[])(struct env *env) = {
     written_bytes_are_read_back,
     a_vector_of_many_pieces_is_written_whole,
+    writes_past_the_cache_are_read_back,
     truncate_and_allocate_set_the_size,
     open_flags_are_obeyed,
     names_come_and_go,
