@@ -1,7 +1,5 @@
 #include "admission.h"
 
-#include <inttypes.h>
-
 #include "engine/error.h"
 #include "engine/log.h"
 #include "ranks.h"
@@ -9,69 +7,47 @@
 #include "sleeper.h"
 #include "state.h"
 
-#define SPACE_LOOK_US 50000
 #define RESERVE_LOOK_US 1000000
-#define RESERVE_BYTES_USUAL (8u << 20)
-#define RESERVE_BYTES_MAX (1u << 30)
-#define ACTIVE_BYTES_MAX (128u << 20)
-#define PIECE_BYTES_MIN (4u << 20)
-#define PIECE_BYTES_MAX (1u << 30)
 #define FLUSH_KICK_US 500000
-#define NEAR_FULL_BYTES_MAX (1u << 30)
-#define RESERVE_FILE "reserve"
+/* A memtable becomes one SSTable, and that is to fit the reserve when it is written again. */
+#define ACTIVE_BYTES_ON_SMALL_DISKS (4u << 20)
 
 struct parked {
     struct parked *next;
     unsigned table;
     uint64_t bytes;
     enum admission class;
+    uint64_t due_us; /* monotonic: admitted, but not to go on before; 0: not admitted yet */
     struct batch **ret_batch;
     engine_go go;
     void *arg;
     int r;
 };
 
-static uint64_t reserve_bytes(const struct io_space *space)
+static void init_table(struct table_memory *memory, uint64_t bytes_max, uint64_t disk_bytes)
 {
-    uint64_t bytes = space->total_bytes / 100;
+    uint64_t on_disk_max = disk_bytes / 64;
 
-    if (bytes < RESERVE_BYTES_USUAL)
-        bytes = RESERVE_BYTES_USUAL;
-    if (bytes > space->total_bytes / 32)
-        bytes = space->total_bytes / 32;
-    return bytes > RESERVE_BYTES_MAX ? RESERVE_BYTES_MAX : bytes;
-}
-
-/* A memtable becomes one SSTable, and that is to fit the reserve when it is written again. */
-static void limit_to_disk(struct admissions *admission)
-{
-    uint64_t bytes_max = PIECE_BYTES_MIN;
-    struct io_space space;
-
-    if (io_space(admission->engine->env, &space) < 0)
-        return;
-    if (bytes_max < space.total_bytes / 64)
-        bytes_max = space.total_bytes / 64;
-    if (admission->active_bytes_max <= bytes_max)
-        return;
-    admission->active_bytes_max = bytes_max;
+    atomic_init(&memory->bytes, 0);
+    atomic_init(&memory->waiting, 0);
+    pace_init(&memory->pace);
+    if (on_disk_max < ACTIVE_BYTES_ON_SMALL_DISKS)
+        on_disk_max = ACTIVE_BYTES_ON_SMALL_DISKS;
     /* Two: one is flushed while the other is filled. */
-    admission->table_bytes_max = 2 * bytes_max;
+    memory->active_bytes_max = bytes_max / 2 < on_disk_max ? bytes_max / 2 : on_disk_max;
+    memory->bytes_max = 2 * memory->active_bytes_max;
 }
 
 void admission_init(struct admissions *admission, struct engine *engine)
 {
-    uint64_t budget = engine->options.memory_bytes / 2;
+    struct io_space space = {UINT64_MAX, UINT64_MAX};
 
     *admission = (struct admissions){.engine = engine};
     mutex_init(&admission->mutex, RANK_ADMISSION);
-    /* One table's flood leaves a quarter to the others: metadata never waits for file data. */
-    admission->bytes_max = budget;
-    admission->table_bytes_max = budget / 4 * 3;
-    admission->active_bytes_max = admission->table_bytes_max / 2;
-    if (admission->active_bytes_max > ACTIVE_BYTES_MAX)
-        admission->active_bytes_max = ACTIVE_BYTES_MAX;
-    limit_to_disk(admission);
+    if (io_space(engine->env, &space) < 0)
+        space.total_bytes = UINT64_MAX;
+    for (unsigned i = 0; i < engine->table_count; i++)
+        init_table(&admission->tables[i], engine->memory.memtables[i], space.total_bytes);
 }
 
 void admission_release(struct admissions *admission)
@@ -79,236 +55,115 @@ void admission_release(struct admissions *admission)
     mutex_release(&admission->mutex);
 }
 
-/* ---- the disk ---- */
+/* ---- memory ---- */
 
-static int fill_reserve(struct env *env, uint64_t bytes)
+uint64_t admission_bytes(const struct admissions *admission)
 {
-    int fd, r;
+    uint64_t bytes = 0;
 
-    r = io_open(env, RESERVE_FILE, O_RDWR | O_CREAT, &fd);
-    if (r < 0)
-        return r;
-    r = io_allocate(env, fd, bytes);
-    if (r == -EOPNOTSUPP) {
-        static const uint8_t zeros[64 << 10];
-
-        r = 0;
-        for (uint64_t at = 0; at < bytes && r == 0; at += sizeof(zeros))
-            r = io_write(env, fd, zeros, sizeof(zeros), at);
-    }
-    if (r < 0 && io_truncate(env, fd, 0) < 0)
-        log_warning("op=reserve: the part that was taken is not given back");
-    io_close(env, fd);
-    return r;
+    for (unsigned i = 0; i < admission->engine->table_count; i++)
+        bytes += atomic_load_explicit(&admission->tables[i].bytes, memory_order_relaxed);
+    return bytes;
 }
 
-int admission_make_reserve(struct env *env)
+_Atomic uint64_t *admission_account(struct admissions *admission, unsigned table)
 {
-    struct io_space space;
-    int r = io_space(env, &space);
-
-    return r < 0 ? r : fill_reserve(env, reserve_bytes(&space));
+    return &admission->tables[table].bytes;
 }
 
-bool admission_open_reserve(struct admissions *admission)
+void admission_flush_begins(struct admissions *admission, unsigned table, uint64_t bytes)
 {
-    struct env *env = admission->engine->env;
-    bool given = false;
-    int fd;
-
-    mutex_lock(&admission->mutex);
-    if (!admission->reserve_given && io_open(env, RESERVE_FILE, O_RDWR, &fd) == 0) {
-        given = io_truncate(env, fd, 0) == 0;
-        io_close(env, fd);
-        admission->reserve_given = true;
-        atomic_store(&admission->space_checked_us, 0);
-    }
-    mutex_unlock(&admission->mutex);
-    if (given) {
-        log_warning("op=reserve: the disk is full, %" PRIu64 " reserved bytes are in use",
-            admission->reserve_bytes);
-        admission_kick(admission);
-    }
-    return given;
+    pace_flush_begins(
+        &admission->tables[table].pace, bytes, env_monotonic_us(admission->engine->env));
 }
 
-static void look_at_space_locked(struct admissions *admission)
+void admission_flush_ends(struct admissions *admission, unsigned table)
 {
-    uint64_t now_us = env_monotonic_us(admission->engine->env);
-
-    uint64_t checked_us = atomic_load(&admission->space_checked_us);
-
-    if (checked_us && now_us - checked_us < SPACE_LOOK_US)
-        return;
-    /* What cannot be known counts as no obstacle: the writes themselves will tell. */
-    if (io_space(admission->engine->env, &admission->space) < 0)
-        admission->space = (struct io_space){UINT64_MAX / 2, UINT64_MAX / 2};
-    atomic_store(&admission->space_checked_us, now_us ? now_us : 1);
-    admission->admitted_bytes = 0;
+    pace_flush_ends(&admission->tables[table].pace, env_monotonic_us(admission->engine->env));
 }
 
-/* What the store needs for itself to go on working: log segments, the manifest. */
-static uint64_t low_mark(const struct admissions *admission)
+/* Whether the table has room for `bytes`, which then are counted. */
+static bool take_memory(struct table_memory *memory, uint64_t bytes, enum admission class)
 {
-    return 4 * admission->engine->segment_bytes;
+    uint64_t bytes_max = memory->bytes_max, used = atomic_load(&memory->bytes);
+
+    /* What frees space goes ahead of what takes it. */
+    if (class == ADMIT_RECLAIM)
+        bytes_max += bytes_max / 4;
+    do {
+        if (used + bytes > bytes_max)
+            return false;
+    } while (!atomic_compare_exchange_weak(&memory->bytes, &used, used + bytes));
+    return true;
 }
 
-struct usage {
-    uint64_t total;
-    uint64_t table; /* of the one asked about */
-};
-
-static struct usage usage_locked(struct admissions *admission, unsigned table)
+static void give_back(struct admissions *admission, unsigned table, uint64_t bytes)
 {
-    struct engine *engine = admission->engine;
-    struct view *view = views_acquire(&engine->views);
-    struct usage usage = {0};
+    struct table_memory *memory = &admission->tables[table];
 
-    for (unsigned i = 0; i < engine->table_count; i++) {
-        uint64_t bytes = view_memtable_bytes(view, i) + admission->reserved[i];
-
-        usage.total += bytes;
-        if (i == table)
-            usage.table = bytes;
-    }
-    view_unref(view);
-    if (usage.total >
-        atomic_load_explicit(&engine->counters.memtable_bytes_max, memory_order_relaxed))
-        atomic_store_explicit(
-            &engine->counters.memtable_bytes_max, usage.total, memory_order_relaxed);
-    return usage;
+    atomic_fetch_sub(&memory->bytes, bytes);
+    if (atomic_load(&memory->waiting) > 0 && admission->pacer)
+        task_kick(admission->engine->env, admission->pacer);
 }
 
-static uint64_t available_locked(struct admissions *admission)
+static void note_bytes_max(struct admissions *admission)
 {
-    uint64_t taken;
+    _Atomic uint64_t *max = &admission->engine->counters.memtable_bytes_max;
+    uint64_t bytes = admission_bytes(admission);
 
-    look_at_space_locked(admission);
-    taken = usage_locked(admission, 0).total + low_mark(admission) + admission->admitted_bytes;
-    if (admission->reserve_given)
-        taken += admission->reserve_bytes;
-    return admission->space.available_bytes > taken ? admission->space.available_bytes - taken : 0;
-}
-
-void admission_space(struct admissions *admission, uint64_t *ret_total, uint64_t *ret_available)
-{
-    mutex_lock(&admission->mutex);
-    *ret_available = available_locked(admission);
-    *ret_total = admission->space.total_bytes;
-    mutex_unlock(&admission->mutex);
-}
-
-/* Compactions take space for a while, up to as much as they merge: after a write was refused for
- * it, what is available may be much again, and yet the next writes will be refused. */
-static bool is_near_full_locked(struct admissions *admission)
-{
-    uint64_t available = available_locked(admission);
-    uint64_t plenty = admission->space.total_bytes / 4;
-
-    if (available >= plenty)
-        admission->refused = false;
-    else if (admission->refused)
-        return true;
-    return available < low_mark(admission) + admission->reserve_bytes +
-                           (plenty < NEAR_FULL_BYTES_MAX ? plenty : NEAR_FULL_BYTES_MAX);
-}
-
-bool admission_is_near_full(struct admissions *admission)
-{
-    bool near_full;
-
-    mutex_lock(&admission->mutex);
-    near_full = is_near_full_locked(admission);
-    mutex_unlock(&admission->mutex);
-    return near_full;
-}
-
-uint64_t admission_piece_bytes(struct admissions *admission)
-{
-    uint64_t bytes;
-
-    mutex_lock(&admission->mutex);
-    look_at_space_locked(admission);
-    bytes = admission->space.total_bytes / 128;
-    mutex_unlock(&admission->mutex);
-    if (bytes < PIECE_BYTES_MIN)
-        return PIECE_BYTES_MIN;
-    return bytes > PIECE_BYTES_MAX ? PIECE_BYTES_MAX : bytes;
-}
-
-static bool disk_is_full_locked(struct admissions *admission, uint64_t bytes, uint64_t unflushed)
-{
-    uint64_t wanted = low_mark(admission) + unflushed + bytes;
-
-    look_at_space_locked(admission);
-    /* What was admitted goes to the log, and once more to its SSTable. */
-    wanted += admission->admitted_bytes + bytes;
-    /* Space that was reserved is for what frees space, also while it is given out. */
-    if (admission->reserve_given)
-        wanted += admission->reserve_bytes;
-    return admission->space.available_bytes < wanted;
+    if (bytes > atomic_load_explicit(max, memory_order_relaxed))
+        atomic_store_explicit(max, bytes, memory_order_relaxed);
 }
 
 /* ---- admitting ---- */
 
-/* 0: admitted and reserved; -EAGAIN: no memory now; -ENOSPC. */
-static int try_locked(
+/* 0: admitted, its bytes are counted; -EAGAIN: no memory now; -ENOSPC. */
+static int try(struct admissions *admission, unsigned table, uint64_t bytes, enum admission class)
+{
+    struct engine *engine = admission->engine;
+
+    if (class == ADMIT_GROW && disk_space_is_short(&engine->disk_space, bytes)) {
+        disk_space_note_refused(&engine->disk_space);
+        if (compaction_gives_space(&engine->compaction))
+            return -EAGAIN;
+        return err_new(-ENOSPC, "the store's disk is full");
+    }
+    if (!take_memory(&admission->tables[table], bytes, class))
+        return -EAGAIN;
+    disk_space_note_admitted(&engine->disk_space, bytes);
+    note_bytes_max(admission);
+    return 0;
+}
+
+/* When who was admitted may go on: 0: at once. */
+static uint64_t due_us(
     struct admissions *admission, unsigned table, uint64_t bytes, enum admission class)
 {
-    struct usage usage = usage_locked(admission, table);
+    struct table_memory *memory = &admission->tables[table];
+    uint64_t now_us, delay_us;
 
-    if (class == ADMIT_RECLAIM) {
-        /* What frees space goes ahead of what takes it, up to where memory is in danger. */
-        if (usage.total + bytes > 2 * admission->bytes_max)
-            return -EAGAIN;
-    } else {
-        if (disk_is_full_locked(admission, bytes, usage.total)) {
-            admission->refused = true;
-            if (compaction_gives_space(&admission->engine->compaction))
-                return -EAGAIN;
-            return err_new(-ENOSPC, "the store's disk is full");
-        }
-        if (usage.total + bytes > admission->bytes_max ||
-            usage.table + bytes > admission->table_bytes_max)
-            return -EAGAIN;
-    }
-    admission->reserved[table] += bytes;
-    admission->admitted_bytes += bytes;
-    return 0;
+    if (class == ADMIT_RECLAIM)
+        return 0;
+    now_us = env_monotonic_us(admission->engine->env);
+    delay_us =
+        pace_delay_us(&memory->pace, bytes, atomic_load(&memory->bytes), memory->bytes_max, now_us);
+    return delay_us > 0 ? now_us + delay_us : 0;
 }
 
 /* What deletes on a disk nearly full is not to wait in memory for more. A kick now and then is
  * enough, as the flusher looks again by itself once it has been told. */
-static bool wants_flush_locked(struct admissions *admission, enum admission class)
+static void flush_deletions(struct admissions *admission)
 {
-    uint64_t now_us;
+    struct engine *engine = admission->engine;
+    uint64_t now_us = env_monotonic_us(engine->env);
+    uint64_t kicked_us = atomic_load(&admission->flush_kicked_us);
 
-    if (class != ADMIT_RECLAIM)
-        return false;
-    now_us = env_monotonic_us(admission->engine->env);
-    if (admission->flush_kicked_us && now_us - admission->flush_kicked_us < FLUSH_KICK_US)
-        return false;
-    if (!is_near_full_locked(admission))
-        return false;
-    admission->flush_kicked_us = now_us ? now_us : 1;
-    return true;
-}
-
-static void give_back_locked(struct admissions *admission, unsigned table, uint64_t bytes)
-{
-    admission->reserved[table] -= bytes;
-}
-
-void admission_give_back(struct admissions *admission, unsigned table, uint64_t bytes)
-{
-    bool parked;
-
-    mutex_lock(&admission->mutex);
-    give_back_locked(admission, table, bytes);
-    parked = admission->first_parked != NULL;
-    mutex_unlock(&admission->mutex);
-    if (parked)
-        admission_kick(admission);
+    if (kicked_us && now_us - kicked_us < FLUSH_KICK_US)
+        return;
+    if (!disk_space_is_near_full(&engine->disk_space))
+        return;
+    atomic_store(&admission->flush_kicked_us, now_us ? now_us : 1);
+    flusher_kick(&engine->flusher);
 }
 
 static int make_batch(
@@ -317,7 +172,7 @@ static int make_batch(
     struct batch *batch = batch_new(engine->tables, engine->table_count);
 
     if (!batch) {
-        admission_give_back(&engine->admission, table, bytes);
+        give_back(&engine->admission, table, bytes);
         return -ENOMEM;
     }
     *batch_reservation(batch) = (struct batch_reservation){table, bytes};
@@ -325,29 +180,34 @@ static int make_batch(
     return 0;
 }
 
-static int park_locked(struct admissions *admission, const struct parked *wanted)
+static int park(struct admissions *admission, const struct parked *wanted)
 {
+    struct engine *engine = admission->engine;
     struct parked *parked = malloc(sizeof(*parked));
 
-    if (!parked)
+    if (!parked) {
+        if (wanted->due_us)
+            give_back(admission, wanted->table, wanted->bytes);
         return -ENOMEM;
+    }
     *parked = *wanted;
+    mutex_lock(&admission->mutex);
     if (admission->last_parked)
         admission->last_parked->next = parked;
     else
         admission->first_parked = parked;
     admission->last_parked = parked;
-    atomic_fetch_add_explicit(
-        &admission->engine->counters.admissions_parked, 1, memory_order_relaxed);
+    if (!parked->due_us)
+        atomic_fetch_add(&admission->tables[parked->table].waiting, 1);
+    mutex_unlock(&admission->mutex);
+    if (wanted->due_us) {
+        atomic_fetch_add_explicit(&engine->counters.admissions_paced, 1, memory_order_relaxed);
+    } else {
+        atomic_fetch_add_explicit(&engine->counters.admissions_parked, 1, memory_order_relaxed);
+        flusher_kick(&engine->flusher);
+    }
+    task_kick(engine->env, admission->pacer);
     return -EINPROGRESS;
-}
-
-static bool is_waited_for_locked(const struct admissions *admission, unsigned table)
-{
-    for (const struct parked *each = admission->first_parked; each; each = each->next)
-        if (each->table == table)
-            return true;
-    return false;
 }
 
 int engine_admit(struct engine *engine, unsigned table, uint64_t bytes, enum admission class,
@@ -355,36 +215,37 @@ int engine_admit(struct engine *engine, unsigned table, uint64_t bytes, enum adm
 {
     struct admissions *admission = &engine->admission;
     struct sleeper sleeper = SLEEPER_INIT(engine);
-    bool wants_flush;
+    struct parked wanted = {.table = table,
+        .class = class,
+        .ret_batch = ret_batch,
+        .go = go ? go : sleeper_wake,
+        .arg = go ? arg : &sleeper};
+    uint64_t bytes_max;
     int r = engine_check_writable(engine);
 
     if (r < 0)
         return r;
     if (table >= engine->table_count)
         return err_new(-EINVAL, "there is no table %u", table);
-    if (bytes > BATCH_BYTES_MAX)
-        bytes = BATCH_BYTES_MAX;
+    /* What is larger than half the budget might wait for ever: no memtable is flushed for it. */
+    bytes_max = admission->tables[table].active_bytes_max;
+    wanted.bytes = bytes < bytes_max ? bytes : bytes_max;
 
-    mutex_lock(&admission->mutex);
     /* Behind who waits for the same table already, but for the class that never waits long. */
-    r = class == ADMIT_GROW && is_waited_for_locked(admission, table)
+    r = class == ADMIT_GROW && atomic_load(&admission->tables[table].waiting) > 0
             ? -EAGAIN
-            : try_locked(admission, table, bytes, class);
-    if (r == -EAGAIN)
-        r = park_locked(admission, &(struct parked){NULL, table, bytes, class, ret_batch,
-                                       go ? go : sleeper_wake, go ? arg : &sleeper, 0});
-    wants_flush = wants_flush_locked(admission, class);
-    mutex_unlock(&admission->mutex);
-
-    if (wants_flush)
-        flusher_kick(&engine->flusher);
-    if (r == 0)
-        return make_batch(engine, table, bytes, ret_batch);
-    if (r != -EINPROGRESS)
+            : try(admission, table, wanted.bytes, class);
+    if (class == ADMIT_RECLAIM)
+        flush_deletions(admission);
+    if (r == 0) {
+        wanted.due_us = due_us(admission, table, wanted.bytes, class);
+        if (!wanted.due_us)
+            return make_batch(engine, table, wanted.bytes, ret_batch);
+    } else if (r != -EAGAIN) {
         return r;
-    flusher_kick(&engine->flusher);
-    admission_kick(admission);
-    return go ? r : sleeper_wait(&sleeper);
+    }
+    r = park(admission, &wanted);
+    return go || r != -EINPROGRESS ? r : sleeper_wait(&sleeper);
 }
 
 void engine_discard_batch(struct engine *engine, struct batch *batch)
@@ -396,33 +257,50 @@ void engine_discard_batch(struct engine *engine, struct batch *batch)
     reservation = *batch_reservation(batch);
     batch_free(batch);
     if (reservation.bytes > 0)
-        admission_give_back(&engine->admission, reservation.table, reservation.bytes);
+        give_back(&engine->admission, reservation.table, reservation.bytes);
 }
 
 /* ---- the pacer ---- */
+
+/* 0: it may go on; -EAGAIN: not yet; else it must not. */
+static int look_at_parked(struct admissions *admission, const struct parked *parked,
+    uint64_t now_us, uint64_t blocked, int failure)
+{
+    int r = admission->closing ? -ESHUTDOWN : failure;
+
+    if (parked->due_us) {
+        if (r < 0)
+            give_back(admission, parked->table, parked->bytes);
+        return r < 0 || now_us >= parked->due_us ? r : -EAGAIN;
+    }
+    if (r == 0)
+        r = blocked & 1ull << parked->table
+                ? -EAGAIN
+                : try(admission, parked->table, parked->bytes, parked->class);
+    return r;
+}
 
 /* Takes out of the queue who can go on, in order; a table whose first must wait waits whole. */
 static struct parked *take_ready_locked(struct admissions *admission)
 {
     struct parked **at = &admission->first_parked, *ready = NULL, **ready_end = &ready;
     struct parked *last = NULL;
-    uint64_t blocked = 0;
+    uint64_t blocked = 0, now_us = env_monotonic_us(admission->engine->env);
     int failure = engine_check_writable(admission->engine);
 
     while (*at) {
         struct parked *parked = *at;
 
-        parked->r = admission->closing ? -ESHUTDOWN : failure;
-        if (parked->r == 0)
-            parked->r = blocked & 1ull << parked->table
-                            ? -EAGAIN
-                            : try_locked(admission, parked->table, parked->bytes, parked->class);
+        parked->r = look_at_parked(admission, parked, now_us, blocked, failure);
         if (parked->r == -EAGAIN) {
-            blocked |= 1ull << parked->table;
+            if (!parked->due_us)
+                blocked |= 1ull << parked->table;
             last = parked;
             at = &parked->next;
             continue;
         }
+        if (!parked->due_us)
+            atomic_fetch_sub(&admission->tables[parked->table].waiting, 1);
         *at = parked->next;
         parked->next = NULL;
         *ready_end = parked;
@@ -451,53 +329,44 @@ static void serve(struct admissions *admission)
     }
 }
 
-/* Once there is room for it without being full again. */
-static void retake_reserve(struct admissions *admission)
+/* When to look at those still parked: what they wait for may be space, which comes without a kick.
+ */
+static int64_t next_look_us(struct admissions *admission)
 {
-    int r = 0;
+    uint64_t now_us = env_monotonic_us(admission->engine->env);
+    int64_t look_us =
+        atomic_load(&admission->engine->disk_space.reserve_given) ? RESERVE_LOOK_US : TASK_IDLE;
 
     mutex_lock(&admission->mutex);
-    if (admission->reserve_given && !disk_is_full_locked(admission, admission->reserve_bytes,
-                                        usage_locked(admission, 0).total)) {
-        r = fill_reserve(admission->engine->env, admission->reserve_bytes);
-        admission->reserve_given = r < 0;
-        atomic_store(&admission->space_checked_us, 0);
+    for (const struct parked *each = admission->first_parked; each; each = each->next) {
+        int64_t wait_us = DISK_LOOK_US;
+
+        if (each->due_us)
+            wait_us = each->due_us > now_us ? (int64_t)(each->due_us - now_us) : TASK_AGAIN;
+        if (look_us == TASK_IDLE || wait_us < look_us)
+            look_us = wait_us;
     }
     mutex_unlock(&admission->mutex);
-    if (r < 0 && r != -ENOSPC)
-        log_warning("op=reserve: %s", err_text(r));
+    return look_us;
 }
 
 static int64_t step(void *arg)
 {
     struct admissions *admission = arg;
-    int64_t look_us = TASK_IDLE;
 
     serve(admission);
     if (engine_check_writable(admission->engine) < 0)
         return TASK_IDLE;
-    retake_reserve(admission);
-    mutex_lock(&admission->mutex);
-    if (admission->reserve_given)
-        look_us = RESERVE_LOOK_US;
-    /* What they wait for may be space, which comes without a kick. */
-    if (admission->first_parked)
-        look_us = SPACE_LOOK_US;
-    mutex_unlock(&admission->mutex);
-    return look_us;
+    disk_space_retake_reserve(&admission->engine->disk_space);
+    return next_look_us(admission);
 }
 
 int admission_start(struct admissions *admission)
 {
     struct env *env = admission->engine->env;
-    struct io_stat stat;
     int r;
 
-    mutex_lock(&admission->mutex);
-    look_at_space_locked(admission);
-    admission->reserve_bytes = reserve_bytes(&admission->space);
-    admission->reserve_given = io_stat(env, RESERVE_FILE, &stat) < 0 || stat.size == 0;
-    mutex_unlock(&admission->mutex);
+    disk_space_start(&admission->engine->disk_space);
     r = task_start(env, "pacer", step, admission, &admission->pacer);
     if (r == 0)
         task_kick(env, admission->pacer);
@@ -506,8 +375,7 @@ int admission_start(struct admissions *admission)
 
 void admission_kick(struct admissions *admission)
 {
-    /* What was unflushed may be an SSTable now: it must be counted somewhere. */
-    atomic_store(&admission->space_checked_us, 0);
+    disk_space_look_again(&admission->engine->disk_space);
     if (admission->pacer)
         task_kick(admission->engine->env, admission->pacer);
 }

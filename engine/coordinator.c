@@ -61,7 +61,7 @@ static int append(struct engine *engine, const struct batch *batch, uint64_t *re
 {
     int r = commitlog_append(engine->log, batch, ret_position, ret_end, ret_timestamp_us);
 
-    if (r == -ENOSPC && admission_open_reserve(&engine->admission))
+    if (r == -ENOSPC && disk_space_open_reserve(&engine->disk_space))
         r = commitlog_append(engine->log, batch, ret_position, ret_end, ret_timestamp_us);
     if (r < 0 && r != -ENOSPC && r != -ENOMEM)
         engine_fail(engine, r, "append to the commit log");
@@ -85,7 +85,7 @@ static int apply(
 
     for (unsigned i = 0; i < engine->table_count; i++)
         flush_wanted |=
-            memtable_bytes(view->tables[i].active) >= engine->admission.active_bytes_max;
+            memtable_bytes(view->tables[i].active) >= engine->admission.tables[i].active_bytes_max;
     views_leave(&engine->views, slot);
     if (memory)
         record_memory_unref(memory);

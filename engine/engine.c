@@ -184,7 +184,7 @@ int engine_finish_create(struct env *env, const struct table_schema *tables, uns
     if (r == 0)
         r = lock_create(env);
     if (r == 0)
-        r = admission_make_reserve(env);
+        r = disk_space_make_reserve(env);
     /* Last, as it is what makes the folder a store. */
     if (r == 0)
         r = identity_write(env, &identity);
@@ -261,6 +261,7 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
     views_init(&engine->views);
     epochs_init(&engine->writers);
     mutex_init(&engine->change, RANK_CHANGE);
+    disk_space_init(&engine->disk_space, engine);
     admission_init(&engine->admission, engine);
     sync_queue_init(&engine->sync_queue, engine);
     flusher_init(&engine->flusher, engine);
@@ -278,6 +279,7 @@ static void engine_free(struct engine *engine)
     views_release(&engine->views);
     sweeper_release(&engine->sweeper);
     admission_release(&engine->admission);
+    disk_space_release(&engine->disk_space);
     sync_queue_release(&engine->sync_queue);
     manifest_free(engine->manifest);
     mutex_release(&engine->change);
@@ -301,7 +303,7 @@ static int open_manifest(struct engine *engine)
     memcpy(options.store_uuid, engine->identity.uuid, sizeof(options.store_uuid));
     r = manifest_open(engine->env, &options, &engine->manifest);
     /* A full store must open, or it could never be emptied. */
-    if (r == -ENOSPC && admission_open_reserve(&engine->admission))
+    if (r == -ENOSPC && disk_space_open_reserve(&engine->disk_space))
         r = manifest_open(engine->env, &options, &engine->manifest);
     return r;
 }
@@ -480,6 +482,7 @@ void engine_get_stats(struct engine *engine, struct engine_stats *ret_stats)
         .compactions = c->compactions,
         .compaction_bytes_read = c->compaction_bytes_read,
         .compaction_bytes_written = c->compaction_bytes_written,
+        .admissions_paced = c->admissions_paced,
         .admissions_parked = c->admissions_parked,
         .replayed_records = engine->replay.records,
         .replay_dropped_bytes = engine->replay.dropped_bytes,
@@ -506,6 +509,6 @@ void engine_get_stats(struct engine *engine, struct engine_stats *ret_stats)
         stats.snapshots = manifest_state(engine->manifest)->snapshot_count;
         mutex_unlock(&engine->change);
     }
-    admission_space(&engine->admission, &stats.disk_total_bytes, &stats.disk_available_bytes);
+    disk_space_get(&engine->disk_space, &stats.disk_total_bytes, &stats.disk_available_bytes);
     *ret_stats = stats;
 }

@@ -41,6 +41,7 @@ static void switch_at(void *arg, uint64_t position)
             over->r = -ENOMEM;
             return;
         }
+        memtable_set_account(fresh, admission_account(&engine->admission, i));
         view_seal(over->view, i, fresh, position, epoch, now_us);
     }
     views_publish(&engine->views, over->view);
@@ -116,13 +117,13 @@ int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret
 
 /* ---- what to seal ---- */
 
-static bool is_due(struct engine *engine, const struct table_view *table, uint64_t log_segment,
+static bool is_due(const struct table_view *table, uint64_t active_bytes_max, uint64_t log_segment,
     uint64_t now_us, bool near_full)
 {
     uint64_t first_segment = memtable_first_position(table->active) >> 32;
     struct memtable_stats stats;
 
-    if (memtable_bytes(table->active) >= engine->admission.active_bytes_max)
+    if (memtable_bytes(table->active) >= active_bytes_max)
         return true;
     memtable_get_stats(table->active, &stats);
     if (log_segment > first_segment + SEGMENTS_MAX)
@@ -133,37 +134,24 @@ static bool is_due(struct engine *engine, const struct table_view *table, uint64
     return stats.partitions > 0 && now_us - table->active_since_us >= AGE_US;
 }
 
-/* The tables whose memtable is large, old, or keeps much log from being freed; or the largest, if
- * all together fill the budget and nothing is being flushed that would help. */
+/* The tables whose memtable is large, old, or keeps much log from being freed. */
 static uint64_t tables_due(struct engine *engine)
 {
     struct view *view = views_acquire(&engine->views);
     uint64_t log_segment = commitlog_end(engine->log) >> 32;
     uint64_t now_us = env_monotonic_us(engine->env);
-    bool near_full = admission_is_near_full(&engine->admission);
-    uint64_t due = 0, total = 0, largest_bytes = 0;
-    unsigned largest = 0;
-    bool flushing = false;
+    bool near_full = disk_space_is_near_full(&engine->disk_space);
+    uint64_t due = 0;
 
     for (unsigned i = 0; i < view->table_count; i++) {
-        uint64_t bytes = memtable_bytes(view->tables[i].active);
+        const struct table_view *table = &view->tables[i];
 
         /* One at a time waits: a table is not sealed again before it was flushed. */
-        if (view->tables[i].sealed_count > 0) {
-            flushing = true;
-            continue;
-        }
-        if (is_due(engine, &view->tables[i], log_segment, now_us, near_full))
+        if (table->sealed_count == 0 && is_due(table, engine->admission.tables[i].active_bytes_max,
+                                            log_segment, now_us, near_full))
             due |= 1ull << i;
-        total += bytes;
-        if (bytes > largest_bytes) {
-            largest_bytes = bytes;
-            largest = i;
-        }
     }
     view_unref(view);
-    if (due == 0 && !flushing && total >= engine->admission.bytes_max / 2)
-        due = 1ull << largest;
     return due;
 }
 
@@ -213,6 +201,7 @@ static int begin(struct flusher *flusher)
     int r;
 
     memtable_get_stats(flusher->memtable, &stats);
+    admission_flush_begins(&engine->admission, flusher->table, stats.bytes);
     options.writer = (struct sstable_writer_options){
         .expected_partitions = stats.partitions,
         .min_timestamp_us = stats.min_timestamp_us,
@@ -353,6 +342,7 @@ static int finish(struct flusher *flusher)
     mutex_unlock(&engine->change);
     if (r < 0)
         return r;
+    admission_flush_ends(&engine->admission, flusher->table);
     sstables = run_writer_sstables(flusher->run, &count);
     atomic_fetch_add(&engine->counters.flushes, 1);
     if (count > 0)
@@ -411,7 +401,7 @@ static int64_t failed(struct flusher *flusher, int r)
         log_error("op=flush table=%s: %s", engine->tables[flusher->table].name, err_text(r));
     flusher->last_failure = r;
     end(flusher);
-    if (r == -ENOSPC && admission_open_reserve(&engine->admission))
+    if (r == -ENOSPC && disk_space_open_reserve(&engine->disk_space))
         return TASK_AGAIN;
     if (engine_failure(engine) == 0 && r != -ENOSPC && r != -ENOMEM) {
         /* Once more, into a new file. That is not a retry of the sync that failed. */
@@ -458,7 +448,8 @@ static int64_t step(void *arg)
     if (!flusher->view) {
         seal_due(flusher->engine);
         if (!next_job(flusher))
-            return admission_is_near_full(&flusher->engine->admission) ? NEAR_FULL_US : AGE_LOOK_US;
+            return disk_space_is_near_full(&flusher->engine->disk_space) ? NEAR_FULL_US
+                                                                         : AGE_LOOK_US;
     }
     r = go_on(flusher);
     if (r < 0)

@@ -1,5 +1,8 @@
 #include "memory_plan.h"
 
+/* An empty memtable takes more than 1 MiB once it is written to all over its key space. */
+#define MEMTABLES_MIN (4u << 20)
+
 static unsigned share_of(const struct table_schema *table)
 {
     return table->memory_share ? table->memory_share : 1;
@@ -12,7 +15,6 @@ void memory_plan_init(struct memory_plan *plan, uint64_t memory_bytes,
     uint64_t shares = 0;
 
     *plan = (struct memory_plan){
-        .memtables_total = 18 * part,
         .requests = 4 * part,
         .chunks = 12 * part,
         .index_pages = 2 * part,
@@ -23,6 +25,10 @@ void memory_plan_init(struct memory_plan *plan, uint64_t memory_bytes,
     };
     for (unsigned i = 0; i < table_count; i++)
         shares += share_of(&tables[i]);
-    for (unsigned i = 0; i < table_count; i++)
-        plan->memtables[i] = plan->memtables_total / shares * share_of(&tables[i]);
+    for (unsigned i = 0; i < table_count; i++) {
+        plan->memtables[i] = 18 * part / shares * share_of(&tables[i]);
+        if (plan->memtables[i] < MEMTABLES_MIN)
+            plan->memtables[i] = MEMTABLES_MIN;
+        plan->memtables_total += plan->memtables[i];
+    }
 }

@@ -21,6 +21,7 @@ static int seal(struct engine *engine, unsigned table, uint64_t position)
 
     if (!fresh)
         return -ENOMEM;
+    memtable_set_account(fresh, admission_account(&engine->admission, table));
     view_seal(engine->views.current, table, fresh, position, 0, env_monotonic_us(engine->env));
     return 0;
 }
@@ -34,8 +35,10 @@ static int make_view(struct engine *engine)
         engine->tables, engine->table_count, state->flushed, env_monotonic_us(engine->env));
     int r = view ? 0 : -ENOMEM;
 
-    for (unsigned i = 0; r == 0 && i < engine->table_count; i++)
+    for (unsigned i = 0; r == 0 && i < engine->table_count; i++) {
+        memtable_set_account(view->tables[i].active, admission_account(&engine->admission, i));
         r = engine_add_sstables(engine, view, i, state->sstables, state->sstable_count);
+    }
     if (r < 0)
         view_unref(view);
     else
@@ -45,13 +48,13 @@ static int make_view(struct engine *engine)
 
 /* ---- room ---- */
 
-static uint64_t bytes_in_use(struct engine *engine)
+static bool is_some_memtable_full(struct engine *engine)
 {
-    uint64_t bytes = 0;
-
     for (unsigned i = 0; i < engine->table_count; i++)
-        bytes += view_memtable_bytes(engine->views.current, i);
-    return bytes;
+        if (memtable_bytes(engine->views.current->tables[i].active) >=
+            engine->admission.tables[i].active_bytes_max)
+            return true;
+    return false;
 }
 
 /* As in service, memtables are flushed when they fill the budget, which may be smaller now. */
@@ -60,16 +63,16 @@ static int make_room(struct replay *replay, uint64_t position)
     struct engine *engine = replay->engine;
     int r = 0;
 
-    if (bytes_in_use(engine) < engine->admission.bytes_max / 2)
-        return 0;
     if (engine->options.read_only) {
-        if (bytes_in_use(engine) < engine->admission.bytes_max)
+        if (admission_bytes(&engine->admission) < engine->options.memory_bytes / 2)
             return 0;
         return err_new(-ENOMEM,
             "the commit log holds more than half of memory=%" PRIu64
             " can take: open read-only with more, or once for writing",
             engine->options.memory_bytes);
     }
+    if (!is_some_memtable_full(engine))
+        return 0;
     /* What was read may be in the page cache alone: log before table. */
     if (!replay->flushed_some)
         r = commitlog_sync_segments(engine->env);

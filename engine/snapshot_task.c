@@ -213,7 +213,7 @@ static int64_t end(struct snapshots *snapshots, int r)
     snapshot_build_free(snapshots->build);
     snapshots->build = NULL;
     snapshot_waiters_tell(told);
-    if (r == -ENOSPC && admission_open_reserve(&engine->admission))
+    if (r == -ENOSPC && disk_space_open_reserve(&engine->disk_space))
         go_on = true;
     return go_on ? TASK_AGAIN : (int64_t)RETRY_US;
 }

@@ -11,6 +11,7 @@
 #include "admission.h"
 #include "cache/chunk_cache.h"
 #include "compaction/manager.h"
+#include "disk_space.h"
 #include "engine/engine.h"
 #include "flush.h"
 #include "manifest.h"
@@ -34,7 +35,7 @@ struct counters {
     _Atomic uint64_t batches, batch_bytes, gets, scans, scan_rows, bad_reads;
     _Atomic uint64_t flushes, flush_bytes;
     _Atomic uint64_t compactions, compaction_bytes_read, compaction_bytes_written;
-    _Atomic uint64_t admissions_parked, memtable_bytes_max;
+    _Atomic uint64_t admissions_paced, admissions_parked, memtable_bytes_max;
 };
 
 struct engine {
@@ -71,6 +72,7 @@ struct engine {
 
     /* The parts with threads of their own. */
     struct admissions admission;
+    struct disk_space disk_space;
     struct sync_queue sync_queue;
     struct flusher flusher;
     struct compaction compaction;

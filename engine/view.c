@@ -190,6 +190,8 @@ void view_drop_sealed(struct view *view, unsigned table_number)
 
     ASSERT(table->sealed_count > 0);
     table->sealed_count--;
+    /* Who still reads it does not keep writers out. */
+    memtable_set_account(table->sealed[table->sealed_count].memtable, NULL);
     memtable_unref(table->sealed[table->sealed_count].memtable);
 }
 

@@ -121,6 +121,7 @@ json_t *stats_to_json(struct engine *engine, struct fs *fs)
     PUT(to, e, cache_hits);
     PUT(to, e, cache_misses);
     PUT(to, e, cache_bytes);
+    PUT(to, e, admissions_paced);
     PUT(to, e, admissions_parked);
     PUT(to, e, filter_negatives);
     PUT(to, e, filter_false_positives);

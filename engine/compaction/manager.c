@@ -72,15 +72,15 @@ static struct strategy_limits limits_now(struct engine *engine)
     struct strategy_limits limits = {.tombstones_stay = engine->options.gc_grace_s > 0};
     uint64_t total_bytes;
 
-    admission_space(&engine->admission, &total_bytes, &limits.bytes_max);
+    disk_space_get(&engine->disk_space, &total_bytes, &limits.bytes_max);
     limits.short_of_space = limits.bytes_max < total_bytes / 10;
     limits.full = limits.bytes_max < BATCH_BYTES_MAX;
-    limits.near_full = admission_is_near_full(&engine->admission);
+    limits.near_full = disk_space_is_near_full(&engine->disk_space);
     /* What merges take for a while is missed by writers. */
     limits.merge_bytes_max = limits.bytes_max / (limits.near_full ? 4 : 1);
     /* The reserve is there for what gives space back. */
-    limits.merge_bytes_max += engine->admission.reserve_bytes;
-    limits.bytes_max += engine->admission.reserve_bytes;
+    limits.merge_bytes_max += engine->disk_space.reserve_bytes;
+    limits.bytes_max += engine->disk_space.reserve_bytes;
     return limits;
 }
 
@@ -199,7 +199,7 @@ static int64_t failed(struct compaction *compaction, int r)
         r);
     if (err_is_damage(r))
         compaction_job_suspect(compaction->job);
-    reserve_given = r == -ENOSPC && admission_open_reserve(&engine->admission);
+    reserve_given = r == -ENOSPC && disk_space_open_reserve(&engine->disk_space);
     if (r == -ENOSPC && !reserve_given)
         compaction_job_has_no_room(compaction->job);
     end_job(compaction);

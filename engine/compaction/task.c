@@ -83,7 +83,7 @@ static int scan_inputs(struct compaction_job *job, struct partition_scanner **re
 
 static int begin(struct compaction_job *job)
 {
-    uint64_t piece_bytes = admission_piece_bytes(&job->engine->admission);
+    uint64_t piece_bytes = disk_space_piece_bytes(&job->engine->disk_space);
     struct run_writer_options options = {
         .table = job->table,
         .bytes_max = piece_bytes,

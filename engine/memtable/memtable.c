@@ -45,6 +45,7 @@ struct memtable {
     uint64_t first_position;
     _Atomic uint32_t references;
     _Atomic uint64_t bytes;
+    _Atomic uint64_t *account; /* where they are counted together with others'; NULL: nowhere */
     struct record_set records;
     struct shard shards[SHARD_COUNT];
 };
@@ -67,6 +68,7 @@ struct memtable *memtable_new(const struct table_schema *schema, uint64_t first_
     memtable->first_position = first_position;
     atomic_init(&memtable->references, 1);
     atomic_init(&memtable->bytes, 0);
+    memtable->account = NULL;
     record_set_init(&memtable->records, RECORDS_LOCK_RANK);
     for (unsigned i = 0; i < SHARD_COUNT; i++) {
         struct shard *shard = &memtable->shards[i];
@@ -78,6 +80,17 @@ struct memtable *memtable_new(const struct table_schema *schema, uint64_t first_
         arena_init(&shard->scratch, SCRATCH_PIECE_BYTES);
     }
     return memtable;
+}
+
+void memtable_set_account(struct memtable *memtable, _Atomic uint64_t *account)
+{
+    uint64_t bytes = memtable_bytes(memtable);
+
+    if (memtable->account)
+        atomic_fetch_sub(memtable->account, bytes);
+    memtable->account = account;
+    if (account)
+        atomic_fetch_add(account, bytes);
 }
 
 struct memtable *memtable_ref(struct memtable *memtable)
@@ -165,6 +178,13 @@ static int begin_write(struct memtable *memtable, const struct decorated_key *ke
     return 0;
 }
 
+static void count_bytes(struct memtable *memtable, uint64_t more)
+{
+    atomic_fetch_add_explicit(&memtable->bytes, more, memory_order_relaxed);
+    if (memtable->account)
+        atomic_fetch_add_explicit(memtable->account, more, memory_order_relaxed);
+}
+
 static void end_write(struct memtable *memtable, struct shard *shard)
 {
     size_t bytes;
@@ -173,8 +193,7 @@ static void end_write(struct memtable *memtable, struct shard *shard)
     bytes = shard->arena.total_bytes + shard->scratch.total_bytes;
     if (bytes != shard->accounted_bytes) {
         /* Unsigned: what got less wraps round, and so does the sum. */
-        atomic_fetch_add_explicit(
-            &memtable->bytes, bytes - shard->accounted_bytes, memory_order_relaxed);
+        count_bytes(memtable, bytes - shard->accounted_bytes);
         shard->accounted_bytes = bytes;
     }
     mutex_unlock(&shard->lock);
@@ -247,7 +266,7 @@ int memtable_apply_row(struct memtable *memtable, const struct decorated_key *ke
         if (r < 0)
             return r;
         if (r > 0)
-            atomic_fetch_add_explicit(&memtable->bytes, memory->bytes, memory_order_relaxed);
+            count_bytes(memtable, memory->bytes);
     }
     r = begin_write(memtable, key, &shard, &writer, &partition);
     if (r < 0)

