@@ -17,6 +17,8 @@
 #include "commitlog/commitlog.h"
 #include "engine/engine.h"
 
+#define MANIFEST_LEVEL_MAX 15
+
 /** Pieces of one compaction's output have one run: they are chosen and replaced together. */
 struct manifest_sstable {
     uint64_t number; /* never given twice in a store; rises */
@@ -24,6 +26,7 @@ struct manifest_sstable {
     unsigned table;
     bool live;
     bool compacted;                /* the output of a compaction, not of a flush */
+    unsigned level;                /* COMPACT_LEVELLED: from 1 on those of a level do not overlap */
     uint64_t partition_tombstones; /* a part of facts.tombstones */
     struct sstable_facts facts;
     unsigned holders; /* live, and each snapshot; at 0 it is forgotten. Not stored */

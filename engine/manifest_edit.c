@@ -25,6 +25,7 @@ enum field {
 
 #define SSTABLE_LIVE 1u
 #define SSTABLE_COMPACTED 2u
+#define SSTABLE_LEVEL_SHIFT 2 /* of what is left of the flags */
 
 /* ---- building ---- */
 
@@ -65,8 +66,9 @@ void manifest_edit_add(struct manifest_edit *edit, const struct manifest_sstable
     put_uvint(to, sstable->number);
     put_uvint(to, sstable->run);
     put_uvint(to, sstable->table);
-    put_uvint(
-        to, (sstable->live ? SSTABLE_LIVE : 0) | (sstable->compacted ? SSTABLE_COMPACTED : 0));
+    put_uvint(to, (sstable->live ? SSTABLE_LIVE : 0) |
+                      (sstable->compacted ? SSTABLE_COMPACTED : 0) |
+                      sstable->level << SSTABLE_LEVEL_SHIFT);
     put_uvint(to, sstable->partition_tombstones);
     put_facts(to, &sstable->facts);
 }
@@ -326,11 +328,12 @@ static int apply_add(struct manifest_state *state, struct decoder *from)
     sstable.partition_tombstones = get_uvint(from);
     r = get_facts(from, &sstable.facts);
     if (r < 0 || decoder_failed(from) || table >= state->table_count ||
-        find_sstable(state, sstable.number))
+        flags >> SSTABLE_LEVEL_SHIFT > MANIFEST_LEVEL_MAX || find_sstable(state, sstable.number))
         return -EUCLEAN;
     sstable.table = (unsigned)table;
     sstable.live = flags & SSTABLE_LIVE;
     sstable.compacted = flags & SSTABLE_COMPACTED;
+    sstable.level = (unsigned)(flags >> SSTABLE_LEVEL_SHIFT);
     sstable.holders = sstable.live;
     grown = grow(state->sstables, state->sstable_count, sizeof(sstable));
     if (!grown)

@@ -69,6 +69,7 @@ static int finish_writer(struct run_writer *run)
         .table = run->options.table,
         .live = true,
         .compacted = run->options.compacted,
+        .level = run->options.level,
         .partition_tombstones = run->partition_tombstones,
     };
     r = sstable_writer_finish(writer, &entry->facts);

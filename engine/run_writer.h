@@ -20,6 +20,7 @@ struct run_writer_options {
     unsigned table;
     uint64_t bytes_max; /* a file that has reached them is ended with its partition */
     bool compacted;
+    unsigned level;
     struct sstable_writer_options writer;
 };
 

@@ -53,15 +53,17 @@ static json_t *encode_sstable(const struct table_schema *schema,
 {
     const struct sstable_facts *f = &sstable->facts;
 
-    return json_pack("{s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, "
-                     "s:I, s:I, s:I, s:o}",
-        "id", f->id.text, "run", (json_int_t)sstable->run, "compacted", sstable->compacted,
-        "partition_tombstones", (json_int_t)sstable->partition_tombstones, "partitions",
-        (json_int_t)f->partitions, "rows", (json_int_t)f->rows, "tombstones",
-        (json_int_t)f->tombstones, "data_bytes", (json_int_t)f->data_bytes, "total_bytes",
-        (json_int_t)f->total_bytes, "stream_bytes", (json_int_t)f->stream_bytes, "min_timestamp_us",
-        (json_int_t)f->min_timestamp_us, "max_timestamp_us", (json_int_t)f->max_timestamp_us,
-        "min_local_deletion_time_s", (int)f->min_local_deletion_time_s, "max_local_deletion_time_s",
+    return json_pack(
+        "{s:s, s:I, s:i, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, "
+        "s:I, s:I, s:I, s:o}",
+        "id", f->id.text, "run", (json_int_t)sstable->run, "level", (int)sstable->level,
+        "compacted", sstable->compacted, "partition_tombstones",
+        (json_int_t)sstable->partition_tombstones, "partitions", (json_int_t)f->partitions, "rows",
+        (json_int_t)f->rows, "tombstones", (json_int_t)f->tombstones, "data_bytes",
+        (json_int_t)f->data_bytes, "total_bytes", (json_int_t)f->total_bytes, "stream_bytes",
+        (json_int_t)f->stream_bytes, "min_timestamp_us", (json_int_t)f->min_timestamp_us,
+        "max_timestamp_us", (json_int_t)f->max_timestamp_us, "min_local_deletion_time_s",
+        (int)f->min_local_deletion_time_s, "max_local_deletion_time_s",
         (int)f->max_local_deletion_time_s, "min_ttl_s", (int)f->min_ttl_s, "first_token",
         (json_int_t)f->first_token, "last_token", (json_int_t)f->last_token, "digest",
         (json_int_t)f->digest, "files", encode_files(schema, sstable, bytes));
@@ -151,6 +153,7 @@ static int decode_sstable(const json_t *object, struct manifest_sstable *to)
     char name[SSTABLE_FILE_NAME_MAX + 1];
     enum sstable_component component;
     struct sstable_id parsed;
+    json_int_t level;
 
     if (strlen(id) > SSTABLE_ID_TEXT_MAX)
         return err_new(-EUCLEAN, "snapshot.json: an id of %zu characters", strlen(id));
@@ -161,6 +164,11 @@ static int decode_sstable(const json_t *object, struct manifest_sstable *to)
         return err_new(-EUCLEAN, "snapshot.json: '%s' is no id", id);
     to->run = get_integer(&from, "run");
     to->compacted = get_boolean(&from, "compacted");
+    /* Not in the folders of earlier versions, whose SSTables were all of level 0. */
+    level = json_integer_value(json_object_get(object, "level"));
+    if (level < 0 || level > MANIFEST_LEVEL_MAX)
+        return err_new(-EUCLEAN, "snapshot.json: SSTable '%s' is of no level", id);
+    to->level = (unsigned)level;
     to->partition_tombstones = get_integer(&from, "partition_tombstones");
     f->partitions = get_integer(&from, "partitions");
     f->rows = get_integer(&from, "rows");

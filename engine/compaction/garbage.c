@@ -194,8 +194,8 @@ int garbage_survey(const struct view *view, unsigned table)
 
 /* ---- jobs ---- */
 
-static int collect(
-    struct compaction *compaction, const struct view *view, unsigned table, size_t place)
+static int collect(struct compaction *compaction, const struct view *view, unsigned table,
+    size_t place, uint64_t bytes_max)
 {
     const struct sstable_set *set = view->tables[table].sstables;
     struct sstable_handle *handle = set->handles[place];
@@ -215,39 +215,23 @@ static int collect(
         return 0;
     }
     r = compaction_job_new_single(
-        compaction->engine, view, table, place, covers, count, &compaction->job);
+        compaction->engine, view, table, place, bytes_max, covers, count, &compaction->job);
     return r < 0 ? r : 1;
 }
 
 int garbage_choose(struct compaction *compaction, const struct view *view, unsigned table,
-    const struct strategy_limits *limits)
+    struct strategy_sstable *sstables, const struct strategy_limits *limits)
 {
-    const struct sstable_set *set = view->tables[table].sstables;
-    AUTO(freep) struct strategy_sstable *sstables = calloc(set->count + 1, sizeof(*sstables));
-    size_t place;
+    size_t count = view->tables[table].sstables->count, place;
     int r = 0;
 
-    if (!sstables)
-        return -ENOMEM;
-    for (size_t i = 0; i < set->count; i++) {
-        const struct sstable_handle *handle = set->handles[i];
-
-        sstables[i] = (struct strategy_sstable){
-            .bytes = handle->entry.facts.total_bytes,
-            .garbage_bytes = handle->garbage.bytes,
-            .rows = handle->entry.facts.rows,
-            .tombstones = handle->entry.facts.tombstones,
-            .outdated = handle->entry.number < compaction->collected[table],
-            .skip = is_suspect(handle),
-        };
-    }
-    while (r == 0 && strategy_choose_collection(sstables, set->count, limits, &place)) {
-        r = collect(compaction, view, table, place);
+    while (r == 0 && strategy_choose_collection(sstables, count, limits, &place)) {
+        r = collect(compaction, view, table, place, limits->piece_bytes);
         sstables[place].skip = true;
     }
-    if (r != 0 || !strategy_choose_outdated(sstables, set->count, limits, &place))
+    if (r != 0 || !strategy_choose_outdated(sstables, count, limits, &place))
         return r;
     r = compaction_job_new_single(
-        compaction->engine, view, table, place, NULL, 0, &compaction->job);
+        compaction->engine, view, table, place, limits->piece_bytes, NULL, 0, &compaction->job);
     return r < 0 ? r : 1;
 }

@@ -19,8 +19,8 @@
 
 /** 1: some was surveyed, come again; 0: all is; negative: error. */
 MUST_USE int garbage_survey(const struct view *view, unsigned table);
-/** 1 and a job; 0: there is nothing to be had. After the survey. */
+/** 1 and a job; 0: there is nothing to be had. After the survey. Changes `sstables`. */
 MUST_USE int garbage_choose(struct compaction *compaction, const struct view *view, unsigned table,
-    const struct strategy_limits *limits);
+    struct strategy_sstable *sstables, const struct strategy_limits *limits);
 
 #endif

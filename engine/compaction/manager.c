@@ -13,65 +13,63 @@
 
 /* ---- choosing ---- */
 
-/* The SSTables of a table, by run. */
-struct runs {
-    struct strategy_run *runs;
-    uint64_t *numbers; /* of each run */
-    size_t *run_of;    /* place of its run, of each SSTable of the view */
-    bool *chosen_runs;
-    size_t count;
-};
+#define SSTABLE_BYTES_MAX (128u << 20)
+#define INPUT_BYTES (512u << 10) /* of memory, that an input takes */
+#define INPUTS_MIN 8
 
-static void runs_release(struct runs *runs)
+/* The SSTables of the table as the strategy sees them. NULL: no memory. */
+static struct strategy_sstable *describe(
+    const struct compaction *compaction, const struct view *view, unsigned table)
 {
-    free(runs->runs);
-    free(runs->numbers);
-    free(runs->run_of);
-    free(runs->chosen_runs);
+    const struct sstable_set *set = view->tables[table].sstables;
+    struct strategy_sstable *sstables = calloc(set->count + 1, sizeof(*sstables));
+
+    for (size_t i = 0; sstables && i < set->count; i++) {
+        const struct sstable_handle *handle = set->handles[i];
+        const struct manifest_sstable *entry = &handle->entry;
+
+        sstables[i] = (struct strategy_sstable){
+            .run = entry->run,
+            .level = entry->level,
+            .bytes = entry->facts.total_bytes,
+            .garbage_bytes = handle->garbage.bytes,
+            .rows = entry->facts.rows,
+            .partitions = entry->facts.partitions,
+            .tombstones = entry->facts.tombstones,
+            .partition_tombstones = entry->partition_tombstones,
+            .first_token = entry->facts.first_token,
+            .last_token = entry->facts.last_token,
+            .compacted = entry->compacted,
+            .outdated = entry->number < compaction->collected[table],
+            .skip = atomic_load(&handle->suspect),
+        };
+    }
+    return sstables;
 }
 
-static int runs_init(struct runs *runs, const struct sstable_set *set)
+/* Small enough to be one of several on this disk, and in this memory. */
+static uint64_t sstable_bytes(struct engine *engine, uint64_t piece_bytes)
 {
-    *runs = (struct runs){
-        .runs = calloc(set->count + 1, sizeof(*runs->runs)),
-        .numbers = calloc(set->count + 1, sizeof(*runs->numbers)),
-        .run_of = calloc(set->count + 1, sizeof(*runs->run_of)),
-        .chosen_runs = calloc(set->count + 1, sizeof(*runs->chosen_runs)),
-    };
-    if (!runs->runs || !runs->numbers || !runs->run_of || !runs->chosen_runs)
-        return -ENOMEM;
-    for (size_t i = 0; i < set->count; i++) {
-        const struct manifest_sstable *entry = &set->handles[i]->entry;
-        struct strategy_run *run;
-        size_t place = 0;
+    uint64_t bytes = piece_bytes;
 
-        if (atomic_load(&set->handles[i]->suspect)) {
-            runs->run_of[i] = SIZE_MAX;
-            continue;
-        }
-        while (place < runs->count && runs->numbers[place] != entry->run)
-            place++;
-        if (place == runs->count)
-            runs->numbers[runs->count++] = entry->run;
-        runs->run_of[i] = place;
-        run = &runs->runs[place];
-        run->bytes += entry->facts.total_bytes;
-        run->rows += entry->facts.rows;
-        run->partitions += entry->facts.partitions;
-        run->tombstones += entry->facts.tombstones;
-        run->partition_tombstones += entry->partition_tombstones;
-        run->compacted |= entry->compacted;
-        if (entry->facts.max_timestamp_us > run->max_timestamp_us)
-            run->max_timestamp_us = entry->facts.max_timestamp_us;
-    }
-    return 0;
+    if (bytes > engine->options.memory_bytes / 8)
+        bytes = engine->options.memory_bytes / 8;
+    return bytes < SSTABLE_BYTES_MAX ? bytes : SSTABLE_BYTES_MAX;
 }
 
 static struct strategy_limits limits_now(struct engine *engine)
 {
-    struct strategy_limits limits = {.tombstones_stay = engine->options.gc_grace_s > 0};
+    uint64_t piece_bytes = disk_space_piece_bytes(&engine->disk_space);
+    struct strategy_limits limits = {
+        .piece_bytes = piece_bytes,
+        .sstable_bytes = sstable_bytes(engine, piece_bytes),
+        .inputs_max = engine->memory.background / INPUT_BYTES,
+        .tombstones_stay = engine->options.gc_grace_s > 0,
+    };
     uint64_t total_bytes;
 
+    if (limits.inputs_max < INPUTS_MIN)
+        limits.inputs_max = INPUTS_MIN;
     disk_space_get(&engine->disk_space, &total_bytes, &limits.bytes_max);
     limits.short_of_space = limits.bytes_max < total_bytes / 10;
     limits.full = limits.bytes_max < BATCH_BYTES_MAX;
@@ -87,40 +85,53 @@ static struct strategy_limits limits_now(struct engine *engine)
 /* 1: a job, or a part of the survey that comes before; 0: neither. */
 static int choose_garbage(struct compaction *compaction, const struct view *view, unsigned table)
 {
+    AUTO(freep) struct strategy_sstable *sstables = NULL;
     struct strategy_limits limits = limits_now(compaction->engine);
     int r = 0;
 
     if (limits.short_of_space || limits.near_full)
         r = garbage_survey(view, table);
-    return r != 0 ? r : garbage_choose(compaction, view, table, &limits);
+    if (r != 0)
+        return r;
+    sstables = describe(compaction, view, table);
+    return sstables ? garbage_choose(compaction, view, table, sstables, &limits) : -ENOMEM;
+}
+
+static size_t choose_all(enum compaction_policy policy, const struct strategy_sstable *sstables,
+    size_t count, const struct strategy_limits *limits, bool *chosen, unsigned *ret_level)
+{
+    uint64_t bytes = 0;
+    size_t taken = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        chosen[i] = !sstables[i].skip;
+        taken += chosen[i];
+        if (chosen[i])
+            bytes = add_saturating(bytes, sstables[i].bytes);
+    }
+    *ret_level = strategy_level_of_all(policy, bytes, limits);
+    return taken;
 }
 
 /* A job for the table, or none (0). `all`: of all its SSTables, whatever the strategy says. */
 static int choose(struct compaction *compaction, const struct view *view, unsigned table, bool all)
 {
-    AUTO(runs_release) struct runs runs = {0};
+    AUTO(freep) struct strategy_sstable *sstables = describe(compaction, view, table);
     AUTO(freep) bool *chosen = NULL;
-    const struct sstable_set *set = view->tables[table].sstables;
-    size_t taken = 0;
-    int r = runs_init(&runs, set);
+    struct engine *engine = compaction->engine;
+    enum compaction_policy policy = engine->tables[table].compaction;
+    struct strategy_limits limits = limits_now(engine);
+    size_t count = view->tables[table].sstables->count;
+    unsigned level;
+    int r;
 
-    if (r < 0)
-        return r;
-    chosen = calloc(set->count + 1, sizeof(*chosen));
-    if (!chosen)
+    chosen = calloc(count + 1, sizeof(*chosen));
+    if (!sstables || !chosen)
         return -ENOMEM;
-    if (!all) {
-        struct strategy_limits limits = limits_now(compaction->engine);
-
-        taken = strategy_choose(runs.runs, runs.count, &limits, runs.chosen_runs);
-    }
-    for (size_t i = 0; i < set->count; i++) {
-        chosen[i] = runs.run_of[i] != SIZE_MAX && (all || runs.chosen_runs[runs.run_of[i]]);
-        taken += all && chosen[i];
-    }
-    if (taken == 0)
+    if ((all ? choose_all : strategy_choose)(policy, sstables, count, &limits, chosen, &level) == 0)
         return 0;
-    r = compaction_job_new(compaction->engine, view, table, chosen, &compaction->job);
+    r = compaction_job_new(engine, view, table, chosen, level,
+        level > 0 ? limits.sstable_bytes : limits.piece_bytes, &compaction->job);
     return r < 0 ? r : 1;
 }
 

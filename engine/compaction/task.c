@@ -10,6 +10,8 @@
 struct compaction_job {
     struct engine *engine;
     unsigned table;
+    unsigned level;     /* of the outputs */
+    uint64_t bytes_max; /* of an output */
     uint64_t asked;
     struct sstable_handle **inputs; /* a reference each */
     size_t count;
@@ -83,10 +85,10 @@ static int scan_inputs(struct compaction_job *job, struct partition_scanner **re
 
 static int begin(struct compaction_job *job)
 {
-    uint64_t piece_bytes = disk_space_piece_bytes(&job->engine->disk_space);
     struct run_writer_options options = {
         .table = job->table,
-        .bytes_max = piece_bytes,
+        .level = job->level,
+        .bytes_max = job->bytes_max,
         .compacted = !job->keeps_run || job->inputs[0]->entry.compacted,
         .writer = {0, INT64_MAX, LOCAL_DELETION_TIME_NONE, INT32_MAX},
     };
@@ -97,10 +99,10 @@ static int begin(struct compaction_job *job)
     for (size_t i = 0; i < job->count; i++)
         note_bases(&options.writer, &job->inputs[i]->entry.facts);
     /* The filter of a piece need not hold what goes into the others. */
-    if (job->input_bytes > piece_bytes)
+    if (job->input_bytes > job->bytes_max)
         options.writer.expected_partitions =
             (uint64_t)((double)options.writer.expected_partitions *
-                       ((double)piece_bytes / (double)job->input_bytes)) +
+                       ((double)job->bytes_max / (double)job->input_bytes)) +
             1;
     engine_purge_times(job->engine, &purge);
     r = scan_inputs(job, &scanner);
@@ -127,7 +129,7 @@ static void note_garbage(struct compaction_job *job, const struct garbage *input
 }
 
 int compaction_job_new(struct engine *engine, const struct view *view, unsigned table,
-    const bool *chosen, struct compaction_job **ret_job)
+    const bool *chosen, unsigned level, uint64_t bytes_max, struct compaction_job **ret_job)
 {
     const struct sstable_set *set = view->tables[table].sstables;
     struct compaction_job *job = calloc(1, sizeof(*job));
@@ -136,6 +138,8 @@ int compaction_job_new(struct engine *engine, const struct view *view, unsigned 
         return -ENOMEM;
     job->engine = engine;
     job->table = table;
+    job->level = level;
+    job->bytes_max = bytes_max;
     job->garbage = (struct garbage){.surveyed = UINT64_MAX, .collected = UINT64_MAX};
     job->inputs = calloc(set->count + 1, sizeof(struct sstable_handle *));
     if (!job->inputs) {
@@ -154,7 +158,7 @@ int compaction_job_new(struct engine *engine, const struct view *view, unsigned 
 }
 
 int compaction_job_new_single(struct engine *engine, const struct view *view, unsigned table,
-    size_t place, struct sstable_handle *const *covers, size_t cover_count,
+    size_t place, uint64_t bytes_max, struct sstable_handle *const *covers, size_t cover_count,
     struct compaction_job **ret_job)
 {
     const struct sstable_set *set = view->tables[table].sstables;
@@ -165,7 +169,8 @@ int compaction_job_new_single(struct engine *engine, const struct view *view, un
     if (!chosen)
         return -ENOMEM;
     chosen[place] = true;
-    r = compaction_job_new(engine, view, table, chosen, &job);
+    r = compaction_job_new(
+        engine, view, table, chosen, set->handles[place]->entry.level, bytes_max, &job);
     if (r < 0)
         return r;
     job->keeps_run = true;

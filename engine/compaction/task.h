@@ -13,16 +13,16 @@
 
 struct compaction_job;
 
-/** `chosen`: a flag for each SSTable of the table in `view`. */
+/** `chosen`: a flag for each SSTable of the table in `view`. `level` and size: of the outputs. */
 MUST_USE int compaction_job_new(struct engine *engine, const struct view *view, unsigned table,
-    const bool *chosen, struct compaction_job **ret_job);
+    const bool *chosen, unsigned level, uint64_t bytes_max, struct compaction_job **ret_job);
 /**
  * The SSTable at `place` alone is written again, without what `covers` (newer SSTables of the
  * table, which stay as they are) delete of it; their tombstones stay theirs.
  */
 MUST_USE int compaction_job_new_single(struct engine *engine, const struct view *view,
-    unsigned table, size_t place, struct sstable_handle *const *covers, size_t cover_count,
-    struct compaction_job **ret_job);
+    unsigned table, size_t place, uint64_t bytes_max, struct sstable_handle *const *covers,
+    size_t cover_count, struct compaction_job **ret_job);
 /** Some more of it. 1: there is more to do; 0: it is done and recorded. */
 MUST_USE int compaction_job_step(struct compaction_job *job);
 unsigned compaction_job_table(const struct compaction_job *job);

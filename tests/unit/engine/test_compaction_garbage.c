@@ -83,37 +83,26 @@ static void tombstones_are_looked_at_again_once_something_was_collected(void **s
     assert_false(strategy_choose_outdated(sstables, 2, &limits, &chosen));
 }
 
-static struct strategy_run run(uint64_t mib, uint64_t tombstones)
+static struct strategy_sstable flushed(uint64_t run)
 {
-    return (struct strategy_run){
-        .bytes = mib * MIB, .rows = 1000, .partitions = 100, .tombstones = tombstones};
+    return (struct strategy_sstable){
+        .run = run, .bytes = 60 * MIB, .rows = 1000, .partitions = 100, .tombstones = 900};
 }
 
 static void a_guess_of_garbage_is_relied_upon_only_where_there_is_space(void **state)
 {
-    struct strategy_run runs[] = {run(60, 900), run(60, 900)};
-    struct strategy_limits limits = {.bytes_max = 50 * MIB, .merge_bytes_max = 50 * MIB};
+    struct strategy_sstable sstables[] = {flushed(1), flushed(2)};
+    struct strategy_limits limits = {
+        .sstable_bytes = MIB, .bytes_max = 50 * MIB, .merge_bytes_max = 50 * MIB};
+    unsigned level;
     bool chosen[2];
     (void)state;
 
-    assert_int_equal(strategy_choose(runs, 2, &limits, chosen), 2);
+    assert_int_equal(strategy_choose(COMPACT_LEVELLED, sstables, 2, &limits, chosen, &level), 2);
     limits.near_full = true;
-    assert_int_equal(strategy_choose(runs, 2, &limits, chosen), 0);
+    assert_int_equal(strategy_choose(COMPACT_LEVELLED, sstables, 2, &limits, chosen, &level), 0);
     limits.bytes_max = 120 * MIB;
-    assert_int_equal(strategy_choose(runs, 2, &limits, chosen), 2);
-}
-
-static void four_runs_of_similar_size_are_merged_if_there_is_room(void **state)
-{
-    struct strategy_run runs[] = {run(10, 0), run(11, 0), run(100, 0), run(12, 0), run(9, 0)};
-    struct strategy_limits limits = {.bytes_max = 500 * MIB, .merge_bytes_max = 42 * MIB};
-    bool chosen[5];
-    (void)state;
-
-    assert_int_equal(strategy_choose(runs, 5, &limits, chosen), 4);
-    assert_false(chosen[2]);
-    limits.merge_bytes_max = 41 * MIB;
-    assert_int_equal(strategy_choose(runs, 5, &limits, chosen), 0);
+    assert_int_equal(strategy_choose(COMPACT_LEVELLED, sstables, 2, &limits, chosen, &level), 2);
 }
 
 int main(void)
@@ -124,7 +113,6 @@ int main(void)
         cmocka_unit_test(little_garbage_is_collected_only_when_nothing_else_is_left),
         cmocka_unit_test(tombstones_are_looked_at_again_once_something_was_collected),
         cmocka_unit_test(a_guess_of_garbage_is_relied_upon_only_where_there_is_space),
-        cmocka_unit_test(four_runs_of_similar_size_are_merged_if_there_is_room),
     };
 
     return cmocka_run_group_tests_name("compaction/garbage", tests, NULL, NULL);

@@ -64,6 +64,7 @@ static struct manifest_sstable sstable_of(uint64_t number, unsigned table)
         .run = number,
         .table = table,
         .live = true,
+        .level = number % (MANIFEST_LEVEL_MAX + 1),
         .partition_tombstones = number * 3,
         .facts = {.partitions = 5,
             .rows = 1000 + number,
@@ -138,6 +139,13 @@ static void expect_same(const struct manifest *manifest, const struct buf *expec
     assert_true(bytes_equal(buf_bytes(&found), buf_bytes(expected)));
 }
 
+static void expect_levels(const struct manifest_state *state)
+{
+    for (size_t i = 0; i < state->sstable_count; i++)
+        assert_int_equal(
+            state->sstables[i].level, state->sstables[i].number % (MANIFEST_LEVEL_MAX + 1));
+}
+
 static void what_is_committed_is_read_back(void **state)
 {
     struct env *env = new_env();
@@ -152,6 +160,7 @@ static void what_is_committed_is_read_back(void **state)
         encode(manifest, &expected);
         reader = open_manifest(env, true);
         expect_same(reader, &expected);
+        expect_levels(manifest_state(reader));
         manifest_free(reader);
         if (n % 10 == 9) {
             manifest_free(manifest);
