@@ -10,7 +10,7 @@ enum {
     RANK_SYNC_WAIT = 8,   /* who waits for a sync */
     RANK_ADMISSION = 9,   /* who waits for memory */
     RANK_DISK_SPACE = 10, /* the file "reserve" */
-    /* 29, 30: commitlog/ */
+    /* 30: commitlog/ */
     RANK_VIEW = 32, /* the list of retired views */
     RANK_SSTABLE_HANDLE = 36,
     RANK_SWEEPER = 38,

@@ -191,6 +191,7 @@ static int open_log(struct engine *engine)
         .segment_bytes = engine->segment_bytes,
         .last_timestamp_us = engine->recovered_timestamp_us,
         .next_segment = engine->replay.next_segment,
+        .from_position = manifest_flushed_min(manifest_state(engine->manifest)),
     };
 
     memcpy(options.store_uuid, engine->identity.uuid, sizeof(options.store_uuid));

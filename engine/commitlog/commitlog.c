@@ -22,14 +22,14 @@
 #include "engine/assert.h"
 #include "engine/error.h"
 
-static const uint8_t padding[RECORD_ALIGN];
+static const uint8_t zeros[PAGE_BYTES];
 
 /* ---- failure ---- */
 
 /* From now on nothing is believed: after a failed write the log has a hole, after a failed sync the
  * kernel may have dropped pages and call the next sync a success. Only a reopen can tell. Always
  * -EIO, whatever it was: -ENOSPC would say that it may be tried again. */
-static void fail_locked(struct commitlog *log, int error)
+void commitlog_fail_locked(struct commitlog *log, int error)
 {
     if (log->failed)
         return;
@@ -44,8 +44,7 @@ int commitlog_failure_locked(const struct commitlog *log)
     return 0;
 }
 
-/* Errors of a new segment that tell of want, not of a broken disk. */
-static bool may_be_tried_again(int error)
+bool commitlog_may_try_again(int error)
 {
     return error == -ENOSPC || error == -EDQUOT || error == -ENOMEM || error == -EMFILE ||
            error == -ENFILE;
@@ -53,13 +52,13 @@ static bool may_be_tried_again(int error)
 
 /* ---- segments ---- */
 
-struct segment *commitlog_segment_new(uint64_t id)
+struct segment *commitlog_segment_new(uint64_t id, struct slot *slot)
 {
     struct segment *segment = calloc(1, sizeof(*segment));
 
     if (segment) {
         segment->id = id;
-        segment->fd = -1;
+        segment->slot = slot;
     }
     return segment;
 }
@@ -94,7 +93,7 @@ int commitlog_write_end(
     record_seal(at, record_checksum(at, BYTES_NONE), log->salt, position, timestamp_us);
     at += RECORD_END_BYTES;
     *end = position + RECORD_END_BYTES;
-    return io_write(log->env, log->active->fd, bytes, (size_t)(at - bytes), offset);
+    return io_write(log->env, log->active->slot->fd, bytes, (size_t)(at - bytes), offset);
 }
 
 /* Room for a record of this many bytes, and for the SYNC before and the END after it? */
@@ -102,71 +101,110 @@ static bool has_room_locked(const struct commitlog *log, uint64_t bytes)
 {
     return log->active &&
            position_offset(log->next_position) + RECORD_SYNC_BYTES + bytes + ROOM_FOR_END <=
-               log->active_bytes;
+               log->active->slot->bytes;
 }
 
-/* Creates the file of the next segment, then ends the active one. No mutex: the leader's. */
-static int create_and_end(struct commitlog *log, struct segment *segment, uint64_t file_bytes,
+/* The first bytes of a new segment, then the last of the active one. No mutex: the leader's. */
+static int begin_and_end(struct commitlog *log, const struct slot *slot, uint64_t id,
     uint64_t position, int64_t timestamp_us)
 {
     struct segment_header header = {
-        .id = segment->id,
+        .id = id,
         .previous = log->previous_segment,
         .created_us = env_wall_us(log->env),
+        .nonce = env_random(log->env),
     };
+    uint8_t bytes[SEGMENT_HEADER_BYTES];
     uint64_t end;
     int r;
 
     memcpy(header.store_uuid, log->store_uuid, sizeof(header.store_uuid));
-    r = segment_create(log->env, &header, file_bytes, &segment->fd);
+    segment_encode_header(&header, bytes);
+    r = io_write(log->env, slot->fd, bytes, sizeof(bytes), 0);
     if (r == 0 && log->active)
         r = commitlog_write_end(log, position, timestamp_us, 0, &end);
+    log->salt = record_salt(&header);
     return r;
 }
 
-/*
- * Goes on in a new segment. The leader calls it, so no other append is under way; the mutex is let
- * go meanwhile. The new file comes first: when there is no space for it, the old one is as before.
- */
-static int rotate_locked(struct commitlog *log, uint64_t bytes)
+/* A slot of at least so many bytes, on success. One is made here only if none is free: what the
+ * background did not come to. The mutex is let go meanwhile. */
+static int take_slot_locked(struct commitlog *log, uint64_t bytes, struct slot **ret_slot)
+{
+    struct slot *slot = pool_take(&log->pool);
+    int number = slot ? 0 : pool_new_number(&log->pool);
+    int r;
+
+    if (number < 0)
+        return number;
+    mutex_unlock(&log->mutex);
+    r = slot ? slot_extend(log->env, slot, bytes)
+             : slot_make(log->env, (unsigned)number, bytes, false, &slot);
+    mutex_lock(&log->mutex);
+    if (r < 0 && slot)
+        pool_give(&log->pool, slot);
+    else if (r < 0)
+        pool_drop_number(&log->pool, (unsigned)number);
+    *ret_slot = slot;
+    return r;
+}
+
+/* The next segment is `slot`'s. What fails here leaves a log that nobody can go on with. */
+static int enter_slot_locked(struct commitlog *log, struct slot *slot)
 {
     uint64_t position = log->next_position;
     int64_t timestamp_us = log->last_timestamp_us;
-    uint64_t needed = SEGMENT_HEADER_BYTES + RECORD_SYNC_BYTES + bytes + ROOM_FOR_END;
-    uint64_t file_bytes = needed > log->segment_bytes ? needed : log->segment_bytes;
-    struct segment *segment;
+    struct segment *segment = commitlog_segment_new(log->next_segment, slot);
     int r;
 
-    if (log->next_segment > UINT32_MAX) {
-        r = err_new(-EOVERFLOW, "the commit log has used up its segment numbers");
-        fail_locked(log, r);
-        return r;
-    }
-    segment = commitlog_segment_new(log->next_segment);
-    if (!segment)
+    if (!segment) {
+        pool_give(&log->pool, slot);
         return err_new(-ENOMEM, "no memory for a commit log segment");
-    mutex_unlock(&log->mutex);
-    r = create_and_end(log, segment, file_bytes, position, timestamp_us);
-    mutex_lock(&log->mutex);
-    if (r < 0) {
-        if (segment->fd >= 0 || !may_be_tried_again(r))
-            fail_locked(log, r);
-        if (segment->fd >= 0)
-            io_close(log->env, segment->fd);
-        free(segment);
-        return r;
     }
+    mutex_unlock(&log->mutex);
+    r = begin_and_end(log, slot, segment->id, position, timestamp_us);
+    mutex_lock(&log->mutex);
     if (log->active)
         log->active->sealed = true;
     commitlog_add_segment_locked(log, segment);
     log->active = segment;
-    log->active_bytes = file_bytes;
     log->next_segment++;
     log->previous_segment = segment->id;
     log->next_position = position_of(segment->id, SEGMENT_HEADER_BYTES);
     log->written = log->next_position;
-    log->names_unsynced = true;
-    return 0;
+    if (r < 0)
+        commitlog_fail_locked(log, r);
+    return r;
+}
+
+/*
+ * Goes on in a new segment. The leader calls it, so no other append is under way. The slot comes
+ * first: when there is no space for it, the log is as before.
+ */
+static int rotate_locked(struct commitlog *log, uint64_t bytes)
+{
+    uint64_t needed = SEGMENT_HEADER_BYTES + RECORD_SYNC_BYTES + bytes + ROOM_FOR_END;
+    struct slot *slot = NULL;
+    int r;
+
+    needed = (needed + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    if (needed < log->segment_bytes)
+        needed = log->segment_bytes;
+    if (log->next_segment > UINT32_MAX) {
+        r = err_new(-EOVERFLOW, "the commit log has used up its segment numbers");
+        commitlog_fail_locked(log, r);
+        return r;
+    }
+    r = take_slot_locked(log, needed, &slot);
+    if (r < 0) {
+        if (!commitlog_may_try_again(r))
+            commitlog_fail_locked(log, r);
+        return r;
+    }
+    r = enter_slot_locked(log, slot);
+    if (pool_wants_more(&log->pool))
+        task_kick(log->env, log->grower);
+    return r;
 }
 
 /* ---- appending ---- */
@@ -213,9 +251,19 @@ static struct group gather_locked(struct commitlog *log)
     return group;
 }
 
-/* One write for all of the group. No mutex: what it touches is the leader's. */
-static int write_group(
-    struct commitlog *log, struct group *group, struct request *first, int fd, int64_t before_us)
+/* The last page, if nothing was written to it before, is written whole: else the kernel would read
+ * it from the device first, when it is not in the page cache. */
+static void fill_page(struct commitlog *log, struct group *group, uint64_t end)
+{
+    uint64_t used = end % PAGE_BYTES;
+
+    if (used > 0 && (group->position % PAGE_BYTES == 0 || end - group->position > used))
+        add_to_vector(log, group, zeros, PAGE_BYTES - used);
+}
+
+/* One write for all of the group, up to `end`. No mutex: what it touches is the leader's. */
+static int write_group(struct commitlog *log, struct group *group, struct request *first, int fd,
+    uint64_t end, int64_t before_us)
 {
     struct request *q = first;
 
@@ -230,10 +278,11 @@ static int write_group(
         record_seal(q->header, q->checksum, log->salt, q->position, q->timestamp_us);
         add_to_vector(log, group, q->header, RECORD_HEADER_BYTES);
         add_to_vector(log, group, q->updates.data, q->updates.size);
-        add_to_vector(log, group, padding, record_aligned(q->size) - q->size);
+        add_to_vector(log, group, zeros, record_aligned(q->size) - q->size);
         if (i + 1 < group->count)
             q = q->next; /* of the last, others are setting it just now */
     }
+    fill_page(log, group, end);
     return io_writev(
         log->env, fd, log->vector, (int)group->vector_count, position_offset(group->position));
 }
@@ -278,12 +327,12 @@ static void lead_locked(struct commitlog *log)
     before_us = log->last_timestamp_us;
     group = gather_locked(log);
     end = log->next_position;
-    fd = log->active->fd;
+    fd = log->active->slot->fd;
     mutex_unlock(&log->mutex);
-    r = write_group(log, &group, first, fd, before_us);
+    r = write_group(log, &group, first, fd, end, before_us);
     mutex_lock(&log->mutex);
     if (r < 0)
-        fail_locked(log, r);
+        commitlog_fail_locked(log, r);
     else
         log->written = end;
     finish_locked(log, group.count, r);
@@ -338,35 +387,25 @@ void commitlog_at_next_position(
 /* ---- syncing ---- */
 
 /*
- * Everything before `target` to the device. Only one thread is here at a time, and only it closes
- * files, so that a segment found under the mutex stays valid without.
+ * Everything before `target` to the device. Only one thread is here at a time, and no segment goes
+ * that is not synced, so that one found under the mutex stays valid without.
  */
 static int sync_segments_locked(struct commitlog *log, uint64_t target)
 {
-    bool names = log->names_unsynced;
     struct segment *segment = log->segments;
     int r = 0;
 
-    log->names_unsynced = false;
     while (r == 0 && segment && segment->id <= position_segment(target)) {
         bool sealed = segment->sealed;
 
-        if (segment->fd >= 0) {
+        if (!segment->synced) {
             mutex_unlock(&log->mutex);
-            r = io_sync(log->env, segment->fd);
+            r = io_sync(log->env, segment->slot->fd);
             mutex_lock(&log->mutex);
         }
-        if (r == 0 && sealed && segment->fd >= 0) {
-            io_close(log->env, segment->fd);
-            segment->fd = -1;
-        }
+        if (r == 0)
+            segment->synced = sealed;
         segment = segment->next;
-    }
-    if (r == 0 && names) {
-        /* A file that a crash leaves without its name is as lost as one without its content. */
-        mutex_unlock(&log->mutex);
-        r = io_sync_directory(log->env, COMMITLOG_FOLDER);
-        mutex_lock(&log->mutex);
     }
     return r;
 }
@@ -387,7 +426,7 @@ int commitlog_sync_written_locked(struct commitlog *log)
         log->stats.sync_us_max = took_us;
     log->stats.syncs++;
     if (r < 0) {
-        fail_locked(log, r);
+        commitlog_fail_locked(log, r);
     } else if (target > log->synced) {
         log->synced = target;
         log->sync_untold = true;

@@ -4,7 +4,7 @@
  *   append --> [active segment] --page cache--> position, timestamp
  *                     | full                          | await: fdatasync, shared
  *                     v                               v
- *              [dirty segments] --flushed-->  ack   (deleted)
+ *              [dirty segments] --flushed-->  ack   (used again)
  *
  * Any number of threads may append; the first in line leads, gives places and timestamps, and
  * writes for all. Byte layout: commitlog/FORMAT.md. A position is segment id << 32 | offset.
@@ -31,6 +31,7 @@ struct commitlog_options {
     uint64_t segment_bytes;
     int64_t last_timestamp_us; /* the newest that the manifest or replay knows */
     uint64_t next_segment;     /* first id never used */
+    uint64_t from_position;    /* where replay began: what lies before is free to be written over */
 };
 
 /** What replay found. */
@@ -41,7 +42,6 @@ struct commitlog_replay_result {
     uint64_t records;
     uint64_t dropped_bytes; /* of a torn tail */
     bool torn;              /* a cut must be written to the manifest before the first append */
-    uint64_t oldest_segment;
 };
 
 /**
@@ -65,7 +65,10 @@ MUST_USE int commitlog_replay(struct env *env, const uint8_t store_uuid[16], uin
  */
 MUST_USE int commitlog_sync_segments(struct env *env);
 
-/** Begins a new segment (on the first append); nothing old is ever appended to. */
+/**
+ * Begins a new segment (on the first append); nothing old is ever appended to. Only after the cut
+ * of the old tail is durable: what it cut off may be written over.
+ */
 MUST_USE int commitlog_open(
     struct env *env, const struct commitlog_options *options, struct commitlog **ret_log);
 /** Syncs, ends the segment with an END record, and frees. */
@@ -79,7 +82,7 @@ void commitlog_abandon(struct commitlog *log);
  * `ret_position`: of the record; `ret_end`: just past it (what commitlog_sync() wants).
  *
  * Errors: -EIO and the like, and from then on always: a hole in the log cannot be mended.
- * -ENOSPC when no new segment can be had, after which it may be tried again.
+ * -ENOSPC when no slot is free and none can be made, after which it may be tried again.
  * Thread-safe.
  */
 MUST_USE int commitlog_append(struct commitlog *log, const struct batch *batch,
@@ -107,8 +110,9 @@ uint64_t commitlog_end(struct commitlog *log);
 int64_t commitlog_last_timestamp_us(struct commitlog *log);
 
 /**
- * Deletes the segments before the one that `position` is in, oldest first; never the active one,
- * nor one that is not synced. The segment of `position` stays: replay begins there.
+ * Gives the segments before the one that `position` is in to be used again, oldest first; never the
+ * active one, nor one that is not synced. The segment of `position` stays: replay begins there.
+ * The lowest flushed position in a durable manifest must have come to `position`.
  */
 MUST_USE int commitlog_discard(struct commitlog *log, uint64_t position);
 

@@ -11,75 +11,133 @@
 #include "engine/assert.h"
 #include "engine/error.h"
 
-#define DISCARD_RANK 29
 #define LOG_RANK 30
 
 int commitlog_sync_segments(struct env *env)
 {
-    struct segment_ids ids;
-    int r = segment_list(env, &ids);
+    uint64_t slots;
+    int r = slot_list(env, &slots);
 
-    if (r < 0)
-        return r;
-    for (unsigned i = 0; i < ids.count && r == 0; i++) {
-        char path[SEGMENT_PATH_BYTES];
-        int fd;
+    for (unsigned number = 0; number < SLOT_NUMBERS_MAX && r == 0; number++) {
+        struct slot *slot;
 
-        segment_path(ids.all[i], path);
-        r = io_open(env, path, O_RDWR, &fd);
+        if (!(slots >> number & 1))
+            continue;
+        r = slot_open(env, number, &slot);
         if (r == 0) {
-            r = io_sync(env, fd);
-            io_close(env, fd);
+            r = io_sync(env, slot->fd);
+            slot_close(env, slot);
         }
-        if (r < 0)
-            r = err_with(r, "sync the commit log of before");
     }
-    if (r == 0 && ids.count > 0)
+    if (r == 0 && slots != 0)
         r = io_sync_directory(env, COMMITLOG_FOLDER);
-    segment_ids_release(&ids);
-    return r;
+    return r < 0 ? err_with(r, "sync the commit log of before") : 0;
+}
+
+/* ---- the pool ---- */
+
+/* Makes slots before they are needed: one a step. */
+static int64_t grow(void *arg)
+{
+    struct commitlog *log = arg;
+    struct slot *slot = NULL;
+    int number, r;
+
+    mutex_lock(&log->mutex);
+    number = log->failed || !pool_wants_more(&log->pool) ? -ENOSPC : pool_new_number(&log->pool);
+    mutex_unlock(&log->mutex);
+    if (number < 0)
+        return TASK_IDLE;
+    r = slot_make(log->env, (unsigned)number, log->segment_bytes, true, &slot);
+    mutex_lock(&log->mutex);
+    if (r == 0)
+        pool_give(&log->pool, slot);
+    else
+        pool_drop_number(&log->pool, (unsigned)number);
+    /* For want of space it will be tried again when the next segment begins. */
+    if (r < 0 && !commitlog_may_try_again(r))
+        commitlog_fail_locked(log, r);
+    mutex_unlock(&log->mutex);
+    return r == 0 ? TASK_AGAIN : TASK_IDLE;
 }
 
 static void free_log(struct commitlog *log)
 {
+    if (log->grower)
+        task_stop(log->env, log->grower);
     while (log->segments) {
         struct segment *segment = log->segments;
 
         log->segments = segment->next;
-        if (segment->fd >= 0)
-            io_close(log->env, segment->fd);
+        slot_close(log->env, segment->slot);
         free(segment);
     }
+    pool_release(&log->pool, log->env);
     pthread_cond_destroy(&log->progress);
     mutex_release(&log->mutex);
-    mutex_release(&log->discard_mutex);
     free(log);
 }
 
-/* Takes note of the segments that are there: to come after them, and to discard them one day. */
-static int adopt_segments(struct commitlog *log)
+/* ---- opening ---- */
+
+/* A segment that replay begins with, or may: it is kept until it is discarded. */
+static int adopt_segment(struct commitlog *log, const struct segment_place *place)
 {
-    struct segment_ids ids;
-    int r = segment_list(log->env, &ids);
+    struct segment *segment;
+    struct slot *slot;
+    int r = slot_open(log->env, place->slot, &slot);
 
     if (r < 0)
         return r;
-    for (unsigned i = 0; i < ids.count && r == 0; i++) {
-        struct segment *segment = commitlog_segment_new(ids.all[i]);
+    pool_add_number(&log->pool, slot->number);
+    segment = commitlog_segment_new(place->header.id, slot);
+    if (!segment) {
+        pool_give(&log->pool, slot);
+        return err_new(-ENOMEM, "no memory for a commit log segment");
+    }
+    segment->sealed = segment->synced = true;
+    commitlog_add_segment_locked(log, segment);
+    return 0;
+}
 
-        if (segment) {
-            segment->sealed = true;
-            commitlog_add_segment_locked(log, segment);
-        } else {
-            r = err_new(-ENOMEM, "no memory for a commit log segment");
+static int adopt_free_slots(struct commitlog *log, uint64_t slots)
+{
+    int r = 0;
+
+    for (unsigned number = 0; number < SLOT_NUMBERS_MAX && r == 0; number++) {
+        struct slot *slot;
+
+        if (!((slots & ~log->pool.numbers) >> number & 1))
+            continue;
+        r = slot_open(log->env, number, &slot);
+        if (r == 0) {
+            pool_add_number(&log->pool, number);
+            pool_give(&log->pool, slot);
         }
     }
-    if (ids.count > 0) {
-        log->previous_segment = ids.all[ids.count - 1];
+    return r;
+}
+
+/* What is there: segments from that of `from_position` on hold what was not flushed; the others are
+ * free to be used again. */
+static int adopt_slots(struct commitlog *log, uint64_t from_position)
+{
+    struct segment_list list;
+    int r = segment_list(log->env, log->store_uuid, &list);
+
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; i < list.count && r == 0; i++)
+        if (list.all[i].header.id >= position_segment(from_position))
+            r = adopt_segment(log, &list.all[i]);
+    if (r == 0)
+        r = adopt_free_slots(log, list.slots);
+    if (list.count > 0) {
+        log->previous_segment = list.all[list.count - 1].header.id;
         if (log->next_segment <= log->previous_segment)
             log->next_segment = log->previous_segment + 1;
     }
-    segment_ids_release(&ids);
+    segment_list_release(&list);
     return r;
 }
 
@@ -113,14 +171,14 @@ int commitlog_open(
         return err_new(-ENOMEM, "no memory for the commit log");
     log->env = env;
     memcpy(log->store_uuid, options->store_uuid, sizeof(log->store_uuid));
-    log->salt = record_salt(options->store_uuid);
     log->segment_bytes = options->segment_bytes;
     log->last_timestamp_us = options->last_timestamp_us;
     log->next_segment = options->next_segment > 0 ? options->next_segment : 1;
-    mutex_init(&log->discard_mutex, DISCARD_RANK);
     mutex_init(&log->mutex, LOG_RANK);
     pthread_cond_init(&log->progress, NULL);
-    r = adopt_segments(log);
+    r = adopt_slots(log, options->from_position);
+    if (r == 0)
+        r = task_start(env, "log-pool", grow, log, &log->grower);
     if (r < 0) {
         free_log(log);
         return err_with(r, "open the commit log");
@@ -128,6 +186,9 @@ int commitlog_open(
     log->next_position = position_of(log->next_segment, 0);
     log->written = log->next_position;
     log->synced = log->next_position;
+    /* One now, so that the first append need not; the others behind its back. */
+    if (log->pool.free_count > 0 || grow(log) == TASK_AGAIN)
+        task_kick(env, log->grower);
     *ret_log = log;
     return 0;
 }
@@ -215,52 +276,52 @@ void commitlog_get_stats(struct commitlog *log, struct commitlog_stats *ret_stat
     mutex_unlock(&log->mutex);
 }
 
-/* The oldest segment, if it ends before `position` and is not in use. */
-static bool oldest_discardable(struct commitlog *log, uint64_t position, uint64_t *ret_id)
+/* Takes the oldest segment out, if it ends before `position` and is not in use; NULL: it does not.
+ * Its slot goes to the pool, or is to be dropped. */
+static bool discard_oldest(struct commitlog *log, uint64_t position, struct slot **ret_dropped)
 {
-    const struct segment *oldest;
+    struct segment *oldest;
     bool discardable;
 
+    *ret_dropped = NULL;
     mutex_lock(&log->mutex);
     oldest = log->segments;
-    discardable = oldest && oldest != log->active && oldest->fd < 0 &&
-                  oldest->id < position_segment(position);
-    if (discardable)
-        *ret_id = oldest->id;
+    discardable = oldest && oldest->synced && oldest->id < position_segment(position);
+    if (discardable) {
+        log->segments = oldest->next;
+        log->stats.segments--;
+        if (log->pool.count > POOL_SLOTS_MAX)
+            *ret_dropped = oldest->slot;
+        else
+            pool_give(&log->pool, oldest->slot);
+    }
     mutex_unlock(&log->mutex);
+    if (discardable)
+        free(oldest);
     return discardable;
 }
 
-/* Oldest first, and each name goes before the segment is forgotten: what fails is tried again. */
-static int discard_oldest(struct commitlog *log, uint64_t id)
+/* One made in need. Its number is used again once its name is gone. */
+static int drop_slot(struct commitlog *log, struct slot *slot)
 {
-    char path[SEGMENT_PATH_BYTES];
-    struct segment *oldest;
-    int r;
+    unsigned number = slot->number;
+    int r = slot_drop(log->env, slot);
 
-    segment_path(id, path);
-    r = io_unlink(log->env, path);
-    if (r < 0 && r != -ENOENT)
-        return r;
+    if (r < 0)
+        return err_with(r, "delete a commit log slot");
     mutex_lock(&log->mutex);
-    oldest = log->segments;
-    log->segments = oldest->next;
-    log->stats.segments--;
+    pool_drop_number(&log->pool, number);
     mutex_unlock(&log->mutex);
-    free(oldest);
     return 0;
 }
 
 int commitlog_discard(struct commitlog *log, uint64_t position)
 {
-    uint64_t id;
+    struct slot *dropped;
     int r = 0;
 
-    mutex_lock(&log->discard_mutex);
-    while (r == 0 && oldest_discardable(log, position, &id))
-        r = discard_oldest(log, id);
-    mutex_unlock(&log->discard_mutex);
-    if (r < 0)
-        return err_with(r, "discard commit log segments");
-    return 0;
+    while (r == 0 && discard_oldest(log, position, &dropped))
+        if (dropped)
+            r = drop_slot(log, dropped);
+    return r;
 }

@@ -1,24 +1,26 @@
 /*
  * The inside of an open log, shared by commitlog.c (append and sync) and life.c (open, close,
- * discard). Lock ranks: 29 discarding, 30 the log.
+ * discard). Lock rank: 30.
  */
 #ifndef SSTFS_COMMITLOG_LOG_H
 #define SSTFS_COMMITLOG_LOG_H
 
 #include "commitlog/commitlog.h"
-#include "commitlog/segment.h"
+#include "commitlog/pool.h"
 #include "engine/mutex.h"
 
 #define GROUP_BYTES_MAX (1u << 20)
 #define GROUP_COUNT_MAX 300
+#define PAGE_BYTES 4096
 #define VECTOR_PER_RECORD 3 /* header, body, padding */
 #define ROOM_FOR_END (RECORD_SYNC_BYTES + RECORD_END_BYTES)
 
 struct segment {
     struct segment *next;
     uint64_t id;
-    int fd; /* -1: sealed and synced */
+    struct slot *slot;
     bool sealed;
+    bool synced; /* and sealed: nothing more is to come */
 };
 
 /* One append, on its caller's stack. */
@@ -38,15 +40,14 @@ struct request {
 struct commitlog {
     struct env *env;
     uint8_t store_uuid[16];
-    uint64_t salt;
     uint64_t segment_bytes;
+    struct task *grower; /* makes slots before they are needed */
 
-    struct mutex discard_mutex; /* one discards at a time */
     struct mutex mutex;
     /* Under the mutex. */
     struct request *queue, *queue_last;
     struct segment *segments, *active; /* oldest first; active: the last, or NULL */
-    uint64_t active_bytes;             /* size of its file */
+    struct slot_pool pool;
     uint64_t next_segment;
     uint64_t previous_segment; /* what the next one comes after */
     uint64_t next_position;    /* places given: all before this */
@@ -54,22 +55,26 @@ struct commitlog {
     uint64_t synced;           /* on the device: all before this */
     int64_t last_timestamp_us;
     bool syncing;
-    bool sync_untold; /* the next append begins with a SYNC record */
-    bool names_unsynced;
+    bool sync_untold;        /* the next append begins with a SYNC record */
     pthread_cond_t progress; /* something was written, or a sync ended */
     int failed;              /* 0, or -EIO: this log is at its end */
     char failed_text[160];
     struct commitlog_stats stats;
 
     /* The leader's alone. */
+    uint64_t salt; /* of the active segment */
     uint8_t sync_record[RECORD_SYNC_BYTES];
-    struct iovec vector[1 + VECTOR_PER_RECORD * GROUP_COUNT_MAX];
+    struct iovec vector[2 + VECTOR_PER_RECORD * GROUP_COUNT_MAX];
 };
 
 /** 0, or the error that ended this log, with its words. */
 int commitlog_failure_locked(const struct commitlog *log);
-/** Neither open nor in the log; NULL: no memory. */
-struct segment *commitlog_segment_new(uint64_t id);
+/** For good: after this only a reopen can tell what there is. The first error stays. */
+void commitlog_fail_locked(struct commitlog *log, int error);
+/** Does an error in making a slot tell of want, not of a broken disk? */
+bool commitlog_may_try_again(int error);
+/** Takes over the slot; NULL: no memory. */
+struct segment *commitlog_segment_new(uint64_t id, struct slot *slot);
 /** As the newest. */
 void commitlog_add_segment_locked(struct commitlog *log, struct segment *segment);
 /**

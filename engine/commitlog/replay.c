@@ -17,11 +17,10 @@
 #include <string.h>
 
 #include "commitlog/commitlog.h"
-#include "commitlog/segment.h"
+#include "commitlog/reader.h"
 #include "engine/coding.h"
 #include "engine/error.h"
 
-#define WINDOW_BYTES (1u << 20)
 /*
  * Bytes checked in vain while looking ahead, at most; then only SYNC records, which are what
  * counts, are looked for. Else a torn record full of what looks like headers, as any user can
@@ -29,27 +28,13 @@
  */
 #define VAIN_BYTES_MAX (256u << 20)
 
-/* An open segment and the part of it in memory. */
-struct reader {
-    struct env *env;
-    uint64_t id; /* 0: none open */
-    int fd;
-    uint64_t file_bytes;
-    uint8_t *window;
-    uint64_t window_capacity;
-    uint64_t window_offset;
-    uint64_t window_bytes;
-};
-
 struct replay {
     struct env *env;
-    const uint8_t *store_uuid;
-    uint64_t salt;
     uint64_t flushed_max;
     const struct commitlog_cut *cuts;
     unsigned cut_count;
-    struct segment_ids ids;
-    struct reader reader;
+    struct segment_list segments;
+    struct segment_reader reader;
     int (*each)(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
         unsigned update_count, struct record_memory *memory);
     void *arg;
@@ -61,104 +46,16 @@ struct replay {
 
 enum found { FOUND_END, FOUND_GOOD, FOUND_BAD };
 
-/* ---- reading ---- */
-
-static void reader_close(struct reader *reader)
-{
-    if (reader->id)
-        io_close(reader->env, reader->fd);
-    reader->id = 0;
-    reader->window_bytes = 0;
-}
-
-static int reader_open(struct reader *reader, uint64_t id)
-{
-    char path[SEGMENT_PATH_BYTES];
-    struct io_stat stat;
-    int fd;
-    int r;
-
-    reader_close(reader);
-    segment_path(id, path);
-    r = io_open(reader->env, path, O_RDONLY, &fd);
-    if (r < 0)
-        return r;
-    r = io_fstat(reader->env, fd, &stat);
-    if (r < 0) {
-        io_close(reader->env, fd);
-        return r;
-    }
-    reader->fd = fd;
-    reader->id = id;
-    /* Offsets have 32 bits; what comes after was not written by us. */
-    reader->file_bytes = stat.size < UINT32_MAX ? stat.size : UINT32_MAX;
-    return 0;
-}
-
-/* `size` bytes at `offset`, valid until the next call: 1; 0 if the file has not so many. */
-static int reader_get(struct reader *reader, uint64_t offset, uint64_t size, const uint8_t **ret)
-{
-    uint64_t window_end = reader->window_offset + reader->window_bytes;
-    uint64_t wanted = size > WINDOW_BYTES ? size : WINDOW_BYTES;
-    int64_t n;
-
-    if (offset > reader->file_bytes || size > reader->file_bytes - offset)
-        return 0;
-    if (offset >= reader->window_offset && offset + size <= window_end) {
-        *ret = reader->window + (offset - reader->window_offset);
-        return 1;
-    }
-    if (wanted > reader->window_capacity) {
-        uint8_t *window = realloc(reader->window, wanted);
-
-        if (!window)
-            return err_new(-ENOMEM, "no memory to read the commit log");
-        reader->window = window;
-        reader->window_capacity = wanted;
-    }
-    reader->window_bytes = 0;
-    n = io_read(reader->env, reader->fd, reader->window, wanted, offset);
-    if (n < 0)
-        return err_with(
-            (int)n, "commit log segment %016" PRIx64 " at %" PRIu64, reader->id, offset);
-    reader->window_offset = offset;
-    reader->window_bytes = (uint64_t)n;
-    if ((uint64_t)n < size)
-        return 0; /* it has shrunk since */
-    *ret = reader->window;
-    return 1;
-}
-
-/* A good record at `offset` of the open segment: 1; anything else: 0. */
-static int read_record(struct replay *replay, uint64_t offset, struct record *ret_record)
-{
-    struct reader *reader = &replay->reader;
-    const uint8_t *bytes = NULL;
-    uint32_t size;
-    int r;
-
-    r = reader_get(reader, offset, RECORD_HEADER_BYTES, &bytes);
-    if (r <= 0)
-        return r;
-    size = record_plausible_size(bytes);
-    if (size == 0)
-        return 0;
-    r = reader_get(reader, offset, size, &bytes);
-    if (r <= 0)
-        return r;
-    return record_decode(bytes, size, replay->salt, position_of(reader->id, offset), ret_record);
-}
-
 /* ---- from segment to segment ---- */
 
-/* The smallest segment not below `id`; 0: none. */
-static uint64_t segment_from(const struct replay *replay, uint64_t id)
+/* The first segment not below `id`, or NULL. */
+static const struct segment_place *segment_from(const struct replay *replay, uint64_t id)
 {
-    for (unsigned i = 0; i < replay->ids.count; i++) {
-        if (replay->ids.all[i] >= id)
-            return replay->ids.all[i];
+    for (unsigned i = 0; i < replay->segments.count; i++) {
+        if (replay->segments.all[i].header.id >= id)
+            return &replay->segments.all[i];
     }
-    return 0;
+    return NULL;
 }
 
 /* The cut that `position` lies in, or NULL. */
@@ -183,28 +80,6 @@ static void skip_cuts(struct replay *replay)
     }
 }
 
-/* The header of the open segment: 1; 0: it is bad. */
-static int read_header(struct replay *replay, struct segment_header *ret_header)
-{
-    struct segment_header header;
-    const uint8_t *bytes;
-    int r;
-
-    r = reader_get(&replay->reader, 0, SEGMENT_HEADER_BYTES, &bytes);
-    if (r > 0)
-        r = segment_decode_header(bytes, &header);
-    if (r <= 0)
-        return r;
-    if (memcmp(header.store_uuid, replay->store_uuid, sizeof(header.store_uuid)) != 0)
-        return err_new(
-            -EUCLEAN, "commit log segment %016" PRIx64 " is of another store", replay->reader.id);
-    if (header.id != replay->reader.id)
-        return err_new(-EUCLEAN, "commit log segment %016" PRIx64 " is named %016" PRIx64,
-            header.id, replay->reader.id);
-    *ret_header = header;
-    return 1;
-}
-
 /*
  * Opens the segment of the position. If there is none, the next one will do if it says that none
  * was between: numbers are skipped, by a daemon that never came to write.
@@ -212,29 +87,21 @@ static int read_header(struct replay *replay, struct segment_header *ret_header)
 static int enter_segment(struct replay *replay, enum found *ret_found)
 {
     uint64_t wanted = position_segment(replay->position);
-    uint64_t offset = position_offset(replay->position);
-    uint64_t id = segment_from(replay, wanted);
-    struct segment_header header = {0};
+    const struct segment_place *place = segment_from(replay, wanted);
     int r;
 
-    if (id == 0) {
+    if (!place) {
         *ret_found = FOUND_END;
         return 0;
     }
     *ret_found = FOUND_BAD;
-    r = reader_open(&replay->reader, id);
+    if (place->header.id != wanted && place->header.previous >= wanted && !replay->from_oldest)
+        return 0;
+    r = segment_reader_open(&replay->reader, place);
     if (r < 0)
         return r;
-    r = read_header(replay, &header);
-    if (r < 0)
-        return r;
-    /* In the midst of a segment its header is not needed, and no proof of anything. */
-    if (r == 0 && (id != wanted || offset <= SEGMENT_HEADER_BYTES))
-        return 0;
-    if (id != wanted && header.previous >= wanted && !replay->from_oldest)
-        return 0;
-    if (id != wanted || offset < SEGMENT_HEADER_BYTES)
-        replay->position = position_of(id, SEGMENT_HEADER_BYTES);
+    if (place->header.id != wanted || position_offset(replay->position) < SEGMENT_HEADER_BYTES)
+        replay->position = position_of(place->header.id, SEGMENT_HEADER_BYTES);
     replay->from_oldest = false;
     *ret_found = FOUND_GOOD;
     return 0;
@@ -297,7 +164,7 @@ static int scan(struct replay *replay, enum found *ret_found)
                 return r;
             continue; /* its very first place may be cut */
         }
-        r = read_record(replay, position_offset(replay->position), &record);
+        r = segment_reader_record(&replay->reader, position_offset(replay->position), &record);
         if (r < 0)
             return r;
         if (r == 0) {
@@ -317,7 +184,7 @@ struct evidence {
     uint64_t first_good; /* after it; 0: none */
     uint64_t covered;    /* by SYNC records after it, the most */
     uint64_t vain_bytes;
-    uint64_t used_bytes; /* after it, but for zeros at the end of each segment */
+    uint64_t dropped_bytes; /* from it to the last good record of each segment */
 };
 
 /* Looks through the open segment from `offset` on. */
@@ -325,26 +192,24 @@ static int look_through(struct replay *replay, uint64_t offset, struct evidence 
 {
     uint64_t id = replay->reader.id;
     uint64_t start = offset;
-    uint64_t used = offset;
+    uint64_t good_end = offset;
 
     for (;;) {
         struct record record;
         const uint8_t *bytes;
         uint32_t size;
-        int r = reader_get(&replay->reader, offset, RECORD_HEADER_BYTES, &bytes);
+        int r = segment_reader_get(&replay->reader, offset, RECORD_HEADER_BYTES, &bytes);
 
         if (r < 0)
             return r;
         if (r == 0 || cut_of(replay, position_of(id, offset)))
             break;
-        if (load_le64(bytes) != 0)
-            used = offset + RECORD_ALIGN;
         size = record_plausible_size(bytes);
         if (size == 0 || (size > RECORD_SYNC_BYTES && evidence->vain_bytes > VAIN_BYTES_MAX)) {
             offset += RECORD_ALIGN;
             continue;
         }
-        r = read_record(replay, offset, &record);
+        r = segment_reader_record(&replay->reader, offset, &record);
         if (r < 0)
             return r;
         if (r == 0) {
@@ -357,9 +222,9 @@ static int look_through(struct replay *replay, uint64_t offset, struct evidence 
         if (record.type == RECORD_SYNC && record_sync_covered(&record) > evidence->covered)
             evidence->covered = record_sync_covered(&record);
         offset += record_aligned(record.size);
-        used = offset;
+        good_end = offset;
     }
-    evidence->used_bytes += used - start;
+    evidence->dropped_bytes += good_end - start;
     return 0;
 }
 
@@ -367,8 +232,9 @@ static int look_ahead(struct replay *replay, struct evidence *evidence)
 {
     uint64_t bad = evidence->bad;
 
-    for (unsigned i = 0; i < replay->ids.count; i++) {
-        uint64_t id = replay->ids.all[i];
+    for (unsigned i = 0; i < replay->segments.count; i++) {
+        const struct segment_place *place = &replay->segments.all[i];
+        uint64_t id = place->header.id;
         uint64_t offset = SEGMENT_HEADER_BYTES;
         int r;
 
@@ -376,7 +242,7 @@ static int look_ahead(struct replay *replay, struct evidence *evidence)
             continue;
         if (id == position_segment(bad) && position_offset(bad) > offset)
             offset = record_aligned(position_offset(bad));
-        r = reader_open(&replay->reader, id);
+        r = segment_reader_open(&replay->reader, place);
         if (r == 0)
             r = look_through(replay, offset, evidence);
         if (r < 0)
@@ -428,7 +294,7 @@ static int judge(struct replay *replay, enum found found)
         return refuse(replay, &evidence);
     replay->result.end_position = replay->position;
     replay->result.torn = found == FOUND_BAD;
-    replay->result.dropped_bytes = evidence.used_bytes;
+    replay->result.dropped_bytes = evidence.dropped_bytes;
     return 0;
 }
 
@@ -443,10 +309,8 @@ static void find_next_segment(struct replay *replay)
     uint64_t *next = &replay->result.next_segment;
 
     *next = 1;
-    if (replay->ids.count > 0) {
-        at_least(next, replay->ids.all[replay->ids.count - 1] + 1);
-        replay->result.oldest_segment = replay->ids.all[0];
-    }
+    if (replay->segments.count > 0)
+        at_least(next, replay->segments.all[replay->segments.count - 1].header.id + 1);
     for (unsigned i = 0; i < replay->cut_count; i++)
         at_least(next, replay->cuts[i].to_segment);
     at_least(next, position_segment(replay->flushed_max) + 1);
@@ -462,8 +326,6 @@ int commitlog_replay(struct env *env, const uint8_t store_uuid[16], uint64_t fro
 {
     struct replay replay = {
         .env = env,
-        .store_uuid = store_uuid,
-        .salt = record_salt(store_uuid),
         .flushed_max = flushed_max,
         .cuts = cuts,
         .cut_count = cut_count,
@@ -476,7 +338,7 @@ int commitlog_replay(struct env *env, const uint8_t store_uuid[16], uint64_t fro
     enum found found;
     int r;
 
-    r = segment_list(env, &replay.ids);
+    r = segment_list(env, store_uuid, &replay.segments);
     if (r == 0)
         r = scan(&replay, &found);
     if (r == 0)
@@ -485,8 +347,7 @@ int commitlog_replay(struct env *env, const uint8_t store_uuid[16], uint64_t fro
         find_next_segment(&replay);
         *ret_result = replay.result;
     }
-    reader_close(&replay.reader);
-    free(replay.reader.window);
-    segment_ids_release(&replay.ids);
+    segment_reader_release(&replay.reader);
+    segment_list_release(&replay.segments);
     return r;
 }

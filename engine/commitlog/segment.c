@@ -7,23 +7,53 @@
 #include <string.h>
 
 #include "base/crc32.h"
+#include "engine/assert.h"
 #include "engine/coding.h"
 #include "engine/error.h"
 
 #define HEADER_MAGIC "sstfslog"
-#define HEADER_FORMAT 1
+#define HEADER_FORMAT 2
 #define HEADER_KIND_RECORDS 'R'
-#define HEADER_CRC_OFFSET 56
-#define ZEROS_BYTES (64u << 10)
+#define HEADER_CRC_OFFSET 64
+/* Written twice, in two sectors: without its header all of a segment would be lost. */
+#define HEADER_COPY_OFFSET (SEGMENT_HEADER_BYTES / 2)
+
+/* ---- slots ---- */
+
+void slot_path(unsigned number, char to[SLOT_PATH_BYTES])
+{
+    ASSERT(number < SLOT_NUMBERS_MAX);
+    snprintf(to, SLOT_PATH_BYTES, COMMITLOG_FOLDER "/r%02u", number);
+}
+
+static int note_slot(void *arg, const char *name)
+{
+    uint64_t *slots = arg;
+    unsigned number;
+
+    if (name[0] != 'r' || name[1] < '0' || name[1] > '9' || name[2] < '0' || name[2] > '9' ||
+        name[3] != '\0')
+        return 0;
+    number = (unsigned)(name[1] - '0') * 10 + (unsigned)(name[2] - '0');
+    if (number < SLOT_NUMBERS_MAX)
+        *slots |= 1ull << number;
+    return 0;
+}
+
+int slot_list(struct env *env, uint64_t *ret_slots)
+{
+    uint64_t slots = 0;
+    int r = io_list(env, COMMITLOG_FOLDER, note_slot, &slots);
+
+    if (r < 0 && r != -ENOENT)
+        return r;
+    *ret_slots = slots;
+    return 0;
+}
 
 /* ---- segments ---- */
 
-void segment_path(uint64_t id, char to[SEGMENT_PATH_BYTES])
-{
-    snprintf(to, SEGMENT_PATH_BYTES, COMMITLOG_FOLDER "/%016" PRIx64, id);
-}
-
-static void encode_header(const struct segment_header *header, uint8_t to[SEGMENT_HEADER_BYTES])
+void segment_encode_header(const struct segment_header *header, uint8_t to[SEGMENT_HEADER_BYTES])
 {
     memset(to, 0, SEGMENT_HEADER_BYTES);
     memcpy(to, HEADER_MAGIC, 8);
@@ -33,11 +63,13 @@ static void encode_header(const struct segment_header *header, uint8_t to[SEGMEN
     store_le64(to + 24, header->previous);
     memcpy(to + 32, header->store_uuid, sizeof(header->store_uuid));
     store_le64(to + 48, header->created_us);
+    store_le64(to + 56, header->nonce);
     store_le32(to + HEADER_CRC_OFFSET, crc32_update(0, to, HEADER_CRC_OFFSET));
+    memcpy(to + HEADER_COPY_OFFSET, to, HEADER_CRC_OFFSET + 4);
 }
 
-int segment_decode_header(
-    const uint8_t bytes[SEGMENT_HEADER_BYTES], struct segment_header *ret_header)
+/* One of the copies. */
+static int decode_copy(const uint8_t *bytes, struct segment_header *ret_header)
 {
     if (memcmp(bytes, HEADER_MAGIC, 8) != 0)
         return 0;
@@ -50,140 +82,99 @@ int segment_decode_header(
     ret_header->previous = load_le64(bytes + 24);
     memcpy(ret_header->store_uuid, bytes + 32, sizeof(ret_header->store_uuid));
     ret_header->created_us = load_le64(bytes + 48);
+    ret_header->nonce = load_le64(bytes + 56);
+    /* A position has 32 bits for the id. */
+    return ret_header->id > 0 && ret_header->id <= UINT32_MAX;
+}
+
+int segment_decode_header(
+    const uint8_t bytes[SEGMENT_HEADER_BYTES], struct segment_header *ret_header)
+{
+    struct segment_header first, second;
+    int first_good = decode_copy(bytes, &first);
+    int second_good =
+        first_good < 0 ? first_good : decode_copy(bytes + HEADER_COPY_OFFSET, &second);
+
+    if (second_good < 0)
+        return second_good;
+    if (!first_good && !second_good)
+        return 0;
+    /* A write that was torn between them leaves two good ones: the slot was taken for the newer. */
+    *ret_header = !second_good || (first_good && first.id > second.id) ? first : second;
     return 1;
 }
 
-/* On a disk that cannot allocate, space is had by writing it. */
-static int write_zeros(struct env *env, int fd, uint64_t bytes)
+static int read_header(struct env *env, unsigned slot, struct segment_header *ret_header)
 {
-    AUTO(freep) uint8_t *zeros = calloc(1, ZEROS_BYTES);
+    uint8_t bytes[SEGMENT_HEADER_BYTES];
+    char path[SLOT_PATH_BYTES];
+    int64_t n;
+    int fd, r;
 
-    if (!zeros)
-        return err_new(-ENOMEM, "no memory for a commit log segment");
-    for (uint64_t at = 0; at < bytes; at += ZEROS_BYTES) {
-        size_t size = bytes - at < ZEROS_BYTES ? (size_t)(bytes - at) : ZEROS_BYTES;
-        int r = io_write(env, fd, zeros, size, at);
-
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-static int fill_new_segment(
-    struct env *env, int fd, const struct segment_header *header, uint64_t bytes)
-{
-    AUTO(freep) uint8_t *encoded = malloc(SEGMENT_HEADER_BYTES);
-    int r;
-
-    if (!encoded)
-        return err_new(-ENOMEM, "no memory for a commit log segment");
-    /* All the space now, so that no append will be the one that finds the disk full. */
-    r = io_allocate(env, fd, bytes);
-    if (r == -EOPNOTSUPP)
-        r = write_zeros(env, fd, bytes);
+    slot_path(slot, path);
+    r = io_open(env, path, O_RDONLY, &fd);
     if (r < 0)
         return r;
-    encode_header(header, encoded);
-    return io_write(env, fd, encoded, SEGMENT_HEADER_BYTES, 0);
+    n = io_read(env, fd, bytes, sizeof(bytes), 0);
+    io_close(env, fd);
+    if (n < 0)
+        return err_with((int)n, "commit log slot '%s'", path);
+    r = (size_t)n < sizeof(bytes) ? 0 : segment_decode_header(bytes, ret_header);
+    return r < 0 ? err_with(r, "commit log slot '%s'", path) : r;
 }
 
-int segment_create(
-    struct env *env, const struct segment_header *header, uint64_t bytes, int *ret_fd)
+static int compare_places(const void *a, const void *b)
 {
-    char path[SEGMENT_PATH_BYTES];
-    int fd;
-    int r;
-
-    segment_path(header->id, path);
-    r = io_open(env, path, O_RDWR | O_CREAT | O_EXCL, &fd);
-    if (r < 0)
-        return r;
-    r = fill_new_segment(env, fd, header, bytes);
-    if (r < 0) {
-        char cause[128];
-        int unlinked;
-
-        snprintf(cause, sizeof(cause), "%s", err_text(r));
-        io_close(env, fd);
-        unlinked = io_unlink(env, path);
-        if (unlinked < 0)
-            return err_new(
-                -EIO, "half a segment '%s' is left: %s; then %s", path, cause, err_text(unlinked));
-        return err_new(r, "new commit log segment '%s': %s", path, cause);
-    }
-    *ret_fd = fd;
-    return 0;
-}
-
-/* The id that the name says; false: not the name of a segment. */
-static bool parse_name(const char *name, uint64_t *ret_id)
-{
-    uint64_t id = 0;
-
-    if (strlen(name) != SEGMENT_NAME_DIGITS)
-        return false;
-    for (const char *c = name; *c; c++) {
-        if (*c >= '0' && *c <= '9')
-            id = id << 4 | (uint64_t)(*c - '0');
-        else if (*c >= 'a' && *c <= 'f')
-            id = id << 4 | (uint64_t)(*c - 'a' + 10);
-        else
-            return false;
-    }
-    if (id == 0 || id > UINT32_MAX)
-        return false; /* a position has 32 bits for it */
-    *ret_id = id;
-    return true;
-}
-
-static int add_name(void *arg, const char *name)
-{
-    struct segment_ids *ids = arg;
-    uint64_t id;
-
-    if (!parse_name(name, &id))
-        return 0;
-    if (ids->count == ids->capacity) {
-        unsigned capacity = ids->capacity ? 2 * ids->capacity : 16;
-        uint64_t *all = realloc(ids->all, capacity * sizeof(*all));
-
-        if (!all)
-            return err_new(-ENOMEM, "no memory to list %u commit log segments", capacity);
-        ids->all = all;
-        ids->capacity = capacity;
-    }
-    ids->all[ids->count++] = id;
-    return 0;
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-    uint64_t left = *(const uint64_t *)a;
-    uint64_t right = *(const uint64_t *)b;
+    uint64_t left = ((const struct segment_place *)a)->header.id;
+    uint64_t right = ((const struct segment_place *)b)->header.id;
 
     return left < right ? -1 : left > right;
 }
 
-int segment_list(struct env *env, struct segment_ids *ret_ids)
+static int read_headers(struct env *env, const uint8_t store_uuid[16], struct segment_list *list)
 {
-    struct segment_ids ids = {0};
-    int r = io_list(env, COMMITLOG_FOLDER, add_name, &ids);
+    for (unsigned slot = 0; slot < SLOT_NUMBERS_MAX; slot++) {
+        struct segment_place *place = &list->all[list->count];
+        int r;
 
-    if (r < 0 && r != -ENOENT) {
-        segment_ids_release(&ids);
-        return err_with(r, "list the commit log");
+        if (!(list->slots >> slot & 1))
+            continue;
+        r = read_header(env, slot, &place->header);
+        if (r < 0)
+            return r;
+        if (r == 0)
+            continue;
+        if (memcmp(place->header.store_uuid, store_uuid, sizeof(place->header.store_uuid)) != 0)
+            return err_new(-EUCLEAN, "commit log slot r%02u is of another store", slot);
+        place->slot = slot;
+        list->count++;
     }
-    if (ids.count > 0)
-        qsort(ids.all, ids.count, sizeof(*ids.all), compare_ids);
-    *ret_ids = ids;
     return 0;
 }
 
-void segment_ids_release(struct segment_ids *ids)
+int segment_list(struct env *env, const uint8_t store_uuid[16], struct segment_list *ret_list)
 {
-    free(ids->all);
-    *ids = (struct segment_ids){0};
+    struct segment_list list = {0};
+    int r = slot_list(env, &list.slots);
+
+    if (r == 0) {
+        list.all = calloc(SLOT_NUMBERS_MAX, sizeof(*list.all));
+        r = list.all ? read_headers(env, store_uuid, &list)
+                     : err_new(-ENOMEM, "no memory to list the commit log");
+    }
+    if (r < 0) {
+        segment_list_release(&list);
+        return err_with(r, "list the commit log");
+    }
+    qsort(list.all, list.count, sizeof(*list.all), compare_places);
+    *ret_list = list;
+    return 0;
+}
+
+void segment_list_release(struct segment_list *list)
+{
+    free(list->all);
+    *list = (struct segment_list){0};
 }
 
 /* ---- records ---- */
@@ -195,9 +186,12 @@ static uint64_t mix64(uint64_t z)
     return z ^ (z >> 31);
 }
 
-uint64_t record_salt(const uint8_t store_uuid[16])
+uint64_t record_salt(const struct segment_header *header)
 {
-    return mix64(load_le64(store_uuid) ^ mix64(load_le64(store_uuid + 8)));
+    uint64_t store =
+        mix64(load_le64(header->store_uuid) ^ mix64(load_le64(header->store_uuid + 8)));
+
+    return mix64(store ^ header->nonce);
 }
 
 /* Depends on every bit of where and when, so that no record is good anywhere else. */

@@ -9,9 +9,11 @@
 
 #define COMMITLOG_FOLDER "commitlog"
 
+/** Slots are numbered from 0; a log in need may have more of them than it will keep. */
+#define SLOT_NUMBERS_MAX 64
+#define SLOT_PATH_BYTES sizeof(COMMITLOG_FOLDER "/r00")
+
 #define SEGMENT_HEADER_BYTES 4096
-#define SEGMENT_NAME_DIGITS 16
-#define SEGMENT_PATH_BYTES (sizeof(COMMITLOG_FOLDER "/") + SEGMENT_NAME_DIGITS)
 #define SEGMENT_BYTES_MAX (2u << 30) /* an offset is 32 bits */
 
 #define RECORD_ALIGN 8
@@ -37,6 +39,7 @@ struct segment_header {
     uint64_t previous; /* the segment before it in the log; 0: none */
     uint8_t store_uuid[16];
     uint64_t created_us;
+    uint64_t nonce; /* drawn anew each time, and part of each checksum */
 };
 
 static inline uint64_t position_of(uint64_t segment, uint64_t offset)
@@ -61,31 +64,40 @@ static inline uint64_t record_aligned(uint64_t size)
 
 /* ---- segments ---- */
 
-void segment_path(uint64_t id, char to[SEGMENT_PATH_BYTES]);
-/**
- * A new file of `bytes`, its space taken, its header written; neither content nor name is synced.
- * -ENOSPC and the like leave nothing behind; -EIO may leave what could not be removed, which
- * replay must not take for a segment: no log may be written after it.
- */
-MUST_USE int segment_create(
-    struct env *env, const struct segment_header *header, uint64_t bytes, int *ret_fd);
-/** 1: a good header; 0: not what a segment begins with; -EOPNOTSUPP: of a newer version. */
+/** The file of a slot, "commitlog/r07". */
+void slot_path(unsigned number, char to[SLOT_PATH_BYTES]);
+/** The slots that there are, a bit each. No folder: none. */
+MUST_USE int slot_list(struct env *env, uint64_t *ret_slots);
+
+/** `to` is the whole header, to be written at the beginning of a slot. */
+void segment_encode_header(const struct segment_header *header, uint8_t to[SEGMENT_HEADER_BYTES]);
+/** 1: a good header; 0: not what a segment begins with; -EOPNOTSUPP: of another version. */
 MUST_USE int segment_decode_header(
     const uint8_t bytes[SEGMENT_HEADER_BYTES], struct segment_header *ret_header);
 
-struct segment_ids {
-    uint64_t *all; /* ascending; from malloc */
-    unsigned count;
-    unsigned capacity;
+/** A segment, and the slot that holds it. */
+struct segment_place {
+    struct segment_header header;
+    unsigned slot;
 };
-/** The segments that there are. No folder: none. */
-MUST_USE int segment_list(struct env *env, struct segment_ids *ret_ids);
-void segment_ids_release(struct segment_ids *ids);
+
+struct segment_list {
+    struct segment_place *all; /* ids ascend; from malloc */
+    unsigned count;
+    uint64_t slots; /* a bit for each slot that there is, also without a segment */
+};
+/**
+ * The segments that there are, as the headers in the slots say. No folder: none. -EUCLEAN: one is
+ * of another store.
+ */
+MUST_USE int segment_list(
+    struct env *env, const uint8_t store_uuid[16], struct segment_list *ret_list);
+void segment_list_release(struct segment_list *list);
 
 /* ---- records ---- */
 
-/** What binds checksums to the store; part of each. */
-uint64_t record_salt(const uint8_t store_uuid[16]);
+/** What binds checksums to the store and to this life of the slot; part of each. */
+uint64_t record_salt(const struct segment_header *header);
 /** Fills the header but for place, timestamp and checksum. */
 void record_begin(uint8_t header[RECORD_HEADER_BYTES], enum record_type type, uint32_t size,
     uint32_t update_count);

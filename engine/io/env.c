@@ -95,6 +95,15 @@ int io_allocate(struct env *env, int fd, uint64_t size)
     return 0;
 }
 
+int io_prewrite(struct env *env, int fd, uint64_t size)
+{
+    int r = env->ops->prewrite(env, fd, size);
+
+    if (r < 0)
+        return err_new(r, "write %" PRIu64 " bytes of zeros: %s", size, strerror(-r));
+    return 0;
+}
+
 void io_write_behind(struct env *env, int fd, uint64_t offset, uint64_t size)
 {
     env->ops->write_behind(env, fd, offset, size);

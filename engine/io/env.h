@@ -17,6 +17,7 @@ struct env_ops {
     int (*sync)(struct env *env, int fd);
     int (*truncate)(struct env *env, int fd, uint64_t size);
     int (*allocate)(struct env *env, int fd, uint64_t size);
+    int (*prewrite)(struct env *env, int fd, uint64_t size);
     void (*write_behind)(struct env *env, int fd, uint64_t offset, uint64_t size);
     void (*forget)(struct env *env, int fd, uint64_t offset, uint64_t size);
     int (*fstat)(struct env *env, int fd, struct io_stat *ret_stat);

@@ -211,6 +211,23 @@ static int fault_allocate(struct env *env, int fd, uint64_t size)
     return resize(env, fd, size, mem_ops.allocate);
 }
 
+static int fault_prewrite(struct env *env, int fd, uint64_t size)
+{
+    struct fault_env *fault = fault_env_of(env);
+    struct mem_open *open = mem_open_of(&fault->mem, fd);
+    bool effect;
+    int verdict = judge(fault, true, &effect);
+    int r;
+
+    if (!effect)
+        return verdict;
+    r = mem_ops.prewrite(env, fd, size);
+    if (r < 0)
+        return r;
+    fault_mark(open->inode, 0, size);
+    return verdict;
+}
+
 static void fault_advise(struct env *env, int fd, uint64_t offset, uint64_t size)
 {
     mem_ops.forget(env, fd, offset, size);
@@ -467,6 +484,7 @@ static const struct env_ops fault_ops = {
     .sync = fault_sync,
     .truncate = fault_truncate,
     .allocate = fault_allocate,
+    .prewrite = fault_prewrite,
     .write_behind = fault_advise,
     .forget = fault_advise,
     .fstat = fault_fstat,

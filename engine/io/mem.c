@@ -244,6 +244,18 @@ static int mem_allocate(struct env *env, int fd, uint64_t size)
     return mem_inode_resize(inode, size);
 }
 
+static int mem_prewrite(struct env *env, int fd, uint64_t size)
+{
+    struct mem_inode *inode;
+    int r = writable(env, fd, &inode);
+
+    if (r == 0 && size > inode->size)
+        r = mem_inode_resize(inode, size);
+    if (r == 0)
+        memset(inode->data, 0, size);
+    return r;
+}
+
 static void mem_advise(struct env *env, int fd, uint64_t offset, uint64_t size)
 {
     (void)env;
@@ -601,6 +613,7 @@ const struct env_ops mem_ops = {
     .sync = mem_sync,
     .truncate = mem_truncate,
     .allocate = mem_allocate,
+    .prewrite = mem_prewrite,
     .write_behind = mem_advise,
     .forget = mem_advise,
     .fstat = mem_fstat,

@@ -29,6 +29,7 @@
 #define DIRECTORY_MODE 0700
 
 #define VECTOR_MAX IOV_MAX /* of one pwritev; more are written in turns */
+#define PREWRITE_BYTES 4096
 #define EVENT_BUCKETS 64
 #define MONOTONIC_NEVER INT64_MAX
 
@@ -198,6 +199,24 @@ static int posix_allocate(struct env *env, int fd, uint64_t size)
     } while (r < 0 && errno == EINTR);
     if (r < 0)
         return errno == ENOSYS ? -EOPNOTSUPP : -errno;
+    return 0;
+}
+
+/* By pages: ext4 keeps in the page cache what one write brought as one folio, and walks the whole
+ * of a large one for every small write into it (2.2 us instead of 0.9 us for 1 KiB). */
+static int posix_prewrite(struct env *env, int fd, uint64_t size)
+{
+    static const uint8_t zeros[PREWRITE_BYTES];
+    struct iovec part = {.iov_base = (void *)(uintptr_t)zeros};
+
+    for (uint64_t at = 0; at < size; at += part.iov_len) {
+        int r;
+
+        part.iov_len = size - at < sizeof(zeros) ? (size_t)(size - at) : sizeof(zeros);
+        r = posix_writev(env, fd, &part, 1, at);
+        if (r < 0)
+            return r;
+    }
     return 0;
 }
 
@@ -564,6 +583,7 @@ static const struct env_ops posix_ops = {
     .sync = posix_sync,
     .truncate = posix_truncate,
     .allocate = posix_allocate,
+    .prewrite = posix_prewrite,
     .write_behind = posix_write_behind,
     .forget = posix_forget,
     .fstat = posix_fstat,

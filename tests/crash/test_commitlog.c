@@ -1,11 +1,11 @@
 /*
  * Goal: whatever the power cut leaves, replay finds a prefix of what was appended, not shorter than
  * the last successful commitlog_sync(), nothing altered; and so does every later recovery.
- * Method: run a workload (appends of many sizes, syncs, flushes that discard segments, closing and
- * opening) once to count its changing I/O calls; then, for each of them and each variant of the
- * disk, cut the power there, recover, go on with the workload, and cut it again at a place drawn
- * from the seed, some lives long. The manifest (flushed position, cuts) is a few variables here,
- * which never lose anything.
+ * Method: run a workload (appends of many sizes, syncs, flushes after which slots are used again,
+ * the background that makes slots, closing and opening) once to count its changing I/O calls; then,
+ * for each of them and each variant of the disk, cut the power there, recover, go on with the
+ * workload, and cut it again at a place drawn from the seed, some lives long. The manifest (flushed
+ * position, cuts) is a few variables here, which never lose anything.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -117,6 +117,7 @@ static int open_log(struct store *s)
         .segment_bytes = SEGMENT_BYTES,
         .last_timestamp_us = s->appended ? s->timestamps[s->appended] : 0,
         .next_segment = s->result.next_segment,
+        .from_position = s->flushed,
     };
 
     memcpy(options.store_uuid, uuid, sizeof(uuid));
@@ -197,6 +198,9 @@ static int work(struct store *s)
             break;
         case 3:
             r = i % 4 == 0 ? close_and_open(s) : 0;
+            break;
+        case 4:
+            (void)env_run_task(s->env); /* a failure is the log's from then on */
             break;
         default:
             r = append_one(s);

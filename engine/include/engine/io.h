@@ -63,6 +63,11 @@ MUST_USE int io_sync(struct env *env, int fd);
 MUST_USE int io_truncate(struct env *env, int fd, uint64_t size);
 /** Space for [0, size) so that writing there meets no ENOSPC; -EOPNOTSUPP: the disk cannot. */
 MUST_USE int io_allocate(struct env *env, int fd, uint64_t size);
+/**
+ * Zeros over [0, size): after a sync, overwriting them changes nothing but the data itself, so that
+ * a sync of what is written there is as cheap as it can be. Costs CPU and the device `size` bytes.
+ */
+MUST_USE int io_prewrite(struct env *env, int fd, uint64_t size);
 /** Asks the kernel to start writing a range out, without waiting; an error is of no consequence. */
 void io_write_behind(struct env *env, int fd, uint64_t offset, uint64_t size);
 /** Tells that a range will not be read again soon. */

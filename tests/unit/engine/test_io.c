@@ -167,6 +167,11 @@ static void truncate_and_allocate_set_the_size(struct env *env)
         assert_int_equal(io_fstat(env, fd, &stat), 0);
         assert_int_equal(stat.size, 8192);
     }
+    assert_int_equal(io_prewrite(env, fd, 9000), 0);
+    assert_int_equal(io_fstat(env, fd, &stat), 0);
+    assert_int_equal(stat.size, 9000);
+    assert_int_equal(io_read(env, fd, bytes, 4, 0), 4);
+    assert_memory_equal(bytes, "\0\0\0\0", 4);
     io_close(env, fd);
 }
 
