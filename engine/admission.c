@@ -128,6 +128,9 @@ static int try(struct admissions *admission, unsigned table, uint64_t bytes, enu
             return -EAGAIN;
         return err_new(-ENOSPC, "the store's disk is full");
     }
+    /* The log is bounded: it has room again when tables are flushed. */
+    if (commitlog_segments_left(engine->log) == 0)
+        return -EAGAIN;
     if (!take_memory(&admission->tables[table], bytes, class))
         return -EAGAIN;
     disk_space_note_admitted(&engine->disk_space, bytes);

@@ -78,7 +78,7 @@ static int apply(
     struct bytes updates = memory ? bytes_of(memory->data, memory->bytes) : BYTES_NONE;
     struct epoch_slot *slot;
     const struct view *view = views_enter(&engine->views, &slot);
-    bool flush_wanted = false;
+    bool flush_wanted = engine_log_is_short(engine);
     int r = memory ? engine_apply_updates(engine, view, position, timestamp_us, updates,
                          update_count, TABLES_ALL, memory)
                    : -ENOMEM;

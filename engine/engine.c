@@ -13,6 +13,7 @@
 #define SEGMENT_BYTES_MIN (64u << 10)
 #define SEGMENT_BYTES_MAX (32u << 20)
 #define SEGMENT_BYTES_USUAL (1u << 20)
+#define LOG_SEGMENTS_LEFT_MIN 3
 #define ROLL_BYTES_MAX (4u << 20)
 #define CLOCK_AHEAD_US (24ll * 3600 * 1000000)
 /* 100 ns steps between 1582-10-15, where UUIDs of time count from, and 1970. */
@@ -110,6 +111,11 @@ void engine_edit_clock(struct engine *engine, struct manifest_edit *edit)
             edit, commitlog_last_timestamp_us(engine->log), (commitlog_end(engine->log) >> 32) + 1);
     else
         manifest_edit_clock(edit, engine->recovered_timestamp_us, engine->replay.next_segment);
+}
+
+bool engine_log_is_short(struct engine *engine)
+{
+    return commitlog_segments_left(engine->log) < LOG_SEGMENTS_LEFT_MIN;
 }
 
 void engine_purge_times(struct engine *engine, struct purge *purge)

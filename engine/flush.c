@@ -9,7 +9,6 @@
 #define AGE_LOOK_US (60ull * 1000000)
 #define NEAR_FULL_US 1000000 /* how long deletions wait on a disk nearly full */
 #define FULL_DISK_US 1000000
-#define SEGMENTS_MAX 8
 
 /* ---- switching ---- */
 
@@ -117,8 +116,8 @@ int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret
 
 /* ---- what to seal ---- */
 
-static bool is_due(const struct table_view *table, uint64_t active_bytes_max, uint64_t log_segment,
-    uint64_t now_us, bool near_full)
+static bool is_due(const struct table_view *table, uint64_t active_bytes_max,
+    uint64_t pinned_segment, uint64_t now_us, bool near_full)
 {
     uint64_t first_segment = memtable_first_position(table->active) >> 32;
     struct memtable_stats stats;
@@ -126,7 +125,7 @@ static bool is_due(const struct table_view *table, uint64_t active_bytes_max, ui
     if (memtable_bytes(table->active) >= active_bytes_max)
         return true;
     memtable_get_stats(table->active, &stats);
-    if (log_segment > first_segment + SEGMENTS_MAX)
+    if (pinned_segment > 0 && first_segment <= pinned_segment)
         return true;
     if (near_full && stats.min_local_deletion_time_s != LOCAL_DELETION_TIME_NONE &&
         now_us - table->active_since_us >= NEAR_FULL_US)
@@ -134,11 +133,18 @@ static bool is_due(const struct table_view *table, uint64_t active_bytes_max, ui
     return stats.partitions > 0 && now_us - table->active_since_us >= AGE_US;
 }
 
+/* The segment that must go soon, for the log to have room to go on; 0: none. A table that pins it
+ * is flushed whatever its size. */
+static uint64_t segment_due(struct engine *engine)
+{
+    return engine_log_is_short(engine) ? commitlog_oldest_segment(engine->log) : 0;
+}
+
 /* The tables whose memtable is large, old, or keeps much log from being freed. */
 static uint64_t tables_due(struct engine *engine)
 {
     struct view *view = views_acquire(&engine->views);
-    uint64_t log_segment = commitlog_end(engine->log) >> 32;
+    uint64_t pinned_segment = segment_due(engine);
     uint64_t now_us = env_monotonic_us(engine->env);
     bool near_full = disk_space_is_near_full(&engine->disk_space);
     uint64_t due = 0;
@@ -148,7 +154,7 @@ static uint64_t tables_due(struct engine *engine)
 
         /* One at a time waits: a table is not sealed again before it was flushed. */
         if (table->sealed_count == 0 && is_due(table, engine->admission.tables[i].active_bytes_max,
-                                            log_segment, now_us, near_full))
+                                            pinned_segment, now_us, near_full))
             due |= 1ull << i;
     }
     view_unref(view);

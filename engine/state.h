@@ -99,6 +99,8 @@ MUST_USE int engine_add_sstables(struct engine *engine, struct view *view, unsig
 uint64_t engine_segment_after(uint64_t position);
 /** Newest timestamp given or recovered, and the first segment id that is surely not used. */
 void engine_edit_clock(struct engine *engine, struct manifest_edit *edit);
+/** Is the log near its bounds, so that what keeps it from being freed is to be flushed? Cheap. */
+bool engine_log_is_short(struct engine *engine);
 /** Where tombstones begin that may go for their age, for `gc_grace`; and now, in seconds. */
 void engine_purge_times(struct engine *engine, struct purge *purge);
 /** Folders of the data of all tables, and the empty ones beside; for create and create_from. */

@@ -199,9 +199,12 @@ static int rotate_locked(struct commitlog *log, uint64_t bytes)
     if (r < 0) {
         if (!commitlog_may_try_again(r))
             commitlog_fail_locked(log, r);
+        log->pool.disk_is_full = r == -ENOSPC;
+        commitlog_note_pool_locked(log);
         return r;
     }
     r = enter_slot_locked(log, slot);
+    commitlog_note_pool_locked(log);
     if (pool_wants_more(&log->pool))
         task_kick(log->env, log->grower);
     return r;

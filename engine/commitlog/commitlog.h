@@ -116,6 +116,14 @@ int64_t commitlog_last_timestamp_us(struct commitlog *log);
  */
 MUST_USE int commitlog_discard(struct commitlog *log, uint64_t position);
 
+/**
+ * Segments that can be begun before flushes have to free some. At 0 the log grows beyond its
+ * bounds, or fails with -ENOSPC. Cheap.
+ */
+unsigned commitlog_segments_left(struct commitlog *log);
+/** Id of the oldest segment; 0: there is none. */
+uint64_t commitlog_oldest_segment(struct commitlog *log);
+
 struct commitlog_stats {
     uint64_t records, bytes, syncs, segments, sync_us_max;
 };

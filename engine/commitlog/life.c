@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,26 @@ int commitlog_sync_segments(struct env *env)
 
 /* ---- the pool ---- */
 
+void commitlog_note_pool_locked(struct commitlog *log)
+{
+    atomic_store_explicit(&log->slots_left, pool_left(&log->pool), memory_order_relaxed);
+}
+
+unsigned commitlog_segments_left(struct commitlog *log)
+{
+    return atomic_load_explicit(&log->slots_left, memory_order_relaxed);
+}
+
+uint64_t commitlog_oldest_segment(struct commitlog *log)
+{
+    uint64_t id;
+
+    mutex_lock(&log->mutex);
+    id = log->segments ? log->segments->id : 0;
+    mutex_unlock(&log->mutex);
+    return id;
+}
+
 /* Makes slots before they are needed: one a step. */
 static int64_t grow(void *arg)
 {
@@ -54,6 +75,8 @@ static int64_t grow(void *arg)
         pool_give(&log->pool, slot);
     else
         pool_drop_number(&log->pool, (unsigned)number);
+    log->pool.disk_is_full = r == -ENOSPC;
+    commitlog_note_pool_locked(log);
     /* For want of space it will be tried again when the next segment begins. */
     if (r < 0 && !commitlog_may_try_again(r))
         commitlog_fail_locked(log, r);
@@ -183,6 +206,7 @@ int commitlog_open(
         free_log(log);
         return err_with(r, "open the commit log");
     }
+    commitlog_note_pool_locked(log);
     log->next_position = position_of(log->next_segment, 0);
     log->written = log->next_position;
     log->synced = log->next_position;
@@ -295,6 +319,7 @@ static bool discard_oldest(struct commitlog *log, uint64_t position, struct slot
         else
             pool_give(&log->pool, oldest->slot);
     }
+    commitlog_note_pool_locked(log);
     mutex_unlock(&log->mutex);
     if (discardable)
         free(oldest);
@@ -311,6 +336,7 @@ static int drop_slot(struct commitlog *log, struct slot *slot)
         return err_with(r, "delete a commit log slot");
     mutex_lock(&log->mutex);
     pool_drop_number(&log->pool, number);
+    commitlog_note_pool_locked(log);
     mutex_unlock(&log->mutex);
     return 0;
 }

@@ -48,6 +48,7 @@ struct commitlog {
     struct request *queue, *queue_last;
     struct segment *segments, *active; /* oldest first; active: the last, or NULL */
     struct slot_pool pool;
+    _Atomic unsigned slots_left; /* pool_left(), to be read without the mutex */
     uint64_t next_segment;
     uint64_t previous_segment; /* what the next one comes after */
     uint64_t next_position;    /* places given: all before this */
@@ -75,6 +76,8 @@ void commitlog_fail_locked(struct commitlog *log, int error);
 bool commitlog_may_try_again(int error);
 /** Takes over the slot; NULL: no memory. */
 struct segment *commitlog_segment_new(uint64_t id, struct slot *slot);
+/** To be called when the pool has changed. */
+void commitlog_note_pool_locked(struct commitlog *log);
 /** As the newest. */
 void commitlog_add_segment_locked(struct commitlog *log, struct segment *segment);
 /**

@@ -66,6 +66,13 @@ bool pool_wants_more(const struct slot_pool *pool)
     return pool->count < POOL_SLOTS_MIN || (pool->free_count == 0 && pool->count < POOL_SLOTS_MAX);
 }
 
+unsigned pool_left(const struct slot_pool *pool)
+{
+    bool may_grow = !pool->disk_is_full && pool->count < POOL_SLOTS_MAX;
+
+    return pool->free_count + (may_grow ? POOL_SLOTS_MAX - pool->count : 0);
+}
+
 /* ---- slots ---- */
 
 static struct slot *slot_new(unsigned number, int fd, uint64_t bytes)

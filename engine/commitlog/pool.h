@@ -30,6 +30,7 @@ struct slot_pool {
     unsigned count;   /* free or not */
     unsigned free_count;
     struct slot *free;
+    bool disk_is_full; /* the last one wanted could not be made */
 };
 
 /** A number for a new slot, which is in use from then on; -ENOSPC: there are too many. */
@@ -45,6 +46,8 @@ void pool_give(struct slot_pool *pool, struct slot *slot);
 void pool_release(struct slot_pool *pool, struct env *env);
 /** Is a new one wanted, to have one when it is needed? */
 bool pool_wants_more(const struct slot_pool *pool);
+/** How many can be taken before one has to be given back. */
+unsigned pool_left(const struct slot_pool *pool);
 
 /**
  * A new slot, of zeros, its name durable. `prewrite`: written, so that syncs of what is written

@@ -642,6 +642,37 @@ static void a_full_store_still_deletes_and_has_room_again_then(void **state)
     env_free(env);
 }
 
+/* One row written again and again fills the log, but no memtable; and another table has a little in
+ * the oldest segment. */
+static void the_log_is_bounded_whatever_is_written(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    uint64_t segments_max = 0;
+    uint64_t rows;
+
+    (void)state;
+    write_batches(engine, 1, 1);
+    for (unsigned i = 0; i < 1000; i++) {
+        struct engine_stats stats;
+
+        put_rows(engine, 0, 1, 20000);
+        stats = stats_of(engine);
+        if (stats.log_segments > segments_max)
+            segments_max = stats.log_segments;
+    }
+    assert_true(stats_of(engine).log_bytes > 15 << 20);
+    /* Nothing but a writer that waits lets the background run here. */
+    assert_int_equal(segments_max, 12);
+    assert_true(stats_of(engine).flushes > 0);
+    rows = count_scanned(engine, &SLICE_ALL);
+    check(engine_close(engine, 0));
+    engine = open_store(env);
+    assert_int_equal(count_scanned(engine, &SLICE_ALL), rows);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
 /* ---- opening ---- */
 
 static void a_store_is_open_in_one_place_only(void **state)
@@ -827,6 +858,7 @@ int main(void)
         cmocka_unit_test(a_failed_sync_makes_the_store_read_only),
         cmocka_unit_test(a_flush_that_fails_once_is_made_again_in_a_new_file),
         cmocka_unit_test(a_full_store_still_deletes_and_has_room_again_then),
+        cmocka_unit_test(the_log_is_bounded_whatever_is_written),
         cmocka_unit_test(a_store_is_open_in_one_place_only),
         cmocka_unit_test(a_read_only_open_changes_nothing),
         cmocka_unit_test(what_is_no_store_is_refused_by_name),
