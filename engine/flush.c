@@ -35,7 +35,7 @@ static void switch_at(void *arg, uint64_t position)
 
         if (!(over->tables & 1ull << i))
             continue;
-        fresh = memtable_new(&engine->tables[i], position);
+        fresh = memtable_new(&engine->tables[i], position, &engine->views.readers);
         if (!fresh) {
             over->r = -ENOMEM;
             return;
@@ -194,7 +194,7 @@ static bool pick(struct flusher *flusher, struct view *view, unsigned *ret_table
             *ret_table = i;
         }
     }
-    return best && epochs_left(&flusher->engine->writers, best->epoch);
+    return best && epochs_await(&flusher->engine->writers, best->epoch);
 }
 
 static int begin(struct flusher *flusher)
@@ -252,7 +252,7 @@ static void retire_empty(struct engine *engine, struct manifest_edit *edit, stru
         struct sealed_memtable *sealed = oldest_sealed(view, i);
         struct memtable_stats stats;
 
-        if (!sealed || !epochs_left(&engine->writers, sealed->epoch))
+        if (!sealed || !epochs_await(&engine->writers, sealed->epoch))
             continue;
         if (engine->log && sealed->end_position > commitlog_synced(engine->log))
             continue;

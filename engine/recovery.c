@@ -17,7 +17,7 @@ struct replay {
 /* One thread, and nobody reads yet: the current view may be changed in place. */
 static int seal(struct engine *engine, unsigned table, uint64_t position)
 {
-    struct memtable *fresh = memtable_new(&engine->tables[table], position);
+    struct memtable *fresh = memtable_new(&engine->tables[table], position, &engine->views.readers);
 
     if (!fresh)
         return -ENOMEM;
@@ -31,8 +31,8 @@ static int seal(struct engine *engine, unsigned table, uint64_t position)
 static int make_view(struct engine *engine)
 {
     const struct manifest_state *state = manifest_state(engine->manifest);
-    struct view *view = view_new(
-        engine->tables, engine->table_count, state->flushed, env_monotonic_us(engine->env));
+    struct view *view = view_new(engine->tables, engine->table_count, state->flushed,
+        env_monotonic_us(engine->env), &engine->views.readers);
     int r = view ? 0 : -ENOMEM;
 
     for (unsigned i = 0; r == 0 && i < engine->table_count; i++) {

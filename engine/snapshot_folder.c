@@ -27,7 +27,8 @@ int engine_open_snapshot_folder(struct engine *engine)
     for (unsigned i = 0; i < engine->table_count; i++)
         memmove(engine->folders[i], engine->folders[i] + strlen("data/"),
             strlen(engine->folders[i]) - strlen("data/") + 1);
-    view = view_new(engine->tables, engine->table_count, positions, env_monotonic_us(engine->env));
+    view = view_new(engine->tables, engine->table_count, positions, env_monotonic_us(engine->env),
+        &engine->views.readers);
     r = view ? 0 : -ENOMEM;
     for (unsigned i = 0; r == 0 && i < engine->table_count; i++)
         r = engine_add_sstables(engine, view, i, facts.sstables, facts.count);

@@ -52,7 +52,7 @@ static void reclaim(struct views *views)
     struct view **at = &views->retired;
 
     mutex_lock(&views->mutex);
-    while (*at && !epochs_left(&views->readers, (*at)->retired_in))
+    while (*at && !epochs_await(&views->readers, (*at)->retired_in))
         at = &(*at)->next_retired;
     gone = *at;
     *at = NULL;
@@ -120,7 +120,7 @@ static struct view *view_alloc(unsigned table_count)
 }
 
 struct view *view_new(const struct table_schema *tables, unsigned table_count,
-    const uint64_t *first_positions, uint64_t now_us)
+    const uint64_t *first_positions, uint64_t now_us, struct epochs *readers)
 {
     struct view *view = view_alloc(table_count);
 
@@ -129,7 +129,7 @@ struct view *view_new(const struct table_schema *tables, unsigned table_count,
     for (unsigned i = 0; i < table_count; i++) {
         struct table_view *table = &view->tables[i];
 
-        table->active = memtable_new(&tables[i], first_positions[i]);
+        table->active = memtable_new(&tables[i], first_positions[i], readers);
         table->active_since_us = now_us;
         table->sstables = set_new(0);
         if (!table->active || !table->sstables) {

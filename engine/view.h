@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 
 #include "engine/mutex.h"
-#include "epochs.h"
+#include "base/epochs.h"
 #include "memtable/memtable.h"
 #include "sstable_handle.h"
 
@@ -73,9 +73,9 @@ struct view *views_acquire(struct views *views);
 /** Takes `view` over. */
 void views_publish(struct views *views, struct view *view);
 
-/** A view of empty memtables and no SSTables. NULL: no memory. */
+/** A view of empty memtables, read inside of `readers`, and no SSTables. NULL: no memory. */
 struct view *view_new(const struct table_schema *tables, unsigned table_count,
-    const uint64_t *first_positions, uint64_t now_us);
+    const uint64_t *first_positions, uint64_t now_us, struct epochs *readers);
 /** The same again, to be changed before it is published. NULL: no memory. */
 struct view *view_copy(const struct view *view);
 /** NULL does nothing. */

@@ -6,7 +6,6 @@
 #include "engine/mutex.h"
 #include "memtable/clustering_copy.h"
 #include "memtable/iterator.h"
-#include "memtable/record_set.h"
 #include "rows/compare.h"
 #include "rows/reconcile.h"
 
@@ -22,6 +21,9 @@
 #define SCRATCH_PIECE_BYTES (4u << 10)
 #define SLICE_PIECE_BYTES 512u
 
+/* A record is kept for a row that makes at least this share of it. */
+#define KEPT_SHARE 16u
+
 /* What the flush wants to know of all that was written, also of what something newer hid since. */
 struct extremes {
     int64_t min_timestamp_us, max_timestamp_us;
@@ -35,7 +37,8 @@ struct shard {
     struct skiplist partitions;     /* of memtable_partition */
     struct arena arena;
     struct arena scratch;
-    size_t accounted_bytes; /* of both arenas, in memtable.bytes already */
+    struct versions versions;
+    uint64_t accounted_bytes; /* of arenas and records, in memtable.bytes already */
     uint64_t partition_count, row_count;
     struct extremes extremes;
 };
@@ -47,6 +50,7 @@ struct memtable {
     _Atomic uint64_t bytes;
     _Atomic uint64_t *account; /* where they are counted together with others'; NULL: nowhere */
     struct record_set records;
+    struct version_readers readers;
     struct shard shards[SHARD_COUNT];
 };
 
@@ -58,7 +62,8 @@ static unsigned shard_index(int64_t token)
 
 /* ---- life ---- */
 
-struct memtable *memtable_new(const struct table_schema *schema, uint64_t first_position)
+struct memtable *memtable_new(
+    const struct table_schema *schema, uint64_t first_position, struct epochs *readers)
 {
     struct memtable *memtable = aligned_alloc(_Alignof(struct memtable), sizeof(*memtable));
 
@@ -69,6 +74,7 @@ struct memtable *memtable_new(const struct table_schema *schema, uint64_t first_
     atomic_init(&memtable->references, 1);
     atomic_init(&memtable->bytes, 0);
     memtable->account = NULL;
+    version_readers_init(&memtable->readers, readers);
     record_set_init(&memtable->records, RECORDS_LOCK_RANK);
     for (unsigned i = 0; i < SHARD_COUNT; i++) {
         struct shard *shard = &memtable->shards[i];
@@ -78,6 +84,7 @@ struct memtable *memtable_new(const struct table_schema *schema, uint64_t first_
         skiplist_init(&shard->partitions);
         arena_init(&shard->arena, ARENA_PIECE_BYTES);
         arena_init(&shard->scratch, SCRATCH_PIECE_BYTES);
+        versions_init(&shard->versions, &shard->arena, &memtable->records, &memtable->readers);
     }
     return memtable;
 }
@@ -174,7 +181,8 @@ static int begin_write(struct memtable *memtable, const struct decorated_key *ke
     }
     shard->partition_count += (unsigned)r;
     *ret_shard = shard;
-    *ret_writer = (struct partition_writer){memtable->schema, &shard->arena, &shard->scratch};
+    *ret_writer = (struct partition_writer){
+        memtable->schema, &shard->arena, &shard->scratch, &shard->versions};
     return 0;
 }
 
@@ -187,10 +195,10 @@ static void count_bytes(struct memtable *memtable, uint64_t more)
 
 static void end_write(struct memtable *memtable, struct shard *shard)
 {
-    size_t bytes;
+    uint64_t bytes;
 
     arena_reset(&shard->scratch);
-    bytes = shard->arena.total_bytes + shard->scratch.total_bytes;
+    bytes = shard->arena.total_bytes + shard->scratch.total_bytes + shard->versions.record_bytes;
     if (bytes != shard->accounted_bytes) {
         /* Unsigned: what got less wraps round, and so does the sum. */
         count_bytes(memtable, bytes - shard->accounted_bytes);
@@ -240,14 +248,19 @@ int memtable_delete_range(struct memtable *memtable, const struct decorated_key 
     return r;
 }
 
-static bool row_has_large_value(const struct row *row)
+/* Whether so much of the record is large values of this row that it may be kept for them: a page is
+ * not to hold the megabyte that it was written with. */
+static bool is_worth_keeping(const struct record_memory *memory, const struct row *row)
 {
+    uint64_t large_bytes = 0;
+
     for (uint32_t i = 0; i < row->cell_count; i++) {
-        if (row->cells[i].value.size > MEMTABLE_COPIED_BYTES_MAX ||
-            row->cells[i].path.size > MEMTABLE_COPIED_BYTES_MAX)
-            return true;
+        const struct cell *cell = &row->cells[i];
+
+        large_bytes += cell->value.size > VERSION_COPIED_BYTES_MAX ? cell->value.size : 0;
+        large_bytes += cell->path.size > VERSION_COPIED_BYTES_MAX ? cell->path.size : 0;
     }
-    return false;
+    return large_bytes >= memory->bytes / KEPT_SHARE;
 }
 
 int memtable_apply_row(struct memtable *memtable, const struct decorated_key *key,
@@ -260,18 +273,12 @@ int memtable_apply_row(struct memtable *memtable, const struct decorated_key *ke
 
     if (row_is_empty(row))
         return 0;
-    /* The reference first: what is published is read at once. */
-    if (memory && row_has_large_value(row)) {
-        r = record_set_add(&memtable->records, memory);
-        if (r < 0)
-            return r;
-        if (r > 0)
-            count_bytes(memtable, memory->bytes);
-    }
+    if (memory && !is_worth_keeping(memory, row))
+        memory = NULL;
     r = begin_write(memtable, key, &shard, &writer, &partition);
     if (r < 0)
         return r;
-    r = partition_apply_row(partition, &writer, row, memory == NULL);
+    r = partition_apply_row(partition, &writer, row, memory);
     if (r >= 0) {
         shard->row_count += (unsigned)r;
         note_row(&shard->extremes, row);
@@ -427,6 +434,7 @@ static void memtable_scanner_close(struct partition_scanner *base)
     struct memtable_scanner *scanner = CONTAINER_OF(base, struct memtable_scanner, base);
 
     close_current(scanner);
+    version_readers_end_scan(&scanner->memtable->readers);
     memtable_unref(scanner->memtable);
     free(scanner);
 }
@@ -446,6 +454,7 @@ int memtable_scan(struct memtable *memtable, int64_t first_token, int64_t last_t
         return -ENOMEM;
     scanner->base = (struct partition_scanner){&scanner_ops, memtable->schema};
     scanner->memtable = memtable_ref(memtable);
+    version_readers_begin_scan(&memtable->readers);
     scanner->all = SLICE_ALL;
     scanner->shard = shard_index(first_token);
     scanner->last_shard = shard_index(last_token);

@@ -6,25 +6,32 @@
  *     partition { key, deletion, static row, range tombstones, skip list of rows by clustering }
  *
  * Writers of one shard take its mutex; readers take no lock: nodes are only ever added, a changed
- * row is published whole. Nothing is freed before the memtable is. Small values are copied into the
- * shard's arena; large ones stay in the record's memory, of which a reference is kept.
+ * row is published whole, and the version it replaces is used again when the readers of then have
+ * left (version.h). Small values are copied into the shard's arena; large ones stay in the record's
+ * memory, of which a reference is kept.
  */
 #ifndef SSTFS_MEMTABLE_H
 #define SSTFS_MEMTABLE_H
 
+#include "base/epochs.h"
 #include "rows/update.h"
 
 struct memtable;
 
-/** One reference. `first_position`: log position from which its writes come. NULL: no memory. */
-struct memtable *memtable_new(const struct table_schema *schema, uint64_t first_position);
+/**
+ * One reference. `first_position`: log position from which its writes come. `readers`: what those
+ * are inside of who read it beside writers; must outlive the writes. NULL: no memory.
+ */
+struct memtable *memtable_new(
+    const struct table_schema *schema, uint64_t first_position, struct epochs *readers);
 /** Keeps its bytes counted in `account` too, which must outlive it; NULL: no longer. Not beside
  * writers. */
 void memtable_set_account(struct memtable *memtable, _Atomic uint64_t *account);
 struct memtable *memtable_ref(struct memtable *memtable);
 void memtable_unref(struct memtable *memtable);
 
-/* Apply, thread-safe. `memory`: what `row` points into (NULL: copy everything). -ENOMEM. */
+/* Apply, thread-safe. `memory`: what `row` points into (NULL: copy everything); it is kept only if
+ * the row's large values are a fair part of it. -ENOMEM. */
 MUST_USE int memtable_delete_partition(
     struct memtable *memtable, const struct decorated_key *key, struct deletion deletion);
 MUST_USE int memtable_delete_range(struct memtable *memtable, const struct decorated_key *key,
@@ -32,10 +39,16 @@ MUST_USE int memtable_delete_range(struct memtable *memtable, const struct decor
 MUST_USE int memtable_apply_row(struct memtable *memtable, const struct decorated_key *key,
     const struct row *row, struct record_memory *memory);
 
-/** 1 and the partition within the slice; 0: not here; -ENOMEM. The iterator holds a reference. */
+/**
+ * 1 and the partition within the slice; 0: not here; -ENOMEM. The iterator holds a reference. While
+ * the memtable is written, the caller is inside `readers` until it has closed the iterator.
+ */
 MUST_USE int memtable_read(struct memtable *memtable, const struct decorated_key *key,
     const struct slice *slice, struct partition_iterator **ret_iterator);
-/** All partitions with token in [first, last], in order. Holds a reference. */
+/**
+ * All partitions with token in [first, last], in order. Holds a reference, and for its whole life
+ * all replaced versions of rows: it may last longer than an epoch should.
+ */
 MUST_USE int memtable_scan(struct memtable *memtable, int64_t first_token, int64_t last_token,
     struct partition_scanner **ret_scanner);
 

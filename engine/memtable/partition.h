@@ -7,15 +7,7 @@
 
 #include "memtable/range_tombstones.h"
 #include "memtable/skiplist.h"
-
-/** Values below this are copied into the arena; from it on they stay in the record's memory. */
-#define MEMTABLE_COPIED_BYTES_MAX 1023u
-
-/** A row as of some batch. A change makes another one. */
-struct row_version {
-    struct row row;
-    int64_t min_timestamp_us; /* of all in it: an older deletion has nothing to hide */
-};
+#include "memtable/version.h"
 
 struct row_node {
     struct clustering clustering;
@@ -37,6 +29,7 @@ struct partition_writer {
     const struct table_schema *schema;
     struct arena *arena;
     struct arena *scratch;
+    struct versions *versions;
 };
 
 static inline struct row_node *row_node_of(const struct skiplist_node *node)
@@ -65,8 +58,8 @@ MUST_USE int partition_delete(struct memtable_partition *partition,
     const struct partition_writer *writer, struct deletion deletion);
 MUST_USE int partition_delete_range(struct memtable_partition *partition,
     const struct partition_writer *writer, const struct slice *slice, struct deletion deletion);
-/** 1 when it made a row that was not there. `copy_all`: values of any size. */
+/** 1 when it made a row that was not there. `memory`: where large values may stay, or NULL. */
 MUST_USE int partition_apply_row(struct memtable_partition *partition,
-    const struct partition_writer *writer, const struct row *row, bool copy_all);
+    const struct partition_writer *writer, const struct row *row, struct record_memory *memory);
 
 #endif

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "engine/assert.h"
-#include "epochs.h"
+#include "base/epochs.h"
 
 static void an_epoch_without_anybody_has_left(void **state)
 {
@@ -21,7 +21,7 @@ static void an_epoch_without_anybody_has_left(void **state)
 
     (void)state;
     epochs_init(&epochs);
-    assert_true(epochs_left(&epochs, epochs_end(&epochs)));
+    assert_true(epochs_await(&epochs, epochs_end(&epochs)));
 }
 
 static void an_epoch_leaves_with_the_last_who_entered(void **state)
@@ -36,13 +36,13 @@ static void an_epoch_leaves_with_the_last_who_entered(void **state)
     old[1] = epochs_enter(&epochs);
     epoch = epochs_end(&epochs);
     new[0] = epochs_enter(&epochs);
-    assert_false(epochs_left(&epochs, epoch));
+    assert_false(epochs_await(&epochs, epoch));
     assert_false(epochs_leave(&epochs, new[0])); /* it does not matter */
     assert_true(epochs_leave(&epochs, old[1]));  /* it was waited for, with another */
-    assert_false(epochs_left(&epochs, epoch));
+    assert_false(epochs_await(&epochs, epoch));
     new[1] = epochs_enter(&epochs);
     assert_true(epochs_leave(&epochs, old[0]));
-    assert_true(epochs_left(&epochs, epoch));
+    assert_true(epochs_await(&epochs, epoch));
     assert_false(epochs_leave(&epochs, new[1])); /* nobody asked */
 }
 
@@ -62,10 +62,10 @@ static void older_epochs_are_waited_for_as_well(void **state)
     assert_false(epochs_leave(&epochs, slots[1]));
     assert_false(epochs_leave(&epochs, slots[2]));
     for (unsigned i = 0; i < 3; i++)
-        assert_false(epochs_left(&epochs, ended[i]));
+        assert_false(epochs_await(&epochs, ended[i]));
     assert_true(epochs_leave(&epochs, slots[0]));
     for (unsigned i = 0; i < 3; i++)
-        assert_true(epochs_left(&epochs, ended[i]));
+        assert_true(epochs_await(&epochs, ended[i]));
 }
 
 static void every_slot_can_be_taken(void **state)
@@ -80,10 +80,10 @@ static void every_slot_can_be_taken(void **state)
         slots[i] = epochs_enter(&epochs);
     epoch = epochs_end(&epochs);
     for (unsigned i = 0; i < EPOCH_SLOTS; i++) {
-        assert_false(epochs_left(&epochs, epoch));
+        assert_false(epochs_await(&epochs, epoch));
         assert_true(epochs_leave(&epochs, slots[i]));
     }
-    assert_true(epochs_left(&epochs, epoch));
+    assert_true(epochs_await(&epochs, epoch));
 }
 
 /* ---- threads ---- */
@@ -137,7 +137,7 @@ static void what_was_taken_away_is_not_seen_after_the_epoch(void **state)
         things[!at].is = ALIVE;
         atomic_store(&shared->thing, &things[!at]);
         epoch = epochs_end(&shared->epochs);
-        while (!epochs_left(&shared->epochs, epoch))
+        while (!epochs_await(&shared->epochs, epoch))
             ;
         things[at].is = DEAD;
         at = !at;
@@ -157,5 +157,5 @@ int main(void)
         cmocka_unit_test(what_was_taken_away_is_not_seen_after_the_epoch),
     };
 
-    return cmocka_run_group_tests_name("epochs", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("base/epochs", tests, NULL, NULL);
 }

@@ -73,6 +73,7 @@ struct operation {
 
 struct world {
     const struct table_schema *schema;
+    struct epochs readers;
     struct memtable *memtable;
     struct arena arena;
     uint64_t random;
@@ -207,7 +208,8 @@ static void world_init(struct world *world, const struct table_schema *schema, u
     world->schema = schema;
     world->random = seed * 0x9e3779b97f4a7c15u + 88172645463325252u;
     arena_init(&world->arena, 65536);
-    world->memtable = memtable_new(schema, 4096);
+    epochs_init(&world->readers);
+    world->memtable = memtable_new(schema, 4096, &world->readers);
     assert_non_null(world->memtable);
     for (unsigned i = 0; i < PARTITIONS; i++) {
         store_be64(world->key_bytes[i], draw(world, UINT32_MAX));
@@ -712,7 +714,7 @@ static void a_record_is_held_and_counted_once(void **state)
     world_init(&world, &tables[BY_INT], 1);
     assert_int_equal(memtable_bytes(world.memtable), 0);
     for (unsigned i = 0; i < ROWS; i++) {
-        struct cell cell = blob_cell(10, bytes_of(data + i * 4096, 4096));
+        struct cell cell = blob_cell(10, bytes_of(data + i * (BYTES / ROWS), BYTES / ROWS));
         struct row row = one_cell_row(world.rows[i], &cell);
 
         assert_int_equal(
@@ -748,6 +750,26 @@ static void small_values_leave_their_record(void **state)
     assert_true(bytes_equal(unfiltered->row.cells[0].value, cell.value));
     partition_close(iterator);
     world_release(&world);
+}
+
+static void a_small_part_of_a_record_does_not_keep_it(void **state)
+{
+    enum { BYTES = 1 << 20, PART = 4096 };
+    uint8_t *data = calloc(1, BYTES);
+    struct record_memory *memory = record_memory_new(data, BYTES);
+    struct cell cell = blob_cell(10, bytes_of(data, PART));
+    static struct world world;
+    struct row row;
+    (void)state;
+
+    assert_non_null(memory);
+    world_init(&world, &tables[BY_INT], 1);
+    row = one_cell_row(world.rows[0], &cell);
+    assert_int_equal(memtable_apply_row(world.memtable, &world.keys[0], &row, memory), 0);
+    assert_int_equal(memory->references, 1);
+    assert_true(memtable_bytes(world.memtable) < BYTES / 4);
+    world_release(&world);
+    record_memory_unref(memory);
 }
 
 static void an_iterator_keeps_the_memtable(void **state)
@@ -921,6 +943,179 @@ static void tombstones_side_by_side_of_one_deletion_are_one(void **state)
     world_release(&world);
 }
 
+/* ---- replaced versions ---- */
+
+/* Memory that the two batches of versions take which wait for readers, and the classes of sizes. */
+enum { WAITING_BYTES = 192 << 10 };
+
+static void put_number(struct world *world, struct clustering clustering, uint64_t number)
+{
+    uint8_t value[40];
+    struct cell cell = blob_cell((int64_t)number, bytes_of(value, sizeof(value)));
+    struct row row = one_cell_row(clustering, &cell);
+
+    memset(value, 0, sizeof(value));
+    store_be64(value, number);
+    assert_int_equal(memtable_apply_row(world->memtable, &world->keys[0], &row, NULL), 0);
+}
+
+static void put_buffer(
+    struct world *world, unsigned column, int64_t timestamp_us, size_t bytes, uint8_t byte)
+{
+    uint8_t *data = malloc(bytes);
+    struct record_memory *memory = record_memory_new(data, bytes);
+    struct cell cell = blob_cell(timestamp_us, bytes_of(data, bytes));
+    struct row row = one_cell_row(world->rows[0], &cell);
+
+    assert_true(data && memory);
+    memset(data, byte, bytes);
+    cell.column = (uint16_t)column;
+    assert_int_equal(memtable_apply_row(world->memtable, &world->keys[0], &row, memory), 0);
+    record_memory_unref(memory);
+}
+
+static uint64_t number_of(const struct row *row)
+{
+    assert_int_equal(row->cell_count, 1);
+    return load_be64(row->cells[0].value.data);
+}
+
+static void overwrites_of_a_row_take_no_memory(void **state)
+{
+    static struct world world;
+    (void)state;
+
+    world_init(&world, &tables[BY_INT], 1);
+    for (uint64_t i = 1; i <= 1000000; i++)
+        put_number(&world, world.rows[0], i);
+    assert_true(memtable_bytes(world.memtable) < WAITING_BYTES);
+    world_release(&world);
+}
+
+static void overwrites_of_a_large_value_give_the_old_one_back(void **state)
+{
+    enum { BLOCK = 128 << 10, PAGE = 4096 };
+    static struct world world;
+    (void)state;
+
+    world_init(&world, &tables[BY_INT], 1);
+    for (int64_t i = 1; i <= 1000; i++) {
+        put_buffer(&world, 1, i, BLOCK, (uint8_t)i);
+        assert_true(memtable_bytes(world.memtable) < 4 * BLOCK);
+    }
+    for (int64_t i = 1001; i <= 1000000; i++)
+        put_buffer(&world, 1, i, PAGE, (uint8_t)i);
+    assert_true(memtable_bytes(world.memtable) < WAITING_BYTES);
+    world_release(&world);
+}
+
+static void creates_in_a_directory_take_what_their_rows_take(void **state)
+{
+    enum { CREATES = 1000000 };
+    const struct clustering static_clustering = {NULL, 0, KIND_STATIC};
+    uint64_t bytes[2];
+    (void)state;
+
+    for (int with_static = 0; with_static < 2; with_static++) {
+        static struct world world;
+
+        world_init(&world, &tables[BY_INT], 1);
+        for (uint32_t i = 0; i < CREATES; i++) {
+            uint8_t name[4];
+            struct bytes value = bytes_of(name, sizeof(name));
+
+            store_be32(name, i);
+            put_number(&world, CLUSTERING_ROW(&value, 1), i);
+            if (with_static)
+                put_number(&world, static_clustering, i);
+        }
+        bytes[with_static] = memtable_bytes(world.memtable);
+        world_release(&world);
+    }
+    assert_true(bytes[1] < bytes[0] + WAITING_BYTES);
+}
+
+static void pages_of_a_row_stay_in_their_own_records(void **state)
+{
+    enum { PAGE = 4096, ROUNDS_OF_PAGES = 500 };
+    static struct world world;
+    const struct unfiltered *unfiltered;
+    struct partition_iterator *iterator;
+    struct slice all = SLICE_ALL;
+    (void)state;
+
+    world_init(&world, &tables[BY_INT], 1);
+    put_buffer(&world, 0, 1, PAGE, 0xaa);
+    for (int64_t i = 2; i <= ROUNDS_OF_PAGES; i++)
+        put_buffer(&world, 1, i, PAGE, (uint8_t)i);
+    assert_true(memtable_bytes(world.memtable) < WAITING_BYTES);
+    assert_int_equal(memtable_read(world.memtable, &world.keys[0], &all, &iterator), 1);
+    assert_int_equal(partition_next(iterator, &unfiltered), 1);
+    assert_int_equal(unfiltered->row.cell_count, 2);
+    for (unsigned i = 0; i < PAGE; i++) {
+        assert_int_equal(unfiltered->row.cells[0].value.data[i], 0xaa);
+        assert_int_equal(unfiltered->row.cells[1].value.data[i], (uint8_t)ROUNDS_OF_PAGES);
+    }
+    partition_close(iterator);
+    world_release(&world);
+}
+
+static void what_a_reader_has_is_not_used_again_before_it_leaves(void **state)
+{
+    enum { OVERWRITES = 10000 };
+    static struct world world;
+    const struct unfiltered *unfiltered;
+    struct partition_iterator *iterator;
+    struct epoch_slot *slot;
+    struct slice all = SLICE_ALL;
+    uint64_t bytes;
+    (void)state;
+
+    world_init(&world, &tables[BY_INT], 1);
+    put_number(&world, world.rows[0], 1);
+    slot = epochs_enter(&world.readers);
+    assert_int_equal(memtable_read(world.memtable, &world.keys[0], &all, &iterator), 1);
+    assert_int_equal(partition_next(iterator, &unfiltered), 1);
+    for (uint64_t i = 2; i <= OVERWRITES; i++) {
+        put_number(&world, world.rows[0], i);
+        assert_int_equal(number_of(&unfiltered->row), 1);
+    }
+    partition_close(iterator);
+    (void)!epochs_leave(&world.readers, slot);
+    bytes = memtable_bytes(world.memtable);
+    for (uint64_t i = 2; i <= OVERWRITES; i++)
+        put_number(&world, world.rows[0], OVERWRITES + i);
+    assert_true(memtable_bytes(world.memtable) < bytes + WAITING_BYTES);
+    world_release(&world);
+}
+
+static void what_a_scan_has_is_not_used_again_before_it_ends(void **state)
+{
+    enum { OVERWRITES = 10000 };
+    static struct world world;
+    const struct unfiltered *unfiltered;
+    struct partition_scanner *scanner;
+    struct partition_iterator *iterator;
+    uint64_t bytes;
+    (void)state;
+
+    world_init(&world, &tables[BY_INT], 1);
+    put_number(&world, world.rows[0], 1);
+    assert_int_equal(memtable_scan(world.memtable, INT64_MIN, INT64_MAX, &scanner), 0);
+    assert_int_equal(scanner_next(scanner, &iterator), 1);
+    assert_int_equal(partition_next(iterator, &unfiltered), 1);
+    for (uint64_t i = 2; i <= OVERWRITES; i++) {
+        put_number(&world, world.rows[0], i);
+        assert_int_equal(number_of(&unfiltered->row), 1);
+    }
+    scanner_close(scanner);
+    bytes = memtable_bytes(world.memtable);
+    for (uint64_t i = 2; i <= OVERWRITES; i++)
+        put_number(&world, world.rows[0], OVERWRITES + i);
+    assert_true(memtable_bytes(world.memtable) < bytes + WAITING_BYTES);
+    world_release(&world);
+}
+
 /* ---- threads ---- */
 
 /*
@@ -1026,10 +1221,12 @@ static void *read_rounds(void *arg)
 
         done = atomic_load(&threaded->writers_done) == WRITERS;
         for (unsigned i = 0; i < PARTITIONS; i++) {
+            struct epoch_slot *slot = epochs_enter(&threaded->world.readers);
             int r = memtable_read(threaded->memtable, &threaded->world.keys[i], &all, &iterator);
             ok = ok && r >= 0 && (r == 0 || partition_is_sound(schema, iterator, seen));
             if (r > 0)
                 partition_close(iterator);
+            (void)!epochs_leave(&threaded->world.readers, slot);
         }
         ok = ok && memtable_scan(threaded->memtable, INT64_MIN, INT64_MAX, &scanner) == 0;
         if (ok) {
@@ -1078,11 +1275,18 @@ int main(void)
         cmocka_unit_test(mutations_of_single_rows_read_as_the_model_says),
         cmocka_unit_test(a_record_is_held_and_counted_once),
         cmocka_unit_test(small_values_leave_their_record),
+        cmocka_unit_test(a_small_part_of_a_record_does_not_keep_it),
         cmocka_unit_test(an_iterator_keeps_the_memtable),
         cmocka_unit_test(mutations_of_nothing_leave_no_partition),
         cmocka_unit_test(stats_cover_all_that_was_written),
         cmocka_unit_test(many_ascending_range_tombstones_take_memory_in_proportion),
         cmocka_unit_test(tombstones_side_by_side_of_one_deletion_are_one),
+        cmocka_unit_test(overwrites_of_a_row_take_no_memory),
+        cmocka_unit_test(overwrites_of_a_large_value_give_the_old_one_back),
+        cmocka_unit_test(creates_in_a_directory_take_what_their_rows_take),
+        cmocka_unit_test(pages_of_a_row_stay_in_their_own_records),
+        cmocka_unit_test(what_a_reader_has_is_not_used_again_before_it_leaves),
+        cmocka_unit_test(what_a_scan_has_is_not_used_again_before_it_ends),
         cmocka_unit_test(readers_beside_writers_see_whole_rows),
     };
     return cmocka_run_group_tests_name("memtable/memtable", tests, NULL, NULL);

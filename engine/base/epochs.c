@@ -1,4 +1,4 @@
-#include "epochs.h"
+#include "base/epochs.h"
 
 #include <sched.h>
 
@@ -21,6 +21,11 @@ void epochs_init(struct epochs *epochs)
         atomic_init(&epochs->slots[i].epoch, 0);
 }
 
+uint64_t epochs_now(struct epochs *epochs)
+{
+    return atomic_load(&epochs->now);
+}
+
 struct epoch_slot *epochs_enter(struct epochs *epochs)
 {
     unsigned *place = thread_place();
@@ -31,8 +36,12 @@ struct epoch_slot *epochs_enter(struct epochs *epochs)
         struct epoch_slot *slot = &epochs->slots[*place];
         uint64_t free = 0;
 
-        if (atomic_compare_exchange_strong(&slot->epoch, &free, epoch))
+        if (atomic_compare_exchange_strong(&slot->epoch, &free, epoch)) {
+            /* Who looked before this slot was taken ended its epoch before that as well: what it
+             * did before is seen from here on. */
+            (void)epochs_now(epochs);
             return slot;
+        }
         *place = (*place + 1) % EPOCH_SLOTS;
         if (tries % EPOCH_SLOTS == 0)
             sched_yield();
@@ -46,35 +55,30 @@ bool epochs_leave(struct epochs *epochs, struct epoch_slot *slot)
     return epoch <= atomic_load(&epochs->awaited) && atomic_exchange(&epochs->awaited, 0) != 0;
 }
 
-uint64_t epochs_now(struct epochs *epochs)
-{
-    return atomic_load(&epochs->now);
-}
-
 uint64_t epochs_end(struct epochs *epochs)
 {
     return atomic_fetch_add(&epochs->now, 1);
 }
 
-static bool is_inside(struct epochs *epochs, uint64_t epoch)
+bool epochs_have_left(struct epochs *epochs, uint64_t epoch)
 {
     for (unsigned i = 0; i < EPOCH_SLOTS; i++) {
         uint64_t entered = atomic_load(&epochs->slots[i].epoch);
 
         if (entered != 0 && entered <= epoch)
-            return true;
+            return false;
     }
-    return false;
+    return true;
 }
 
-bool epochs_left(struct epochs *epochs, uint64_t epoch)
+bool epochs_await(struct epochs *epochs, uint64_t epoch)
 {
     uint64_t awaited = atomic_load(&epochs->awaited);
 
-    if (!is_inside(epochs, epoch))
+    if (epochs_have_left(epochs, epoch))
         return true;
     while (awaited < epoch && !atomic_compare_exchange_weak(&epochs->awaited, &awaited, epoch))
         ;
     /* The last may have left before it could see that it is waited for. */
-    return !is_inside(epochs, epoch);
+    return epochs_have_left(epochs, epoch);
 }

@@ -32,13 +32,15 @@ struct epochs {
 void epochs_init(struct epochs *epochs);
 /** Any thread, any number of times at once. */
 struct epoch_slot *epochs_enter(struct epochs *epochs);
-/** True: whoever asked epochs_left() in vain should ask again. */
+/** True: whoever asked epochs_await() in vain should ask again. */
 MUST_USE bool epochs_leave(struct epochs *epochs, struct epoch_slot *slot);
 /** The epoch of those who enter now. */
 uint64_t epochs_now(struct epochs *epochs);
 /** Begins a new epoch; returns the one that ended. */
 uint64_t epochs_end(struct epochs *epochs);
-/** Whether all of `epoch` and before have left; if not, an epochs_leave() will say when to ask. */
-MUST_USE bool epochs_left(struct epochs *epochs, uint64_t epoch);
+/** Whether all of `epoch` and before have left. */
+MUST_USE bool epochs_have_left(struct epochs *epochs, uint64_t epoch);
+/** The same; if not, an epochs_leave() will say when to ask again. */
+MUST_USE bool epochs_await(struct epochs *epochs, uint64_t epoch);
 
 #endif
