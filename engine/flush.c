@@ -5,175 +5,9 @@
 #include "rows/merge.h"
 #include "state.h"
 
-#define AGE_US (30ull * 60 * 1000000)
-#define AGE_LOOK_US (60ull * 1000000)
-#define NEAR_FULL_US 1000000 /* how long deletions wait on a disk nearly full */
+#define LOOK_US (60ull * 1000000)
+#define NEAR_FULL_LOOK_US 1000000
 #define FULL_DISK_US 1000000
-
-/* ---- switching ---- */
-
-struct switch_over {
-    struct engine *engine;
-    uint64_t tables;
-    struct view *view;                         /* the new one, not yet changed */
-    struct memtable *fresh[ENGINE_TABLES_MAX]; /* of the tables to be switched */
-    uint64_t position;
-    int r;
-};
-
-/* No append gets a place while this runs, so what is published here is seen by all behind P. */
-static void switch_at(void *arg, uint64_t position)
-{
-    struct switch_over *over = arg;
-    struct engine *engine = over->engine;
-    uint64_t now_us = env_monotonic_us(engine->env);
-    uint64_t epoch = epochs_now(&engine->writers);
-
-    over->position = position;
-    for (unsigned i = 0; i < engine->table_count; i++) {
-        struct memtable *fresh;
-
-        if (!(over->tables & 1ull << i))
-            continue;
-        fresh = memtable_new(&engine->tables[i], position, &engine->views.readers);
-        if (!fresh) {
-            over->r = -ENOMEM;
-            return;
-        }
-        memtable_set_account(fresh, admission_account(&engine->admission, i));
-        view_seal(over->view, i, fresh, position, epoch, now_us);
-    }
-    views_publish(&engine->views, over->view);
-    over->view = NULL;
-}
-
-int engine_switch_memtables(struct engine *engine, uint64_t tables, uint64_t *ret_position)
-{
-    struct switch_over over = {.engine = engine, .tables = tables};
-    struct view *now = views_acquire(&engine->views);
-
-    for (unsigned i = 0; i < engine->table_count; i++) {
-        const struct table_view *table = &now->tables[i];
-        struct memtable_stats stats;
-
-        /* A table without writes comes along where it can: it costs nothing to flush, and its old
-         * position would keep the log from being freed. */
-        memtable_get_stats(table->active, &stats);
-        if (stats.partitions == 0 && table->sealed_count == 0)
-            over.tables |= 1ull << i;
-        if (table->sealed_count == SEALED_MAX && over.tables & 1ull << i)
-            over.r = -EAGAIN;
-    }
-    if (over.r == 0) {
-        over.view = view_copy(now);
-        if (!over.view)
-            over.r = -ENOMEM;
-    }
-    view_unref(now);
-    if (over.r < 0)
-        return over.r;
-    commitlog_at_next_position(engine->log, switch_at, &over);
-    view_unref(over.view);
-    if (over.r < 0)
-        return over.r;
-    (void)epochs_end(&engine->writers);
-    *ret_position = over.position;
-    flusher_kick(&engine->flusher);
-    return 0;
-}
-
-/* A flush that is waited for has failed since `given_up`: for want of space it may take for ever.
- */
-static int check_flushing(struct engine *engine, uint64_t given_up)
-{
-    int r = engine_check_writable(engine);
-
-    if (r < 0 || atomic_load(&engine->flusher.given_up) == given_up)
-        return r;
-    return err_new(atomic_load(&engine->flusher.given_up_with), "memtables could not be flushed");
-}
-
-int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret_position)
-{
-    uint64_t given_up = atomic_load(&engine->flusher.given_up);
-
-    for (;;) {
-        uint64_t ticket = event_ticket(&engine->progress);
-        int r = check_flushing(engine, given_up);
-
-        if (r < 0)
-            return r;
-        mutex_lock(&engine->change);
-        r = engine_switch_memtables(engine, tables, ret_position);
-        if (r == 0)
-            return 0;
-        mutex_unlock(&engine->change);
-        if (r != -EAGAIN)
-            return r;
-        env_wait(engine->env, &engine->progress, ticket);
-    }
-}
-
-/* ---- what to seal ---- */
-
-static bool is_due(const struct table_view *table, uint64_t active_bytes_max,
-    uint64_t pinned_segment, uint64_t now_us, bool near_full)
-{
-    uint64_t first_segment = memtable_first_position(table->active) >> 32;
-    struct memtable_stats stats;
-
-    if (memtable_bytes(table->active) >= active_bytes_max)
-        return true;
-    memtable_get_stats(table->active, &stats);
-    if (pinned_segment > 0 && first_segment <= pinned_segment)
-        return true;
-    if (near_full && stats.min_local_deletion_time_s != LOCAL_DELETION_TIME_NONE &&
-        now_us - table->active_since_us >= NEAR_FULL_US)
-        return true;
-    return stats.partitions > 0 && now_us - table->active_since_us >= AGE_US;
-}
-
-/* The segment that must go soon, for the log to have room to go on; 0: none. A table that pins it
- * is flushed whatever its size. */
-static uint64_t segment_due(struct engine *engine)
-{
-    return engine_log_is_short(engine) ? commitlog_oldest_segment(engine->log) : 0;
-}
-
-/* The tables whose memtable is large, old, or keeps much log from being freed. */
-static uint64_t tables_due(struct engine *engine)
-{
-    struct view *view = views_acquire(&engine->views);
-    uint64_t pinned_segment = segment_due(engine);
-    uint64_t now_us = env_monotonic_us(engine->env);
-    bool near_full = disk_space_is_near_full(&engine->disk_space);
-    uint64_t due = 0;
-
-    for (unsigned i = 0; i < view->table_count; i++) {
-        const struct table_view *table = &view->tables[i];
-
-        /* One at a time waits: a table is not sealed again before it was flushed. */
-        if (table->sealed_count == 0 && is_due(table, engine->admission.tables[i].active_bytes_max,
-                                            pinned_segment, now_us, near_full))
-            due |= 1ull << i;
-    }
-    view_unref(view);
-    return due;
-}
-
-static void seal_due(struct engine *engine)
-{
-    uint64_t due = tables_due(engine), position;
-    int r;
-
-    if (due == 0)
-        return;
-    mutex_lock(&engine->change);
-    r = engine_switch_memtables(engine, due, &position);
-    mutex_unlock(&engine->change);
-    if (r < 0 && r != -EAGAIN)
-        log_error("op=switch: %s", err_text(r));
-}
 
 /* ---- one flush ---- */
 
@@ -452,10 +286,10 @@ static int64_t step(void *arg)
         return TASK_IDLE;
     }
     if (!flusher->view) {
-        seal_due(flusher->engine);
+        engine_seal_due(flusher->engine);
         if (!next_job(flusher))
-            return disk_space_is_near_full(&flusher->engine->disk_space) ? NEAR_FULL_US
-                                                                         : AGE_LOOK_US;
+            return disk_space_is_near_full(&flusher->engine->disk_space) ? NEAR_FULL_LOOK_US
+                                                                         : LOOK_US;
     }
     r = go_on(flusher);
     if (r < 0)
@@ -519,6 +353,15 @@ static bool is_flushed(struct engine *engine, uint64_t tables, uint64_t position
     return flushed;
 }
 
+int flusher_check(const struct flusher *flusher, uint64_t given_up)
+{
+    int r = engine_check_writable(flusher->engine);
+
+    if (r < 0 || atomic_load(&flusher->given_up) == given_up)
+        return r;
+    return err_new(atomic_load(&flusher->given_up_with), "memtables could not be flushed");
+}
+
 int engine_flush(struct engine *engine, uint64_t tables)
 {
     uint64_t given_up = atomic_load(&engine->flusher.given_up);
@@ -533,7 +376,7 @@ int engine_flush(struct engine *engine, uint64_t tables)
 
         if (is_flushed(engine, tables, position))
             return 0;
-        r = check_flushing(engine, given_up);
+        r = flusher_check(&engine->flusher, given_up);
         if (r < 0)
             return r;
         env_wait(engine->env, &engine->progress, ticket);

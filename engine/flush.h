@@ -34,14 +34,9 @@ MUST_USE int flusher_start(struct flusher *flusher);
 void flusher_stop(struct flusher *flusher);
 void flusher_kick(struct flusher *flusher);
 
-/**
- * Switches the memtables of `tables` at one position. With `change` held. -EAGAIN: too many are
- * sealed already; wait for engine->progress without `change` and come again.
- */
-MUST_USE int engine_switch_memtables(
-    struct engine *engine, uint64_t tables, uint64_t *ret_position);
-/** The same, waiting, and taking `change` by itself: held on success. */
-MUST_USE int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret_position);
+/** 0, or why who waits for a flush is to give up: the store takes no writes, or a flush has failed
+ * since the count given_up was `given_up`, for want of space perhaps, which may last. */
+MUST_USE int flusher_check(const struct flusher *flusher, uint64_t given_up);
 /** Flushes all sealed memtables now, in this thread: recovery, before there are tasks. */
 MUST_USE int flush_sealed_now(struct flusher *flusher);
 

@@ -17,6 +17,7 @@
 #include "manifest.h"
 #include "memory_plan.h"
 #include "ranks.h"
+#include "seal.h"
 #include "snapshot.h"
 #include "sweeper.h"
 #include "sync_queue.h"
