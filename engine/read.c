@@ -162,7 +162,7 @@ const struct cell *row_cell(const struct row *row, unsigned column)
     return low < row->cell_count && row->cells[low].column == column ? &row->cells[low] : NULL;
 }
 
-/* ---- get ---- */
+/* ---- what all reads do ---- */
 
 int64_t read_now_s(struct engine *engine)
 {
@@ -181,76 +181,6 @@ int read_failed(struct engine *engine, unsigned table, const char *what, int r)
 int read_check_table(const struct engine *engine, unsigned table)
 {
     return table < engine->table_count ? 0 : err_new(-EINVAL, "there is no table %u", table);
-}
-
-/* 1: the row (borrowed from the iterator); 0: none. */
-static int first_row(
-    struct partition_iterator *partition, bool want_static, const struct row **ret_row)
-{
-    const struct unfiltered *unfiltered;
-    int r;
-
-    if (want_static) {
-        *ret_row = partition->static_row;
-        return partition->static_row != NULL;
-    }
-    r = partition_next(partition, &unfiltered);
-    if (r > 0)
-        *ret_row = &unfiltered->row;
-    return r;
-}
-
-/* Of a view that stays until this returns. */
-static int get(struct engine *engine, const struct view *view, unsigned table,
-    const struct decorated_key *key, const struct clustering *clustering, uint64_t columns,
-    struct rowref *ret_row)
-{
-    AUTO(partition_closep) struct partition_iterator *partition = NULL;
-    struct slice slice = SLICE_ALL;
-    const struct row *row = NULL;
-    size_t bytes;
-    int r;
-
-    if (clustering) {
-        slice.start = slice.end = *clustering;
-        slice.start.kind = KIND_INCL_START;
-        slice.end.kind = KIND_INCL_END;
-    }
-    r = read_partition(view, table, key, &slice, &partition);
-    if (r <= 0)
-        return r;
-    r = live_partition(partition, read_now_s(engine), &partition);
-    if (r < 0) {
-        partition = NULL;
-        return r;
-    }
-    r = first_row(partition, !clustering, &row);
-    if (r <= 0)
-        return r;
-    bytes = row_flat_bytes(row, columns);
-    ret_row->memory = malloc(bytes + 1);
-    if (!ret_row->memory)
-        return -ENOMEM;
-    ret_row->row = row_flatten(row, columns, ret_row->memory);
-    return 1;
-}
-
-int engine_get(struct source *source, unsigned table, struct bytes key,
-    const struct clustering *clustering, uint64_t columns, struct rowref *ret_row)
-{
-    struct engine *engine = source->engine;
-    struct decorated_key decorated = decorated_key_of(key);
-    struct epoch_slot *slot;
-    const struct view *view;
-    int r = read_check_table(engine, table);
-
-    if (r < 0)
-        return r;
-    atomic_fetch_add_explicit(&engine->counters.gets, 1, memory_order_relaxed);
-    view = views_enter(&engine->views, &slot);
-    r = get(engine, view, table, &decorated, clustering, columns, ret_row);
-    views_leave(&engine->views, slot);
-    return read_failed(engine, table, "get", r);
 }
 
 int engine_may_contain(struct source *source, unsigned table, struct bytes key_bytes)

@@ -91,66 +91,9 @@ void put_sbytes(struct buf *buf, struct bytes bytes)
     buf_append_bytes(buf, bytes);
 }
 
-/* The next `size` bytes, or NULL after marking the failure. */
-static const uint8_t *take(struct decoder *decoder, size_t size)
+uint64_t get_long_uvint(struct decoder *decoder)
 {
-    const uint8_t *from = decoder->at;
-
-    if (decoder->failed || decoder_left(decoder) < size) {
-        decoder->failed = true;
-        return NULL;
-    }
-    decoder->at += size;
-    return from;
-}
-
-uint8_t get_u8(struct decoder *decoder)
-{
-    const uint8_t *from = take(decoder, 1);
-    return from ? *from : 0;
-}
-
-uint16_t get_be16(struct decoder *decoder)
-{
-    const uint8_t *from = take(decoder, 2);
-    return from ? load_be16(from) : 0;
-}
-
-uint32_t get_be32(struct decoder *decoder)
-{
-    const uint8_t *from = take(decoder, 4);
-    return from ? load_be32(from) : 0;
-}
-
-uint64_t get_be64(struct decoder *decoder)
-{
-    const uint8_t *from = take(decoder, 8);
-    return from ? load_be64(from) : 0;
-}
-
-uint32_t get_le32(struct decoder *decoder)
-{
-    const uint8_t *from = take(decoder, 4);
-    return from ? load_le32(from) : 0;
-}
-
-uint64_t get_le64(struct decoder *decoder)
-{
-    const uint8_t *from = take(decoder, 8);
-    return from ? load_le64(from) : 0;
-}
-
-double get_double(struct decoder *decoder)
-{
-    uint64_t bits = get_be64(decoder);
-    double value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
-uint64_t get_uvint(struct decoder *decoder)
-{
-    const uint8_t *first = take(decoder, 1);
+    const uint8_t *first = decoder_take(decoder, 1);
     const uint8_t *rest;
     unsigned extra;
     uint64_t value;
@@ -162,50 +105,11 @@ uint64_t get_uvint(struct decoder *decoder)
     extra = (unsigned)__builtin_clz((uint8_t) ~*first | 1u) - 24u;
     if (*first == 0xff)
         extra = 8;
-    rest = take(decoder, extra);
+    rest = decoder_take(decoder, extra);
     if (!rest)
         return 0;
     value = extra >= 7 ? 0 : *first & (0x7fu >> extra);
     for (unsigned i = 0; i < extra; i++)
         value = value << 8 | rest[i];
     return value;
-}
-
-int32_t get_uvint32(struct decoder *decoder)
-{
-    int64_t value = (int64_t)get_uvint(decoder);
-
-    if (value < INT32_MIN || value > INT32_MAX) {
-        decoder->failed = true;
-        return 0;
-    }
-    return (int32_t)value;
-}
-
-int64_t get_svint(struct decoder *decoder)
-{
-    uint64_t value = get_uvint(decoder);
-    return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
-}
-
-struct bytes get_bytes(struct decoder *decoder, size_t size)
-{
-    const uint8_t *from = take(decoder, size);
-    return from ? bytes_of(from, size) : BYTES_NONE;
-}
-
-struct bytes get_vbytes(struct decoder *decoder)
-{
-    uint64_t size = get_uvint(decoder);
-
-    if (size > decoder_left(decoder)) {
-        decoder->failed = true;
-        return BYTES_NONE;
-    }
-    return get_bytes(decoder, (size_t)size);
-}
-
-struct bytes get_sbytes(struct decoder *decoder)
-{
-    return get_bytes(decoder, get_be16(decoder));
 }

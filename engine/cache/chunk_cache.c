@@ -14,10 +14,14 @@
  *
  * Being in a table is one reference. A piece that leaves its table while someone holds it lives on
  * until that reference is released, and no longer counts.
+ *
+ * The table is open, and its slots say the hash: a look-up goes to no piece but the right one, as
+ * what it costs is going to memory.
  */
 
 #define SHARD_COUNT 16u
-#define BUCKETS_MIN 64u
+#define SHARD_SHIFT 60u /* the top bits of a hash choose the shard, the low ones the slot */
+#define SLOTS_MIN 64u
 /* Taken last of all: nothing is called with a shard locked (engine/README.md, "Locks"). */
 #define SHARD_LOCK_RANK 60
 
@@ -26,16 +30,21 @@ struct piece {
     _Atomic uint32_t references;
     struct chunk_key key;
     size_t bytes; /* memory that it stands for */
-    struct piece *next_in_bucket;
     struct piece *clock_next, *clock_previous;
     bool used; /* since the hand came by */
     _Alignas(16) uint8_t data[];
 };
 
+struct slot {
+    uint64_t hash;
+    struct piece *piece; /* NULL: free */
+};
+
 struct shard {
     struct mutex lock;
-    struct piece **buckets;
-    size_t bucket_count; /* power of two */
+    struct slot
+        *slots; /* a piece is in the first free one from its hash on; half at most are used */
+    size_t slot_count; /* power of two */
     size_t piece_count;
     struct piece *hand;
     uint64_t bytes, bytes_max;
@@ -60,7 +69,7 @@ static uint64_t hash_key(struct chunk_key key)
 
 static struct shard *shard_of(struct chunk_cache *cache, uint64_t hash)
 {
-    return &cache->shards[hash >> 60];
+    return &cache->shards[hash >> SHARD_SHIFT];
 }
 
 static bool key_equal(struct chunk_key a, struct chunk_key b)
@@ -79,9 +88,9 @@ struct chunk_cache *chunk_cache_new(uint64_t bytes_max)
 
         mutex_init(&shard->lock, SHARD_LOCK_RANK);
         shard->bytes_max = bytes_max / SHARD_COUNT;
-        shard->bucket_count = BUCKETS_MIN;
-        shard->buckets = calloc(BUCKETS_MIN, sizeof(struct piece *));
-        if (!shard->buckets) {
+        shard->slot_count = SLOTS_MIN;
+        shard->slots = calloc(SLOTS_MIN, sizeof(struct slot));
+        if (!shard->slots) {
             chunk_cache_free(cache);
             return NULL;
         }
@@ -98,15 +107,37 @@ static void piece_unref(struct piece *piece)
         free(piece);
 }
 
+/** The slot of the piece, or the free one in which the search for it ends. */
+static struct slot *find_slot(const struct shard *shard, uint64_t hash, struct chunk_key key)
+{
+    size_t mask = shard->slot_count - 1, at = hash & mask;
+
+    while (shard->slots[at].piece &&
+           (shard->slots[at].hash != hash || !key_equal(shard->slots[at].piece->key, key)))
+        at = (at + 1) & mask;
+    return &shard->slots[at];
+}
+
+/** Frees a slot; those behind it that would not be found any more move up. */
+static void free_slot(struct shard *shard, struct slot *slot)
+{
+    size_t mask = shard->slot_count - 1, hole = (size_t)(slot - shard->slots);
+
+    for (size_t at = (hole + 1) & mask; shard->slots[at].piece; at = (at + 1) & mask) {
+        size_t wanted = shard->slots[at].hash & mask;
+
+        if (((at - wanted) & mask) >= ((at - hole) & mask)) {
+            shard->slots[hole] = shard->slots[at];
+            hole = at;
+        }
+    }
+    shard->slots[hole].piece = NULL;
+}
+
 /** Takes it out of table and clock; the table's reference is now the caller's. */
 static void remove_locked(struct shard *shard, struct piece *piece)
 {
-    struct piece **link = &shard->buckets[hash_key(piece->key) & (shard->bucket_count - 1)];
-
-    while (*link != piece)
-        link = &(*link)->next_in_bucket;
-    *link = piece->next_in_bucket;
-
+    free_slot(shard, find_slot(shard, hash_key(piece->key), piece->key));
     if (piece->clock_next == piece) {
         shard->hand = NULL;
     } else {
@@ -117,15 +148,6 @@ static void remove_locked(struct shard *shard, struct piece *piece)
     }
     shard->piece_count--;
     shard->bytes -= piece->bytes;
-}
-
-static struct piece *find_locked(const struct shard *shard, uint64_t hash, struct chunk_key key)
-{
-    struct piece *piece = shard->buckets[hash & (shard->bucket_count - 1)];
-
-    while (piece && !key_equal(piece->key, key))
-        piece = piece->next_in_bucket;
-    return piece;
 }
 
 void chunk_cache_free(struct chunk_cache *cache)
@@ -141,8 +163,8 @@ void chunk_cache_free(struct chunk_cache *cache)
             remove_locked(shard, piece);
             piece_unref(piece);
         }
-        free(shard->buckets);
-        if (shard->bucket_count != 0)
+        free(shard->slots);
+        if (shard->slot_count != 0)
             mutex_release(&shard->lock);
     }
     free(cache);
@@ -163,7 +185,7 @@ struct chunk *chunk_cache_get(struct chunk_cache *cache, struct chunk_key key)
         return NULL;
     shard = shard_of(cache, hash);
     mutex_lock(&shard->lock);
-    piece = find_locked(shard, hash, key);
+    piece = find_slot(shard, hash, key)->piece;
     if (piece) {
         atomic_fetch_add_explicit(&piece->references, 1, memory_order_relaxed);
         piece->used = true;
@@ -191,42 +213,31 @@ struct chunk *chunk_new(struct chunk_cache *cache, size_t size)
     return &piece->chunk;
 }
 
-/** Twice the buckets when chains grow; without memory for it chains are just longer. */
-static void grow_locked(struct shard *shard)
+/** Twice the slots when half would be used; false: no memory. */
+static bool grow_locked(struct shard *shard)
 {
-    size_t count = shard->bucket_count * 2;
-    struct piece **buckets;
+    struct shard larger = {.slot_count = shard->slot_count * 2};
 
-    if (shard->piece_count < shard->bucket_count)
-        return;
-    buckets = calloc(count, sizeof(struct piece *));
-    if (!buckets)
-        return;
-    for (size_t i = 0; i < shard->bucket_count; i++) {
-        struct piece *piece = shard->buckets[i];
+    if ((shard->piece_count + 1) * 2 <= shard->slot_count)
+        return true;
+    larger.slots = calloc(larger.slot_count, sizeof(struct slot));
+    if (!larger.slots)
+        return false;
+    for (size_t i = 0; i < shard->slot_count; i++) {
+        struct slot *slot = &shard->slots[i];
 
-        while (piece) {
-            struct piece *next = piece->next_in_bucket;
-            struct piece **to = &buckets[hash_key(piece->key) & (count - 1)];
-
-            piece->next_in_bucket = *to;
-            *to = piece;
-            piece = next;
-        }
+        if (slot->piece)
+            *find_slot(&larger, slot->hash, slot->piece->key) = *slot;
     }
-    free(shard->buckets);
-    shard->buckets = buckets;
-    shard->bucket_count = count;
+    free(shard->slots);
+    shard->slots = larger.slots;
+    shard->slot_count = larger.slot_count;
+    return true;
 }
 
 static void insert_locked(struct shard *shard, uint64_t hash, struct piece *piece)
 {
-    struct piece **bucket;
-
-    grow_locked(shard);
-    bucket = &shard->buckets[hash & (shard->bucket_count - 1)];
-    piece->next_in_bucket = *bucket;
-    *bucket = piece;
+    *find_slot(shard, hash, piece->key) = (struct slot){hash, piece};
 
     /* Behind the hand: the last that it comes to. */
     if (shard->hand) {
@@ -278,11 +289,11 @@ struct chunk *chunk_cache_put(struct chunk_cache *cache, struct chunk_key key, s
         return chunk;
     shard = shard_of(cache, hash);
     mutex_lock(&shard->lock);
-    other = find_locked(shard, hash, key);
+    other = find_slot(shard, hash, key)->piece;
     if (other) {
         atomic_fetch_add_explicit(&other->references, 1, memory_order_relaxed);
         other->used = true;
-    } else if (evict_locked(shard, piece->bytes)) {
+    } else if (evict_locked(shard, piece->bytes) && grow_locked(shard)) {
         piece->key = key;
         atomic_fetch_add_explicit(&piece->references, 1, memory_order_relaxed);
         insert_locked(shard, hash, piece);

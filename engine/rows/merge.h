@@ -4,6 +4,7 @@
 #ifndef SSTFS_ROWS_MERGE_H
 #define SSTFS_ROWS_MERGE_H
 
+#include "base/arena.h"
 #include "engine/unfiltered.h"
 
 /**
@@ -38,6 +39,15 @@ struct purge {
  */
 MUST_USE int purge_scanner(struct partition_scanner *scanner, const struct purge *purge,
     struct partition_scanner **ret_scanner);
+
+/** Nothing in it is deleted, by itself or by `active`, or could expire: it lives as it is. */
+bool row_lives(const struct row *row, struct deletion active);
+/**
+ * Merges versions of one row, as row_merge(), and takes away what is not live at `now_s`. 1: `to`,
+ * whose arrays are in `arena`; 0: nothing lives; -ENOMEM.
+ */
+MUST_USE int live_row(const struct column *columns, const struct row *const *rows, unsigned count,
+    struct deletion active, int64_t now_s, struct arena *arena, struct row *to);
 
 /** Only rows live at `now_s`, with live cells only, no markers: what a SELECT sees. Takes it over.
  */

@@ -36,18 +36,6 @@ static void reading_release(struct reading *reading)
     arena_release(&reading->static_arena);
 }
 
-static bool nothing_dies(const struct row *row, struct deletion active)
-{
-    if (!deletion_is_live(active) || !deletion_is_live(row->deletion) ||
-        row->complex_deletion_count > 0 || row->liveness.ttl_s != 0)
-        return false;
-    for (uint32_t i = 0; i < row->cell_count; i++) {
-        if (row->cells[i].local_deletion_time_s != LOCAL_DELETION_TIME_NONE)
-            return false;
-    }
-    return true;
-}
-
 static struct deletion active_deletion(const struct reading *reading)
 {
     return deletion_newest(reading->source->deletion, reading->open);
@@ -156,7 +144,7 @@ static int purged_read(struct purged_partition *partition, const struct unfilter
                 return 1;
             continue;
         }
-        if (nothing_dies(&next->row, active_deletion(reading))) {
+        if (row_lives(&next->row, active_deletion(reading))) {
             *ret = next;
             return 1;
         }
@@ -274,19 +262,36 @@ int purge_scanner(struct partition_scanner *source, const struct purge *purge,
 
 /* ---- only what lives ---- */
 
+bool row_lives(const struct row *row, struct deletion active)
+{
+    if (!deletion_is_live(row->deletion) || row->complex_deletion_count > 0 ||
+        row->liveness.ttl_s != 0)
+        return false;
+    if (row->liveness.timestamp_us != TIMESTAMP_NONE &&
+        deletion_deletes(active, row->liveness.timestamp_us))
+        return false;
+    for (uint32_t i = 0; i < row->cell_count; i++) {
+        const struct cell *cell = &row->cells[i];
+
+        if (cell->local_deletion_time_s != LOCAL_DELETION_TIME_NONE ||
+            deletion_deletes(active, cell->timestamp_us))
+            return false;
+    }
+    return true;
+}
+
 struct live_iterator {
     struct partition_iterator base;
     int64_t now_s;
     struct reading reading;
 };
 
-/* 1: `to` is what lives of the row; 0: nothing does. */
-static int live_row(const struct live_iterator *iterator, const struct column *columns,
-    const struct row *row, struct deletion active, struct arena *arena, struct row *to)
+int live_row(const struct column *columns, const struct row *const *rows, unsigned count,
+    struct deletion active, int64_t now_s, struct arena *arena, struct row *to)
 {
     struct cell *cells;
-    uint32_t count = 0;
-    int r = row_merge(columns, &row, 1, active, arena, to);
+    uint32_t kept = 0;
+    int r = row_merge(columns, rows, count, active, arena, to);
 
     if (r <= 0)
         return r;
@@ -294,14 +299,14 @@ static int live_row(const struct live_iterator *iterator, const struct column *c
     if (!cells)
         return -ENOMEM;
     for (uint32_t i = 0; i < to->cell_count; i++) {
-        if (cell_is_live(&to->cells[i], iterator->now_s))
-            cells[count++] = to->cells[i];
+        if (cell_is_live(&to->cells[i], now_s))
+            cells[kept++] = to->cells[i];
     }
     to->cells = cells;
-    to->cell_count = count;
+    to->cell_count = kept;
     to->complex_deletion_count = 0;
     to->deletion = DELETION_LIVE;
-    if (!liveness_is_live(to->liveness, iterator->now_s))
+    if (!liveness_is_live(to->liveness, now_s))
         to->liveness = LIVENESS_NONE;
     return !row_is_empty(to);
 }
@@ -311,6 +316,7 @@ static int live_next(struct partition_iterator *base, const struct unfiltered **
     struct live_iterator *iterator = CONTAINER_OF(base, struct live_iterator, base);
     struct reading *reading = &iterator->reading;
     const struct unfiltered *next;
+    const struct row *row;
     int r;
 
     while ((r = partition_next(reading->source, &next)) > 0) {
@@ -318,13 +324,14 @@ static int live_next(struct partition_iterator *base, const struct unfiltered **
             reading->open = next->marker.opens;
             continue;
         }
-        if (nothing_dies(&next->row, active_deletion(reading))) {
+        if (row_lives(&next->row, active_deletion(reading))) {
             *ret = next;
             return 1;
         }
         arena_reset(&reading->arena);
         reading->out = (struct unfiltered){.position = next->position};
-        r = live_row(iterator, base->schema->regulars, &next->row, active_deletion(reading),
+        row = &next->row;
+        r = live_row(base->schema->regulars, &row, 1, active_deletion(reading), iterator->now_s,
             &reading->arena, &reading->out.row);
         *ret = &reading->out;
         if (r != 0)
@@ -364,7 +371,7 @@ int live_partition(
     iterator->base.deletion = DELETION_LIVE;
     iterator->base.static_row = NULL;
     if (source->static_row) {
-        r = live_row(iterator, source->schema->statics, source->static_row, source->deletion,
+        r = live_row(source->schema->statics, &source->static_row, 1, source->deletion, now_s,
             &reading->static_arena, &reading->static_row);
         if (r > 0)
             iterator->base.static_row = &reading->static_row;

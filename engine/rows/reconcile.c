@@ -162,12 +162,6 @@ static uint32_t merge_cells(struct row_merge *merge, struct deletion active,
     return kept;
 }
 
-bool row_is_empty(const struct row *row)
-{
-    return row->liveness.timestamp_us == TIMESTAMP_NONE && deletion_is_live(row->deletion) &&
-           row->cell_count == 0 && row->complex_deletion_count == 0;
-}
-
 int row_merge(const struct column *columns, const struct row *const *rows, unsigned count,
     struct deletion active, struct arena *arena, struct row *ret_row)
 {

@@ -31,7 +31,11 @@ MUST_USE int row_merge(const struct column *columns, const struct row *const *ro
     struct deletion active, struct arena *arena, struct row *ret_row);
 
 /** Whether there is nothing in it: no liveness, no deletion, no cell. */
-bool row_is_empty(const struct row *row);
+static inline bool row_is_empty(const struct row *row)
+{
+    return row->liveness.timestamp_us == TIMESTAMP_NONE && deletion_is_live(row->deletion) &&
+           row->cell_count == 0 && row->complex_deletion_count == 0;
+}
 bool liveness_is_live(struct liveness liveness, int64_t now_s);
 /** Live at `now_s`: has liveness that is not expired, or a live cell. */
 bool row_is_live(const struct row *row, int64_t now_s);

@@ -46,10 +46,27 @@ static enum data_result decode_head(struct decoder *d, void *arg)
     return data_get_head(d, cursor->header, &cursor->clustering_memory, &cursor->head);
 }
 
+/** Mostly it lies in the window that is at hand. */
 static int look_at_head(struct partition_cursor *cursor)
 {
+    struct decoder d = decoder_of(cursor->window);
+
+    if (cursor->window.size > 0 && decode_head(&d, cursor) == DATA_OK) {
+        cursor->head_bytes = (size_t)(d.at - cursor->window.data);
+        return 0;
+    }
     return stream_get(cursor->data, cursor->position, HEAD_BYTES_MAX, "row", decode_head, cursor,
         &cursor->window, &cursor->head_bytes);
+}
+
+/** Over `bytes` from the window's begin. */
+static void pass(struct partition_cursor *cursor, uint64_t bytes)
+{
+    cursor->position += bytes;
+    if (bytes < cursor->window.size)
+        cursor->window = bytes_of(cursor->window.data + bytes, cursor->window.size - (size_t)bytes);
+    else
+        cursor->window = BYTES_NONE;
 }
 
 static int bad_row(struct partition_cursor *cursor, int code)
@@ -79,18 +96,27 @@ static int widen_window(struct partition_cursor *cursor)
     return 0;
 }
 
+/** Looks at the head of the static row, which the partition must have if the table may. */
+static int look_at_static_row(struct partition_cursor *cursor)
+{
+    int r = look_at_head(cursor);
+
+    if (r < 0)
+        return r;
+    if (cursor->head.is_end || !cursor->head.is_static)
+        return bad_row(cursor, err_new(-EUCLEAN, "static row expected"));
+    return 0;
+}
+
 /** A copy, as it is given out for as long as the partition is. */
 static int read_static_row(struct partition_cursor *cursor)
 {
     struct bytes body;
     int r;
 
-    r = look_at_head(cursor);
-    if (r < 0)
-        return r;
-    if (cursor->head.is_end || !cursor->head.is_static)
-        return bad_row(cursor, err_new(-EUCLEAN, "static row expected"));
-    r = widen_window(cursor);
+    r = look_at_static_row(cursor);
+    if (r == 0)
+        r = widen_window(cursor);
     if (r < 0)
         return r;
     body = bytes_of(cursor->window.data + cursor->head_bytes, (size_t)cursor->head.body_bytes);
@@ -104,14 +130,15 @@ static int read_static_row(struct partition_cursor *cursor)
     if (r < 0)
         return bad_row(cursor, r);
     cursor->has_static_row = !row_is_empty(&cursor->static_row.row);
-    cursor->position += cursor->head_bytes + cursor->head.body_bytes;
+    pass(cursor, cursor->head_bytes + cursor->head.body_bytes);
     return 0;
 }
 
-int partition_cursor_open(struct partition_cursor *cursor, uint64_t position)
+/** Key (borrowed from the window) and deletion; the cursor is behind them then. */
+static int read_partition_header(
+    struct partition_cursor *cursor, uint64_t position, struct bytes *ret_key)
 {
     struct partition_header header = {BYTES_NONE, DELETION_LIVE};
-    struct bytes window;
     size_t bytes;
     int r;
 
@@ -119,19 +146,71 @@ int partition_cursor_open(struct partition_cursor *cursor, uint64_t position)
     cursor->has_static_row = false;
     cursor->position = cursor->start = position;
     r = stream_get(cursor->data, position, PARTITION_HEADER_BYTES_MAX, "partition header",
-        decode_partition_header, &header, &window, &bytes);
+        decode_partition_header, &header, &cursor->window, &bytes);
+    if (r < 0) {
+        cursor->window = BYTES_NONE;
+        return r;
+    }
+    *ret_key = header.key;
+    cursor->deletion = header.deletion;
+    pass(cursor, bytes);
+    return 0;
+}
+
+int partition_cursor_open(struct partition_cursor *cursor, uint64_t position)
+{
+    struct bytes key;
+    int r;
+
+    r = read_partition_header(cursor, position, &key);
     if (r < 0)
         return r;
     buf_clear(&cursor->key_memory);
-    buf_append_bytes(&cursor->key_memory, header.key);
+    buf_append_bytes(&cursor->key_memory, key);
     if (buf_error(&cursor->key_memory) < 0)
-        return err_new(-ENOMEM, "key of %zu bytes", header.key.size);
+        return err_new(-ENOMEM, "key of %zu bytes", key.size);
     cursor->key = decorated_key_of(buf_bytes(&cursor->key_memory));
-    cursor->deletion = header.deletion;
-    cursor->position += bytes;
     r = cursor->header->statics.count > 0 ? read_static_row(cursor) : 0;
     cursor->rows_position = cursor->position;
     return r;
+}
+
+int partition_cursor_enter(
+    struct partition_cursor *cursor, uint64_t position, const struct decorated_key *key)
+{
+    struct bytes found;
+    int r;
+
+    r = read_partition_header(cursor, position, &found);
+    if (r < 0)
+        return r;
+    if (!bytes_equal(found, key->key)) {
+        err_new(-EUCLEAN, "another partition than the index says");
+        return sstable_damaged(cursor->data->sstable, -EUCLEAN, COMPONENT_DATA, position);
+    }
+    cursor->key = *key;
+    return 0;
+}
+
+int partition_cursor_pass_static_row(struct partition_cursor *cursor, bool take)
+{
+    int r;
+
+    if (cursor->header->statics.count == 0)
+        return 0;
+    r = look_at_static_row(cursor);
+    if (r < 0)
+        return r;
+    if (take)
+        return partition_cursor_take(cursor);
+    partition_cursor_skip(cursor);
+    return 0;
+}
+
+void partition_cursor_jump(struct partition_cursor *cursor, uint64_t position)
+{
+    cursor->position = position;
+    cursor->window = BYTES_NONE;
 }
 
 int partition_cursor_peek(struct partition_cursor *cursor)
@@ -145,7 +224,7 @@ int partition_cursor_peek(struct partition_cursor *cursor)
         return r;
     if (cursor->head.is_end) {
         cursor->at_end = true;
-        cursor->position += cursor->head_bytes;
+        pass(cursor, cursor->head_bytes);
         return 0;
     }
     if (cursor->head.is_static)
@@ -155,7 +234,7 @@ int partition_cursor_peek(struct partition_cursor *cursor)
 
 void partition_cursor_skip(struct partition_cursor *cursor)
 {
-    cursor->position += cursor->head_bytes + cursor->head.body_bytes;
+    pass(cursor, cursor->head_bytes + cursor->head.body_bytes);
 }
 
 int partition_cursor_take(struct partition_cursor *cursor)
@@ -172,7 +251,7 @@ int partition_cursor_take(struct partition_cursor *cursor)
         cursor->header, &cursor->head, body, &cursor->row_memory, &cursor->unfiltered);
     if (r < 0)
         return bad_row(cursor, r);
-    cursor->position += cursor->head_bytes + cursor->head.body_bytes;
+    pass(cursor, cursor->head_bytes + cursor->head.body_bytes);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #define SSTFS_SSTABLE_DATA_H
 
 #include "engine/coding.h"
+#include "rows/reconcile.h"
 #include "sstable/header.h"
 
 /** The flags byte that ends a partition. */
@@ -118,9 +119,15 @@ struct row_memory {
     uint32_t cell_count, cell_capacity;
     struct complex_deletion *complex_deletions;
     uint32_t complex_deletion_count, complex_deletion_capacity;
+    const struct cell *lent; /* the caller's array, as long as `cells` is the same */
 };
 
 #define ROW_MEMORY_INIT ((struct row_memory){0})
+/** Begins with `count` cells of the caller, so that no row with as few needs memory. */
+static inline struct row_memory row_memory_lent(struct cell *cells, uint32_t count)
+{
+    return (struct row_memory){.cells = cells, .cell_capacity = count, .lent = cells};
+}
 void row_memory_release(struct row_memory *memory);
 
 /**
@@ -130,12 +137,5 @@ void row_memory_release(struct row_memory *memory);
 MUST_USE int data_get_body(const struct serialization_header *header,
     const struct unfiltered_head *head, struct bytes body, struct row_memory *memory,
     struct unfiltered *ret_unfiltered);
-
-/** Whether a row holds anything at all. */
-static inline bool row_is_empty(const struct row *row)
-{
-    return row->liveness.timestamp_us == TIMESTAMP_NONE && deletion_is_live(row->deletion) &&
-           row->cell_count == 0 && row->complex_deletion_count == 0;
-}
 
 #endif

@@ -141,7 +141,8 @@ enum data_result data_get_head(struct decoder *d, const struct serialization_hea
 
 void row_memory_release(struct row_memory *memory)
 {
-    free(memory->cells);
+    if (memory->cells != memory->lent)
+        free(memory->cells);
     free(memory->complex_deletions);
     *memory = ROW_MEMORY_INIT;
 }
@@ -160,6 +161,24 @@ static bool grow(void **array, uint32_t count, uint32_t *capacity, size_t size)
     *array = larger;
     *capacity = wanted;
     return true;
+}
+
+/** Room for one more cell: those that were lent are copied into an array of our own. */
+static bool grow_cells(struct row_memory *memory)
+{
+    const struct cell *lent = memory->lent;
+
+    if (memory->cells == lent && lent && memory->cell_count == memory->cell_capacity) {
+        struct cell *own = reallocarray(NULL, memory->cell_capacity, 2 * sizeof(*own));
+
+        if (!own)
+            return false;
+        memcpy(own, lent, memory->cell_count * sizeof(*own));
+        memory->cells = own;
+        memory->cell_capacity *= 2;
+    }
+    return grow(
+        (void **)&memory->cells, memory->cell_count, &memory->cell_capacity, sizeof(struct cell));
 }
 
 static int64_t get_timestamp(struct decoder *d, const struct serialization_header *header)
@@ -240,8 +259,7 @@ static int add_cell(struct decoder *d, const struct serialization_header *header
 {
     int r;
 
-    if (!grow((void **)&memory->cells, memory->cell_count, &memory->cell_capacity,
-            sizeof(struct cell)))
+    if (!grow_cells(memory))
         return err_new(-ENOMEM, "%u cells", memory->cell_count);
     r = get_cell(d, header, column, liveness, &memory->cells[memory->cell_count]);
     if (r == 0)

@@ -240,9 +240,31 @@ static int find_section(struct sstable *sstable, const struct decorated_key *key
     return 1;
 }
 
+/** How many bytes of the window are whole entries of other keys: most of a section is only passed.
+ */
+static size_t skip_others(struct bytes window, struct bytes key)
+{
+    struct decoder d = decoder_of(window);
+    size_t skipped = 0;
+
+    for (;;) {
+        struct bytes found = get_sbytes(&d);
+        int32_t promoted_size;
+
+        get_uvint(&d);
+        promoted_size = get_uvint32(&d);
+        if (decoder_failed(&d) || promoted_size < 0 || bytes_equal(found, key) ||
+            decoder_left(&d) <= (size_t)promoted_size)
+            return skipped;
+        d.at += promoted_size;
+        skipped = (size_t)(d.at - window.data);
+    }
+}
+
 int sstable_find_entry(struct sstable *sstable, struct stream *index,
     const struct decorated_key *key, struct index_entry *ret_entry, uint64_t *ret_entry_at)
 {
+    struct bytes window;
     uint64_t at, end;
     int r;
 
@@ -250,6 +272,12 @@ int sstable_find_entry(struct sstable *sstable, struct stream *index,
     if (r <= 0)
         return r;
     while (at < end) {
+        r = stream_window(index, at, 1, &window);
+        if (r < 0)
+            return r;
+        if (window.size > end - at)
+            window.size = (size_t)(end - at);
+        at += skip_others(window, key->key);
         r = stream_get_entry(index, at, ret_entry);
         if (r < 0)
             return r;
@@ -307,10 +335,11 @@ bool sstable_may_contain(struct sstable *sstable, const struct decorated_key *ke
 }
 
 /**
- * Whether no row of the slice can be here, nor anything else that a reader of the partition must
- * know: a static row, or any deletion.
+ * Whether no row from `start` to `end` can be here, nor anything else that a reader of the
+ * partition must know: a static row, or any deletion.
  */
-static bool is_outside(const struct sstable *sstable, const struct slice *slice)
+static bool is_outside(
+    const struct sstable *sstable, const struct clustering *start, const struct clustering *end)
 {
     const struct statistics *statistics = &sstable->statistics;
     struct clustering min = {
@@ -323,31 +352,38 @@ static bool is_outside(const struct sstable *sstable, const struct slice *slice)
         min.count > sstable->schema->clustering_count ||
         max.count > sstable->schema->clustering_count)
         return false;
-    return clustering_compare(sstable->schema, &slice->end, &min) < 0 ||
-           clustering_compare(sstable->schema, &slice->start, &max) > 0;
+    return clustering_compare(sstable->schema, end, &min) < 0 ||
+           clustering_compare(sstable->schema, start, &max) > 0;
+}
+
+int sstable_find_partition(struct sstable *sstable, struct stream *index,
+    const struct decorated_key *key, const struct clustering *start, const struct clustering *end,
+    struct index_entry *ret_entry, uint64_t *ret_entry_at)
+{
+    int r;
+
+    if (!sstable_may_contain(sstable, key) || (start && is_outside(sstable, start, end)))
+        return 0;
+    r = sstable_find_entry(sstable, index, key, ret_entry, ret_entry_at);
+    if (r == 0)
+        atomic_fetch_add_explicit(&sstable->filter_false_positives, 1, memory_order_relaxed);
+    return r;
 }
 
 int sstable_read(struct sstable *sstable, const struct decorated_key *key,
     const struct slice *slice, struct partition_iterator **ret_iterator)
 {
+    AUTO(stream_release) struct stream index;
     struct index_entry entry;
-    uint64_t entry_at = 0;
-    struct stream index;
+    uint64_t entry_at;
     int r;
 
-    if (!sstable_may_contain(sstable, key) || is_outside(sstable, slice))
-        return 0;
     stream_init(&index, sstable, STREAM_INDEX, false);
-    r = sstable_find_entry(sstable, &index, key, &entry, &entry_at);
-    if (r == 0)
-        atomic_fetch_add_explicit(&sstable->filter_false_positives, 1, memory_order_relaxed);
-    if (r > 0) {
-        r = slice_iterator_new(sstable, &index, key, &entry, entry_at, slice, ret_iterator);
-        if (r == 0)
-            r = 1;
-    }
-    stream_release(&index);
-    return r;
+    r = sstable_find_partition(sstable, &index, key, &slice->start, &slice->end, &entry, &entry_at);
+    if (r <= 0)
+        return r;
+    r = slice_iterator_new(sstable, &index, key, &entry, entry_at, slice, ret_iterator);
+    return r < 0 ? r : 1;
 }
 
 int sstable_partition_bytes(

@@ -1,6 +1,6 @@
 /*
- * The inside of an open SSTable, shared by opening (reader.c), lookups (lookup.c), slices
- * (slice.c), scans (scanner.c) and verification (verify.c).
+ * The inside of an open SSTable, shared by opening (reader.c), lookups (lookup.c, promoted.c), one
+ * row (row_lookup.c), slices (slice.c), scans (scanner.c) and verification (verify.c).
  */
 #ifndef SSTFS_SSTABLE_READER_H
 #define SSTFS_SSTABLE_READER_H
@@ -111,6 +111,13 @@ MUST_USE int stream_get(struct stream *stream, uint64_t position, size_t max, co
 /** 1 and the entry (key borrowed from the stream), with its place in Index.db; 0: not there. */
 MUST_USE int sstable_find_entry(struct sstable *sstable, struct stream *index,
     const struct decorated_key *key, struct index_entry *ret_entry, uint64_t *ret_entry_at);
+/**
+ * The same for readers: 0 also if the filter knows that it is not there, or if nothing between
+ * `start` (NULL: the static row is asked for) and `end` can be.
+ */
+MUST_USE int sstable_find_partition(struct sstable *sstable, struct stream *index,
+    const struct decorated_key *key, const struct clustering *start, const struct clustering *end,
+    struct index_entry *ret_entry, uint64_t *ret_entry_at);
 /** The first entry with a token of at least `token`; 0: none. */
 MUST_USE int sstable_find_token(
     struct sstable *sstable, struct stream *index, int64_t token, struct index_entry *ret_entry);
@@ -119,6 +126,19 @@ MUST_USE int sstable_partition_bytes(
     struct sstable *sstable, const struct decorated_key *key, uint64_t *ret_bytes);
 /** The entry at a place in Index.db. */
 MUST_USE int stream_get_entry(struct stream *index, uint64_t at, struct index_entry *ret_entry);
+
+/** Where reading begins, and which range tombstone is open there. */
+struct block_place {
+    uint64_t position;
+    struct deletion open;
+};
+
+/**
+ * By the promoted index of `entry`, which has one: 1 and the first block that ends at or behind
+ * `start`; 0: all end before it.
+ */
+MUST_USE int promoted_index_seek(struct stream *index, const struct index_entry *entry,
+    uint64_t entry_at, const struct clustering *start, struct block_place *ret_place);
 
 /* ---- one partition, unfiltered by unfiltered ---- */
 
@@ -139,7 +159,7 @@ struct partition_cursor {
     struct clustering_memory clustering_memory;
     struct unfiltered_head head;
     size_t head_bytes;
-    struct bytes window; /* begins at the head */
+    struct bytes window; /* begins at the position; empty: nothing is at hand */
     struct unfiltered unfiltered;
 };
 
@@ -147,6 +167,16 @@ void partition_cursor_init(struct partition_cursor *cursor, struct stream *data)
 void partition_cursor_release(struct partition_cursor *cursor);
 /** Reads key, deletion and static row at `position`. */
 MUST_USE int partition_cursor_open(struct partition_cursor *cursor, uint64_t position);
+/**
+ * As open, but for one row of the partition that is known: `key` is borrowed, and the static row is
+ * still to be passed. -EUCLEAN: another partition lies there.
+ */
+MUST_USE int partition_cursor_enter(
+    struct partition_cursor *cursor, uint64_t position, const struct decorated_key *key);
+/** Goes over the static row, if the table has any; `take`: into cursor->unfiltered. */
+MUST_USE int partition_cursor_pass_static_row(struct partition_cursor *cursor, bool take);
+/** To an unfiltered that the promoted index told of. */
+void partition_cursor_jump(struct partition_cursor *cursor, uint64_t position);
 /** Looks at the next head (cursor->head), without moving: 1; 0: the end of the partition. */
 MUST_USE int partition_cursor_peek(struct partition_cursor *cursor);
 /** Over the head that peek gave, without looking at its body. */

@@ -144,80 +144,22 @@ static int iterator_next(
 
 static const struct partition_iterator_ops iterator_ops = {iterator_next, iterator_close};
 
-struct info_request {
-    const struct serialization_header *header;
-    struct index_info info;
-};
-
-static enum data_result decode_info(struct decoder *d, void *arg)
-{
-    struct info_request *request = arg;
-
-    return index_get_info(d, request->header, &request->info);
-}
-
-/** The IndexInfo of block `number`; clusterings are borrowed until the next use of the stream. */
-static int read_info(struct slice_iterator *slice, struct stream *index,
-    const struct index_entry *entry, uint64_t entry_at, uint32_t number,
-    struct info_request *request)
-{
-    uint64_t offset_at = entry_at + entry->offsets_at + (uint64_t)number * 4, info_at;
-    uint64_t infos_bytes = entry->offsets_at - entry->infos_at;
-    struct bytes window;
-    size_t bytes;
-    int r;
-
-    r = stream_window(index, offset_at, 4, &window);
-    if (r < 0)
-        return r;
-    if (window.size < 4 || load_be32(window.data) >= infos_bytes) {
-        err_new(-EUCLEAN, "offset of block %u", number);
-        return sstable_damaged(slice->sstable, -EUCLEAN, COMPONENT_INDEX, offset_at);
-    }
-    info_at = entry_at + entry->infos_at + load_be32(window.data);
-    request->header = &slice->sstable->header;
-    return stream_get(
-        index, info_at, INDEX_INFO_BYTES_MAX, "index block", decode_info, request, &window, &bytes);
-}
-
 /** By the promoted index: where reading begins, and which range tombstone is open there. */
 static int seek_block(struct slice_iterator *slice, struct stream *index,
     const struct index_entry *entry, uint64_t entry_at)
 {
-    AUTO(freep) struct info_request *request = malloc(sizeof(*request));
-    uint32_t low = 0, high = entry->block_count;
+    struct block_place place;
     int r;
 
-    if (!request)
-        return err_new(-ENOMEM, "index block");
-    /* The first block whose last clustering is not before the start. */
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        r = read_info(slice, index, entry, entry_at, middle, request);
-        if (r < 0)
-            return r;
-        if (clustering_compare(slice->base.schema, &request->info.last, &slice->start.clustering) <
-            0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == 0)
-        return 0;
-    r = read_info(slice, index, entry, entry_at, low - 1, request);
+    r = promoted_index_seek(index, entry, entry_at, &slice->start.clustering, &place);
     if (r < 0)
         return r;
-    if (low == entry->block_count) {
+    if (r == 0) {
         slice->state = SLICE_DONE;
         return 0;
     }
-    slice->open = request->info.open;
-    if (__builtin_add_overflow(
-            entry->position + request->info.offset, request->info.width, &slice->cursor.position)) {
-        err_new(-EUCLEAN, "block %u lies behind all data", low);
-        return sstable_damaged(slice->sstable, -EUCLEAN, COMPONENT_INDEX, entry_at);
-    }
+    slice->open = place.open;
+    partition_cursor_jump(&slice->cursor, place.position);
     return 0;
 }
 

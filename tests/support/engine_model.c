@@ -364,6 +364,30 @@ static int read_row(unsigned table, const struct row *row, uint64_t seed, size_t
     return r;
 }
 
+/* A get of one column: of the row if `found`, with the same cell or none. */
+static int check_get_column(struct source *source, unsigned table, unsigned partition,
+    unsigned number, unsigned column, bool found, uint64_t seed, size_t payload_max,
+    uint64_t expected)
+{
+    struct clustering clustering = model_clustering(table, number);
+    struct rowref ref = ROWREF_INIT;
+    uint64_t cell = 0;
+    int r =
+        engine_get(source, table, model_key(table, partition), &clustering, 1ull << column, &ref);
+
+    if (r < 0)
+        return r;
+    if (r == 1)
+        r = value_number(row_cell(&ref.row, column), seed, payload_max, &cell);
+    else if (found)
+        r = err_new(-EUCLEAN, "the row is gone when one column is asked for");
+    rowref_release(&ref);
+    if (r >= 0 && cell != expected)
+        r = err_new(-EUCLEAN, "table %u partition %u row %u: column %u alone is another", table,
+            partition, number, column);
+    return r < 0 ? r : 0;
+}
+
 /* The same row by engine_get(). */
 static int check_get(struct source *source, unsigned table, unsigned partition, unsigned number,
     uint64_t seed, size_t payload_max, const uint64_t *expected)
@@ -383,6 +407,9 @@ static int check_get(struct source *source, unsigned table, unsigned partition, 
         if (r == 0 && !expected)
             r = err_new(-EUCLEAN, "table %u partition %u row %u: only get has it", table, partition,
                 number);
+        for (unsigned c = 0; c < MODEL_COLUMNS && r == 0; c++)
+            r = check_get_column(
+                source, table, partition, number, c, true, seed, payload_max, cells[c]);
         return r;
     }
     if (r == 0 && expected)

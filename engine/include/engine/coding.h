@@ -4,7 +4,8 @@
  *
  * Writing appends to a struct buf, whose error is sticky. Reading goes through a struct decoder,
  * whose failure is sticky too: after the first field that does not fit, all later reads give 0 and
- * decoder_failed() is true, so that a parser checks once, before it believes anything.
+ * decoder_failed() is true, so that a parser checks once, before it believes anything. It is
+ * inline, as reads of what is in memory do little else.
  */
 #ifndef SSTFS_ENGINE_CODING_H
 #define SSTFS_ENGINE_CODING_H
@@ -107,20 +108,111 @@ static inline size_t decoder_left(const struct decoder *decoder)
     return (size_t)(decoder->end - decoder->at);
 }
 
-uint8_t get_u8(struct decoder *decoder);
-uint16_t get_be16(struct decoder *decoder);
-uint32_t get_be32(struct decoder *decoder);
-uint64_t get_be64(struct decoder *decoder);
-uint32_t get_le32(struct decoder *decoder);
-uint64_t get_le64(struct decoder *decoder);
-double get_double(struct decoder *decoder);
-uint64_t get_uvint(struct decoder *decoder);
+/** The next `size` bytes, or NULL after marking the failure. */
+static inline const uint8_t *decoder_take(struct decoder *decoder, size_t size)
+{
+    const uint8_t *from = decoder->at;
+
+    if (decoder->failed || decoder_left(decoder) < size) {
+        decoder->failed = true;
+        return NULL;
+    }
+    decoder->at += size;
+    return from;
+}
+
+static inline uint8_t get_u8(struct decoder *decoder)
+{
+    const uint8_t *from = decoder_take(decoder, 1);
+    return from ? *from : 0;
+}
+
+static inline uint16_t get_be16(struct decoder *decoder)
+{
+    const uint8_t *from = decoder_take(decoder, 2);
+    return from ? load_be16(from) : 0;
+}
+
+static inline uint32_t get_be32(struct decoder *decoder)
+{
+    const uint8_t *from = decoder_take(decoder, 4);
+    return from ? load_be32(from) : 0;
+}
+
+static inline uint64_t get_be64(struct decoder *decoder)
+{
+    const uint8_t *from = decoder_take(decoder, 8);
+    return from ? load_be64(from) : 0;
+}
+
+static inline uint32_t get_le32(struct decoder *decoder)
+{
+    const uint8_t *from = decoder_take(decoder, 4);
+    return from ? load_le32(from) : 0;
+}
+
+static inline uint64_t get_le64(struct decoder *decoder)
+{
+    const uint8_t *from = decoder_take(decoder, 8);
+    return from ? load_le64(from) : 0;
+}
+
+static inline double get_double(struct decoder *decoder)
+{
+    uint64_t bits = get_be64(decoder);
+    double value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/** get_uvint() of more than one byte. */
+uint64_t get_long_uvint(struct decoder *decoder);
+static inline uint64_t get_uvint(struct decoder *decoder)
+{
+    if (!decoder->failed && decoder->at < decoder->end && *decoder->at < 0x80)
+        return *decoder->at++;
+    return get_long_uvint(decoder);
+}
+
 /** A uvint that must fit a signed 32-bit int after sign extension; fails otherwise. */
-int32_t get_uvint32(struct decoder *decoder);
-int64_t get_svint(struct decoder *decoder);
+static inline int32_t get_uvint32(struct decoder *decoder)
+{
+    int64_t value = (int64_t)get_uvint(decoder);
+
+    if (value < INT32_MIN || value > INT32_MAX) {
+        decoder->failed = true;
+        return 0;
+    }
+    return (int32_t)value;
+}
+
+static inline int64_t get_svint(struct decoder *decoder)
+{
+    uint64_t value = get_uvint(decoder);
+    return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+}
+
 /** `size` bytes, borrowed from the input. */
-struct bytes get_bytes(struct decoder *decoder, size_t size);
-struct bytes get_vbytes(struct decoder *decoder);
-struct bytes get_sbytes(struct decoder *decoder);
+static inline struct bytes get_bytes(struct decoder *decoder, size_t size)
+{
+    const uint8_t *from = decoder_take(decoder, size);
+    return from ? bytes_of(from, size) : BYTES_NONE;
+}
+
+static inline struct bytes get_vbytes(struct decoder *decoder)
+{
+    uint64_t size = get_uvint(decoder);
+
+    if (size > decoder_left(decoder)) {
+        decoder->failed = true;
+        return BYTES_NONE;
+    }
+    return get_bytes(decoder, (size_t)size);
+}
+
+static inline struct bytes get_sbytes(struct decoder *decoder)
+{
+    return get_bytes(decoder, get_be16(decoder));
+}
 
 #endif

@@ -360,6 +360,12 @@ static int find_component(void *arg, const char *name)
     return 0;
 }
 
+struct largest {
+    struct env *env;
+    uint64_t size;
+    char path[256];
+};
+
 static void damage_fails_the_read_that_meets_it_and_no_other(void **state)
 {
     struct env *env = new_env(64 << 20);
@@ -400,6 +406,65 @@ static void damage_fails_the_read_that_meets_it_and_no_other(void **state)
     cursor_close(cursor);
     assert_int_equal(engine_failure(engine), 0);
     put_rows(engine, 3000, 3001, 10);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+/* The Data.db that is largest: of the table flushed with the largest values. */
+static int find_largest_data(void *arg, const char *name)
+{
+    struct largest *largest = arg;
+    char path[256];
+    struct io_stat stat;
+
+    if (find_component(path, name) == 0)
+        return 0;
+    check(io_stat(largest->env, path, &stat));
+    if (stat.size > largest->size) {
+        largest->size = stat.size;
+        memcpy(largest->path, path, sizeof(path));
+    }
+    return 0;
+}
+
+/* Of two tables the older is damaged: who meets the damage has read it. */
+static void a_get_reads_no_table_that_is_older_than_what_it_knows(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    struct rowref ref = ROWREF_INIT;
+    struct largest largest = {.env = env};
+    char folder[TABLE_FOLDER_NAME_MAX + 1], list[256];
+    struct batch *batch;
+    struct bytes name;
+    char text[8];
+    struct clustering clustering = name_of(3, text, &name);
+
+    (void)state;
+    put_rows(engine, 0, 4, 300);
+    check(engine_flush(engine, TABLES_ALL));
+    put_rows(engine, 0, 1, 10);
+    delete_rows(engine, 1, 2);
+    batch = admit(engine, ADMIT_GROW);
+    batch_row(batch, THINGS, model_key(THINGS, 0), &clustering, true);
+    batch_cell_bigint(batch, 1, 77);
+    apply(engine, batch);
+    check(engine_close(engine, CLOSE_FLUSH));
+    table_folder_name(&model_tables[THINGS], folder);
+    snprintf(list, sizeof(list), "data/model/%s", folder);
+    assert_int_equal(io_list(env, list, find_largest_data, &largest), 0);
+    env_fault_flip_bit(env, largest.path, largest.size / 2, 3);
+
+    engine = open_store(env);
+    assert_int_equal(get_row(engine, 0, COLUMNS_ALL, &ref), 1);
+    assert_int_equal(row_cell(&ref.row, 0)->value.size, 10);
+    rowref_release(&ref);
+    assert_int_equal(get_row(engine, 1, COLUMNS_ALL, &ref), 0);
+    assert_true(get_row(engine, 2, COLUMNS_ALL, &ref) < 0);
+    /* Of this one the first column is old, and the second new. */
+    assert_true(get_row(engine, 3, COLUMNS_ALL, &ref) < 0);
+    assert_int_equal(get_row(engine, 3, 1u << 1, &ref), 1);
+    rowref_release(&ref);
     check(engine_close(engine, 0));
     env_free(env);
 }
@@ -852,6 +917,7 @@ int main(void)
         cmocka_unit_test(a_read_writes_nothing),
         cmocka_unit_test(may_contain_is_false_only_for_what_is_nowhere),
         cmocka_unit_test(damage_fails_the_read_that_meets_it_and_no_other),
+        cmocka_unit_test(a_get_reads_no_table_that_is_older_than_what_it_knows),
         cmocka_unit_test(a_batch_deletes_first_and_then_writes),
         cmocka_unit_test(what_never_left_memory_leaves_no_tombstone),
         cmocka_unit_test(each_sync_mode_keeps_its_promise),

@@ -1,0 +1,291 @@
+/*
+ * engine_get(): one row, newest sources first. It ends before the first SSTable that can hold
+ * nothing newer than what is known already. What was found is borrowed from memtables and chunks
+ * until it is copied, once, into what the caller gets.
+ */
+#include "read.h"
+
+#include "base/arena.h"
+#include "engine/error.h"
+#include "rows/compare.h"
+#include "rows/merge.h"
+#include "rows/reconcile.h"
+#include "sstable/row_lookup.h"
+
+#define ARENA_PIECE_BYTES 4096u
+
+/* What one memtable or SSTable has of the partition. */
+struct finding {
+    struct finding *older;
+    const struct row *row;               /* NULL: not the row */
+    struct partition_iterator *memtable; /* NULL: it is of an SSTable */
+    struct row_lookup lookup;
+};
+
+struct get {
+    const struct table_schema *schema;
+    struct decorated_key key;
+    const struct clustering *clustering; /* NULL: the static row */
+    uint64_t columns;
+    struct deletion deletion; /* the newest of those of partition and ranges */
+    unsigned row_count;
+    struct finding *findings;
+    struct finding first; /* mostly the only one */
+    bool first_is_used;
+};
+
+static const struct column *columns_of(const struct get *get)
+{
+    return get->clustering ? get->schema->regulars : get->schema->statics;
+}
+
+/* ---- findings ---- */
+
+/* NULL: no memory. */
+static struct finding *finding_new(struct get *get)
+{
+    return get->first_is_used ? malloc(sizeof(struct finding)) : &get->first;
+}
+
+static void finding_free(struct get *get, struct finding *finding)
+{
+    if (finding != &get->first)
+        free(finding);
+}
+
+static void finding_keep(struct get *get, struct finding *finding, struct deletion deletion)
+{
+    get->first_is_used = true;
+    get->deletion = deletion_newest(get->deletion, deletion);
+    get->row_count += finding->row != NULL;
+    finding->older = get->findings;
+    get->findings = finding;
+}
+
+static void get_release(struct get *get)
+{
+    while (get->findings) {
+        struct finding *finding = get->findings;
+
+        get->findings = finding->older;
+        if (finding->memtable)
+            partition_close(finding->memtable);
+        else
+            row_lookup_release(&finding->lookup);
+        finding_free(get, finding);
+    }
+}
+
+/* ---- sources ---- */
+
+/* The row out of a partition within its slice, and the newest deletion that is over it. */
+static int find_in_partition(const struct get *get, struct partition_iterator *partition,
+    const struct row **ret_row, struct deletion *ret_deletion)
+{
+    const struct unfiltered *unfiltered;
+    int r;
+
+    *ret_row = NULL;
+    *ret_deletion = partition->deletion;
+    if (!get->clustering) {
+        *ret_row = partition->static_row;
+        return 0;
+    }
+    while ((r = partition_next(partition, &unfiltered)) > 0) {
+        if (!unfiltered->is_marker) {
+            *ret_row = &unfiltered->row;
+            return 0;
+        }
+        *ret_deletion = deletion_newest(*ret_deletion, unfiltered->marker.opens);
+    }
+    return r;
+}
+
+static int get_from_memtable(struct get *get, struct memtable *memtable)
+{
+    struct slice slice = SLICE_ALL;
+    struct finding *finding;
+    struct deletion deletion;
+    int r;
+
+    if (get->clustering) {
+        slice.start = slice.end = *get->clustering;
+        slice.start.kind = KIND_INCL_START;
+        slice.end.kind = KIND_INCL_END;
+    }
+    finding = finding_new(get);
+    if (!finding)
+        return -ENOMEM;
+    r = memtable_read(memtable, &get->key, &slice, &finding->memtable);
+    if (r > 0) {
+        r = find_in_partition(get, finding->memtable, &finding->row, &deletion);
+        if (r == 0) {
+            finding_keep(get, finding, deletion);
+            return 0;
+        }
+        partition_close(finding->memtable);
+    }
+    finding_free(get, finding);
+    return r;
+}
+
+static int get_from_sstable(struct get *get, struct sstable_handle *handle)
+{
+    struct finding *finding;
+    struct sstable *sstable;
+    int r = sstable_handle_open(handle, &sstable);
+
+    if (r < 0)
+        return r;
+    finding = finding_new(get);
+    if (!finding)
+        return -ENOMEM;
+    r = sstable_lookup_row(sstable, &get->key, get->clustering, &finding->lookup);
+    if (r <= 0) {
+        finding_free(get, finding);
+        return r;
+    }
+    finding->memtable = NULL;
+    finding->row = finding->lookup.row;
+    finding_keep(get, finding, finding->lookup.deletion);
+    return 0;
+}
+
+/* ---- when to stop ---- */
+
+/* The wanted columns as bits; false: not all are simple ones among the first 64. */
+static bool wanted_columns(const struct get *get, uint64_t *ret_wanted)
+{
+    unsigned count = get->clustering ? get->schema->regular_count : get->schema->static_count;
+
+    *ret_wanted = count >= 64 ? get->columns : get->columns & ((1ull << count) - 1);
+    if (count > 64 && get->columns == COLUMNS_ALL)
+        return false;
+    for (unsigned i = 0; i < count && i < 64; i++)
+        if (*ret_wanted >> i & 1 && type_is_complex(columns_of(get)[i].type))
+            return false;
+    return true;
+}
+
+/*
+ * Whether nothing up to `timestamp_us` matters any more: a newer deletion hides it, or each wanted
+ * column is known from later, and that the row exists (Cassandra: SinglePartitionReadCommand.java,
+ * canRemoveRow()).
+ */
+static bool is_settled(const struct get *get, int64_t timestamp_us)
+{
+    uint64_t wanted, known = 0;
+    bool exists = !get->clustering;
+
+    if (deletion_deletes(get->deletion, timestamp_us))
+        return true;
+    for (const struct finding *finding = get->findings; finding; finding = finding->older) {
+        const struct row *row = finding->row;
+
+        if (!row)
+            continue;
+        if (deletion_deletes(row->deletion, timestamp_us))
+            return true;
+        exists |= row->liveness.timestamp_us > timestamp_us;
+        for (uint32_t i = 0; i < row->cell_count; i++)
+            if (row->cells[i].timestamp_us > timestamp_us && row->cells[i].column < 64)
+                known |= 1ull << row->cells[i].column;
+    }
+    return exists && wanted_columns(get, &wanted) && (wanted & ~known) == 0;
+}
+
+static int get_from_all(struct get *get, const struct table_view *table)
+{
+    int r = get_from_memtable(get, table->active);
+
+    for (unsigned i = 0; r == 0 && i < table->sealed_count; i++)
+        r = get_from_memtable(get, table->sealed[i].memtable);
+    for (size_t i = 0; r == 0 && i < table->sstables->count; i++) {
+        struct sstable_handle *handle = table->sstables->handles[i];
+        const struct sstable_facts *facts = &handle->entry.facts;
+
+        if (get->key.token < facts->first_token || get->key.token > facts->last_token)
+            continue;
+        /* Those that follow are older still. */
+        if (get->findings && is_settled(get, facts->max_timestamp_us))
+            return 0;
+        r = get_from_sstable(get, handle);
+    }
+    return r;
+}
+
+/* ---- the answer ---- */
+
+static int copy_row(const struct get *get, const struct row *row, struct rowref *ret_row)
+{
+    size_t bytes = row_flat_bytes(row, get->columns);
+
+    ret_row->memory = malloc(bytes + 1);
+    if (!ret_row->memory)
+        return -ENOMEM;
+    ret_row->row = row_flatten(row, get->columns, ret_row->memory);
+    return 1;
+}
+
+static int merge_row(const struct get *get, int64_t now_s, struct arena *arena, struct row *ret_row)
+{
+    const struct row **rows = arena_alloc(arena, get->row_count * sizeof(*rows));
+    unsigned count = 0;
+
+    if (!rows)
+        return -ENOMEM;
+    for (const struct finding *finding = get->findings; finding; finding = finding->older)
+        if (finding->row)
+            rows[count++] = finding->row;
+    return live_row(columns_of(get), rows, count, get->deletion, now_s, arena, ret_row);
+}
+
+static int give_row(struct engine *engine, const struct get *get, struct rowref *ret_row)
+{
+    const struct finding *finding = get->findings;
+    struct arena arena;
+    struct row row;
+    int r;
+
+    if (get->row_count == 0)
+        return 0;
+    while (!finding->row)
+        finding = finding->older;
+    if (get->row_count == 1 && row_lives(finding->row, get->deletion))
+        return copy_row(get, finding->row, ret_row);
+    arena_init(&arena, ARENA_PIECE_BYTES);
+    r = merge_row(get, read_now_s(engine), &arena, &row);
+    if (r > 0)
+        r = copy_row(get, &row, ret_row);
+    arena_release(&arena);
+    return r;
+}
+
+int engine_get(struct source *source, unsigned table, struct bytes key,
+    const struct clustering *clustering, uint64_t columns, struct rowref *ret_row)
+{
+    struct engine *engine = source->engine;
+    struct epoch_slot *slot;
+    const struct view *view;
+    struct get get;
+    int r = read_check_table(engine, table);
+
+    if (r < 0)
+        return r;
+    atomic_fetch_add_explicit(&engine->counters.gets, 1, memory_order_relaxed);
+    get.schema = &engine->tables[table];
+    get.key = decorated_key_of(key);
+    get.clustering = clustering;
+    get.columns = columns;
+    get.deletion = DELETION_LIVE;
+    get.row_count = 0;
+    get.findings = NULL;
+    get.first_is_used = false;
+    view = views_enter(&engine->views, &slot);
+    r = get_from_all(&get, &view->tables[table]);
+    if (r == 0)
+        r = give_row(engine, &get, ret_row);
+    get_release(&get);
+    views_leave(&engine->views, slot);
+    return read_failed(engine, table, "get", r);
+}

@@ -1,0 +1,85 @@
+#include "sstable/reader.h"
+
+#include <errno.h>
+
+#include "engine/error.h"
+#include "rows/compare.h"
+
+struct info_request {
+    const struct serialization_header *header;
+    struct index_info info;
+};
+
+static enum data_result decode_info(struct decoder *d, void *arg)
+{
+    struct info_request *request = arg;
+
+    return index_get_info(d, request->header, &request->info);
+}
+
+/**
+ * The IndexInfo of block `number`; clusterings are borrowed until the next use of `index`. Offsets
+ * lie apart from what they point to, so they are read through a stream of their own, and each keeps
+ * the page that it is at.
+ */
+static int read_info(struct stream *offsets, struct stream *index, const struct index_entry *entry,
+    uint64_t entry_at, uint32_t number, struct info_request *request)
+{
+    uint64_t offset_at = entry_at + entry->offsets_at + (uint64_t)number * 4, info_at;
+    uint64_t infos_bytes = entry->offsets_at - entry->infos_at;
+    struct bytes window;
+    size_t bytes;
+    int r;
+
+    r = stream_window(offsets, offset_at, 4, &window);
+    if (r < 0)
+        return r;
+    if (window.size < 4 || load_be32(window.data) >= infos_bytes) {
+        err_new(-EUCLEAN, "offset of block %u", number);
+        return sstable_damaged(index->sstable, -EUCLEAN, COMPONENT_INDEX, offset_at);
+    }
+    info_at = entry_at + entry->infos_at + load_be32(window.data);
+    return stream_get(
+        index, info_at, INDEX_INFO_BYTES_MAX, "index block", decode_info, request, &window, &bytes);
+}
+
+/** What the search remembers of the last block that ends before the start. */
+static int place_behind(struct stream *index, const struct index_entry *entry, uint64_t entry_at,
+    const struct index_info *info, struct block_place *to)
+{
+    to->open = info->open;
+    if (__builtin_add_overflow(entry->position + info->offset, info->width, &to->position)) {
+        err_new(-EUCLEAN, "block lies behind all data");
+        return sstable_damaged(index->sstable, -EUCLEAN, COMPONENT_INDEX, entry_at);
+    }
+    return 0;
+}
+
+int promoted_index_seek(struct stream *index, const struct index_entry *entry, uint64_t entry_at,
+    const struct clustering *start, struct block_place *ret_place)
+{
+    struct info_request request = {.header = &index->sstable->header};
+    uint32_t low = 0, high = entry->block_count;
+    AUTO(stream_release) struct stream offsets;
+    int r;
+
+    *ret_place = (struct block_place){entry->position + entry->header_bytes, DELETION_LIVE};
+    stream_init(&offsets, index->sstable, STREAM_INDEX, false);
+    /* The first block whose last clustering is not before the start. */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        r = read_info(&offsets, index, entry, entry_at, middle, &request);
+        if (r < 0)
+            return r;
+        if (clustering_compare(index->sstable->schema, &request.info.last, start) < 0) {
+            r = place_behind(index, entry, entry_at, &request.info, ret_place);
+            if (r < 0)
+                return r;
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < entry->block_count;
+}
