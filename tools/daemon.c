@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,14 @@
 #include "engine/log.h"
 #include "fs/session.h"
 #include "tools.h"
+
+/* Each keeps what was freed in it for itself; small pieces come from threads' own caches anyway. */
+#define ALLOCATOR_ARENAS_MAX 2
+
+/* A thread that answers requests for so much of memory=. */
+#define BYTES_PER_THREAD (16u << 20)
+#define THREADS_MIN 4
+#define THREADS_MAX 32
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -51,6 +60,7 @@ static void prepare_process(void)
 {
     struct rlimit files, infinite = {RLIM_INFINITY, RLIM_INFINITY};
 
+    mallopt(M_ARENA_MAX, ALLOCATOR_ARENAS_MAX);
     /* The modes of the store's files are ours to say. */
     umask(0);
     /* A descriptor for each SSTable file; and the caller's limit of file sizes is not ours. */
@@ -216,6 +226,15 @@ static int open_store(struct daemon *daemon)
     return r < 0 ? err_with(r, "open the file system in '%s'", plan->store) : 0;
 }
 
+static unsigned threads_max(uint64_t memory_bytes)
+{
+    uint64_t count = memory_bytes / BYTES_PER_THREAD;
+
+    if (count < THREADS_MIN)
+        return THREADS_MIN;
+    return count < THREADS_MAX ? (unsigned)count : THREADS_MAX;
+}
+
 static int open_session(struct daemon *daemon)
 {
     const struct daemon_plan *plan = daemon->plan;
@@ -223,6 +242,7 @@ static int open_session(struct daemon *daemon)
         .mountpoint = plan->mountpoint,
         .mount_flags = (const char *)plan->options->flags.data,
         .allow_other = plan->options->allow_other,
+        .threads_max = threads_max(plan->options->memory_bytes),
         .synchronous_names = plan->options->synchronous_names,
         .ready = on_ready,
         .report = on_report,

@@ -12,7 +12,6 @@
 #include "engine/error.h"
 #include "engine/log.h"
 
-#define THREADS_MAX 32 /* each cold read holds one; they are made on demand */
 #define REQUESTS_IN_BACKGROUND_MAX 64
 #define REQUESTS_CONGESTED 48
 
@@ -176,7 +175,7 @@ int session_serve(struct session *session)
 
     if (!config)
         return -ENOMEM;
-    fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
+    fuse_loop_cfg_set_max_threads(config, session->options.threads_max);
     r = fuse_session_loop_mt(session->fuse, config);
     fuse_loop_cfg_destroy(config);
     session->is_over = true;

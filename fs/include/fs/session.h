@@ -28,6 +28,8 @@ struct session_options {
     const char *mountpoint;  /* absolute */
     const char *mount_flags; /* for mount(2), comma separated: "ro,suid"; may be "" */
     bool allow_other;
+    unsigned
+        threads_max; /* made on demand; each has a buffer of 1 MiB, and a cold read holds one */
     bool synchronous_names;    /* dirsync: changes of names are on the disk before the reply */
     void (*ready)(void *arg);  /* the kernel has greeted us; called once, from a worker */
     void (*report)(void *arg); /* from the thread that waits for signals; may be NULL */
