@@ -6,10 +6,10 @@
 #include "engine/mutex.h"
 #include "memtable/clustering_copy.h"
 #include "memtable/iterator.h"
+#include "memtable/partitions.h"
 #include "rows/compare.h"
 #include "rows/reconcile.h"
 
-#define SHARD_BITS 6
 #define SHARD_COUNT (1u << SHARD_BITS)
 
 /* Ranks (engine/README.md, "Locks"). */
@@ -34,12 +34,12 @@ struct extremes {
 
 struct shard {
     _Alignas(64) struct mutex lock; /* for writers; readers walk `partitions` without */
-    struct skiplist partitions;     /* of memtable_partition */
+    struct partitions partitions;
     struct arena arena;
     struct arena scratch;
     struct versions versions;
     uint64_t accounted_bytes; /* of arenas and records, in memtable.bytes already */
-    uint64_t partition_count, row_count;
+    uint64_t row_count;
     struct extremes extremes;
 };
 
@@ -81,7 +81,7 @@ struct memtable *memtable_new(
 
         *shard = (struct shard){.extremes = EXTREMES_NONE};
         mutex_init(&shard->lock, SHARD_LOCK_RANK);
-        skiplist_init(&shard->partitions);
+        partitions_init(&shard->partitions);
         arena_init(&shard->arena, ARENA_PIECE_BYTES);
         arena_init(&shard->scratch, SCRATCH_PIECE_BYTES);
         versions_init(&shard->versions, &shard->arena, &memtable->records, &memtable->readers);
@@ -174,12 +174,11 @@ static int begin_write(struct memtable *memtable, const struct decorated_key *ke
     int r;
 
     mutex_lock(&shard->lock);
-    r = partition_get(&shard->partitions, key, &shard->arena, ret_partition);
+    r = partitions_get(&shard->partitions, key, &shard->arena, ret_partition);
     if (r < 0) {
         mutex_unlock(&shard->lock);
         return r;
     }
-    shard->partition_count += (unsigned)r;
     *ret_shard = shard;
     *ret_writer = (struct partition_writer){
         memtable->schema, &shard->arena, &shard->scratch, &shard->versions};
@@ -289,27 +288,13 @@ int memtable_apply_row(struct memtable *memtable, const struct decorated_key *ke
 
 /* ---- reading ---- */
 
-/* A partition is found before its first update is in it, and stays empty if that found no memory.
- */
-static bool partition_is_empty(const struct memtable_partition *partition)
-{
-    return !atomic_load_explicit(&partition->deletion, memory_order_acquire) &&
-           !atomic_load_explicit(&partition->static_row, memory_order_acquire) &&
-           !atomic_load_explicit(&partition->ranges, memory_order_acquire) &&
-           !skiplist_first(&partition->rows);
-}
-
 static const struct memtable_partition *find_partition(
     const struct memtable *memtable, const struct decorated_key *key)
 {
-    struct skiplist_key sought = partition_key(key);
-    const struct skiplist_node *node =
-        skiplist_seek(&memtable->shards[shard_index(key->token)].partitions, &sought);
+    const struct memtable_partition *partition =
+        partitions_find(&memtable->shards[shard_index(key->token)].partitions, key);
 
-    if (!node || decorated_key_compare(&partition_of(node)->key, key) != 0 ||
-        partition_is_empty(partition_of(node)))
-        return NULL;
-    return partition_of(node);
+    return partition && !partition_is_empty(partition) ? partition : NULL;
 }
 
 bool memtable_may_contain(struct memtable *memtable, const struct decorated_key *key)
@@ -366,7 +351,7 @@ int memtable_read(struct memtable *memtable, const struct decorated_key *key,
 struct memtable_scanner {
     struct partition_scanner base;
     struct memtable *memtable;
-    const struct skiplist_node *node; /* the next partition, or NULL: of the next shard */
+    const struct memtable_partition *next; /* or NULL: of the next shard */
     unsigned shard, last_shard;
     int64_t last_token;
     struct slice all;
@@ -394,16 +379,17 @@ static const struct memtable_partition *scan_next_partition(struct memtable_scan
     for (;;) {
         const struct memtable_partition *partition;
 
-        while (!scanner->node) {
+        while (!scanner->next) {
             if (scanner->shard >= scanner->last_shard)
                 return NULL;
             scanner->shard++;
-            scanner->node = skiplist_first(&scanner->memtable->shards[scanner->shard].partitions);
+            scanner->next =
+                partitions_seek(&scanner->memtable->shards[scanner->shard].partitions, INT64_MIN);
         }
-        partition = partition_of(scanner->node);
+        partition = scanner->next;
         if (partition->key.token > scanner->last_token)
             return NULL;
-        scanner->node = skiplist_next(scanner->node);
+        scanner->next = partitions_next(partition);
         if (!partition_is_empty(partition))
             return partition;
     }
@@ -445,9 +431,6 @@ static const struct partition_scanner_ops scanner_ops = {
 int memtable_scan(struct memtable *memtable, int64_t first_token, int64_t last_token,
     struct partition_scanner **ret_scanner)
 {
-    /* No key is before the empty one of its token. */
-    struct decorated_key first = {first_token, BYTES_LITERAL("")};
-    struct skiplist_key sought = partition_key(&first);
     struct memtable_scanner *scanner = calloc(1, sizeof(*scanner));
 
     if (!scanner)
@@ -459,7 +442,7 @@ int memtable_scan(struct memtable *memtable, int64_t first_token, int64_t last_t
     scanner->shard = shard_index(first_token);
     scanner->last_shard = shard_index(last_token);
     scanner->last_token = last_token;
-    scanner->node = skiplist_seek(&memtable->shards[scanner->shard].partitions, &sought);
+    scanner->next = partitions_seek(&memtable->shards[scanner->shard].partitions, first_token);
     *ret_scanner = &scanner->base;
     return 0;
 }
@@ -476,7 +459,7 @@ void memtable_get_stats(struct memtable *memtable, struct memtable_stats *ret_st
         const struct extremes *one = &shard->extremes;
 
         mutex_lock(&shard->lock);
-        stats.partitions += shard->partition_count;
+        stats.partitions += shard->partitions.count;
         stats.rows += shard->row_count;
         if (one->min_timestamp_us < all.min_timestamp_us)
             all.min_timestamp_us = one->min_timestamp_us;

@@ -2,7 +2,7 @@
  * The memtable of one table: what the commit log holds and no SSTable has yet, in the order of the
  * SSTable it will become.
  *
- *   shard (of 64, by token) -> skip list of partitions, by decorated key
+ *   shard (of 64, by token) -> buckets of partitions, by token (partitions.h)
  *     partition { key, deletion, static row, range tombstones, skip list of rows by clustering }
  *
  * Writers of one shard take its mutex; readers take no lock: nodes are only ever added, a changed

@@ -8,20 +8,6 @@
 
 /* ---- keys ---- */
 
-static int compare_partition(const struct skiplist_key *key, const struct skiplist_node *node)
-{
-    return decorated_key_compare(key->value, &partition_of(node)->key);
-}
-
-struct skiplist_key partition_key(const struct decorated_key *key)
-{
-    return (struct skiplist_key){
-        .prefix = (uint64_t)key->token ^ (1ull << 63),
-        .compare = compare_partition,
-        .value = key,
-    };
-}
-
 static int compare_row(const struct skiplist_key *key, const struct skiplist_node *node)
 {
     return clustering_compare(key->context, key->value, &row_node_of(node)->clustering);
@@ -44,38 +30,28 @@ bool row_node_is_before(const struct row_node *node, const struct skiplist_key *
     return compare_row(bound, &node->node) > 0;
 }
 
-int partition_get(struct skiplist *list, const struct decorated_key *key, struct arena *arena,
-    struct memtable_partition **ret_partition)
+struct memtable_partition *partition_new(const struct decorated_key *key, struct arena *arena)
 {
-    struct skiplist_key sought = partition_key(key);
-    struct memtable_partition *partition;
-    struct skiplist_place place;
-    struct skiplist_node *node;
-    unsigned height;
-    int r;
+    struct memtable_partition *partition = arena_alloc(arena, sizeof(*partition) + key->key.size);
 
-    r = skiplist_locate(list, arena, &sought, &place, &node);
-    if (r < 0)
-        return r;
-    if (r > 0) {
-        *ret_partition = partition_of(node);
-        return 0;
-    }
-    height = skiplist_draw_height(list);
-    partition = arena_alloc(arena, sizeof(*partition) + skiplist_node_extra_bytes(height));
     if (!partition)
-        return -ENOMEM;
-    partition->key = (struct decorated_key){key->token, arena_copy(arena, key->key)};
-    if (!partition->key.key.data)
-        return -ENOMEM;
+        return NULL;
+    memcpy(partition + 1, key->key.data, key->key.size);
+    partition->key = (struct decorated_key){key->token, bytes_of(partition + 1, key->key.size)};
     atomic_init(&partition->deletion, NULL);
     atomic_init(&partition->static_row, NULL);
     atomic_init(&partition->ranges, NULL);
+    atomic_init(&partition->next, NULL);
     skiplist_init(&partition->rows);
-    partition->node.prefix = sought.prefix;
-    skiplist_insert(list, &place, &partition->node, height);
-    *ret_partition = partition;
-    return 1;
+    return partition;
+}
+
+bool partition_is_empty(const struct memtable_partition *partition)
+{
+    return !atomic_load_explicit(&partition->deletion, memory_order_acquire) &&
+           !atomic_load_explicit(&partition->static_row, memory_order_acquire) &&
+           !atomic_load_explicit(&partition->ranges, memory_order_acquire) &&
+           !skiplist_first(&partition->rows);
 }
 
 /* ---- deletions ---- */

@@ -21,7 +21,7 @@ struct memtable_partition {
     _Atomic(const struct row_version *) static_row; /* NULL: none */
     _Atomic(struct range_tombstones *) ranges;      /* NULL: none */
     struct skiplist rows;                           /* of row_node */
-    struct skiplist_node node;                      /* in the shard's list */
+    _Atomic(struct memtable_partition *) next;      /* in the shard */
 };
 
 /** What a writer works with, besides the partition; `scratch` is forgotten after each call. */
@@ -37,21 +37,16 @@ static inline struct row_node *row_node_of(const struct skiplist_node *node)
     return CONTAINER_OF(node, struct row_node, node);
 }
 
-static inline struct memtable_partition *partition_of(const struct skiplist_node *node)
-{
-    return CONTAINER_OF(node, struct memtable_partition, node);
-}
-
-/** The key under which a partition (a row, or where a bound would be) is found; borrows all. */
-struct skiplist_key partition_key(const struct decorated_key *key);
+/** The key under which a row, or where a bound would be, is found; borrows all. */
 struct skiplist_key row_key(const struct table_schema *schema, const struct clustering *clustering);
 
 /** Whether the row is before a bound (in the form of a key). */
 bool row_node_is_before(const struct row_node *node, const struct skiplist_key *bound);
 
-/** The partition of this key in `list`, made if need be: 1 made, 0 found, -ENOMEM. */
-MUST_USE int partition_get(struct skiplist *list, const struct decorated_key *key,
-    struct arena *arena, struct memtable_partition **ret_partition);
+/** An empty one, not yet in any list; the key is copied. NULL: no memory. */
+struct memtable_partition *partition_new(const struct decorated_key *key, struct arena *arena);
+/** Nothing was ever in it: it found no memory for its first update. */
+bool partition_is_empty(const struct memtable_partition *partition);
 
 /* 0, or -ENOMEM and nothing changed. */
 MUST_USE int partition_delete(struct memtable_partition *partition,
