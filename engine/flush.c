@@ -61,6 +61,9 @@ static int begin(struct flusher *flusher)
     r = purge_scanner(scanner, &purge, &scanner);
     if (r < 0)
         return r;
+    r = garbage_scanner(scanner, flusher->view, flusher->table, &flusher->garbage_count, &scanner);
+    if (r < 0)
+        return r;
     return run_writer_new(engine, &options, scanner, &flusher->run);
 }
 
@@ -138,6 +141,7 @@ static int commit_locked(struct flusher *flusher, uint64_t end_position)
             return r;
         }
     }
+    garbage_record(&flusher->garbage_count, view, &edit);
     retire_sealed(&edit, view, flusher->table);
     retire_empty(engine, &edit, view);
     engine_edit_clock(engine, &edit);
@@ -200,6 +204,7 @@ static void end(struct flusher *flusher)
     run_writer_free(flusher->run);
     flusher->run = NULL;
     purge_scope_release(&flusher->purge_scope);
+    garbage_count_release(&flusher->garbage_count);
     view_unref(flusher->view);
     flusher->view = NULL;
     flusher->memtable = NULL;

@@ -10,6 +10,7 @@
 #ifndef SSTFS_ENGINE_FLUSH_H
 #define SSTFS_ENGINE_FLUSH_H
 
+#include "compaction/garbage.h"
 #include "engine/engine.h"
 #include "purge_scope.h"
 #include "run_writer.h"
@@ -22,6 +23,7 @@ struct flusher {
     unsigned table;
     struct memtable *memtable; /* borrowed from the view */
     struct purge_scope purge_scope;
+    struct garbage_count garbage_count;
     unsigned failures;         /* in a row, of this memtable */
     int last_failure;          /* logged once */
     _Atomic uint64_t given_up; /* tries that failed and are made again later, if ever */

@@ -28,6 +28,7 @@ struct manifest_sstable {
     bool compacted;                /* the output of a compaction, not of a flush */
     unsigned level;                /* COMPACT_LEVELLED: from 1 on those of a level do not overlap */
     uint64_t partition_tombstones; /* a part of facts.tombstones */
+    uint64_t garbage_bytes; /* about so many of facts.total_bytes are deleted by newer ones */
     struct sstable_facts facts;
     unsigned holders; /* live, and each snapshot; at 0 it is forgotten. Not stored */
 };
@@ -90,6 +91,8 @@ void manifest_edit_release(struct manifest_edit *edit);
 uint64_t manifest_next_number(const struct manifest *manifest);
 void manifest_edit_add(struct manifest_edit *edit, const struct manifest_sstable *sstable);
 void manifest_edit_retire(struct manifest_edit *edit, uint64_t number);
+/** The SSTable's garbage is `bytes` now, in all. */
+void manifest_edit_garbage(struct manifest_edit *edit, uint64_t number, uint64_t bytes);
 void manifest_edit_flushed(struct manifest_edit *edit, unsigned table, uint64_t position);
 void manifest_edit_cut(struct manifest_edit *edit, const struct commitlog_cut *cut);
 void manifest_edit_clock(

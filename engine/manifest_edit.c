@@ -21,6 +21,7 @@ enum field {
     FIELD_SNAPSHOT_REMOVE = 9,
     FIELD_SNAPSHOT_RENAME = 10,
     FIELD_NEXT_NUMBER = 11,
+    FIELD_GARBAGE = 12,
 };
 
 #define SSTABLE_LIVE 1u
@@ -71,6 +72,15 @@ void manifest_edit_add(struct manifest_edit *edit, const struct manifest_sstable
                       sstable->level << SSTABLE_LEVEL_SHIFT);
     put_uvint(to, sstable->partition_tombstones);
     put_facts(to, &sstable->facts);
+    if (sstable->garbage_bytes > 0)
+        manifest_edit_garbage(edit, sstable->number, sstable->garbage_bytes);
+}
+
+void manifest_edit_garbage(struct manifest_edit *edit, uint64_t number, uint64_t bytes)
+{
+    buf_append_u8(&edit->body, FIELD_GARBAGE);
+    put_uvint(&edit->body, number);
+    put_uvint(&edit->body, bytes);
 }
 
 void manifest_edit_retire(struct manifest_edit *edit, uint64_t number)
@@ -358,6 +368,17 @@ static int apply_retire(struct manifest_state *state, struct decoder *from)
     return 0;
 }
 
+static int apply_garbage(struct manifest_state *state, struct decoder *from)
+{
+    struct manifest_sstable *sstable = find_sstable(state, get_uvint(from));
+    uint64_t bytes = get_uvint(from);
+
+    if (decoder_failed(from) || !sstable)
+        return -EUCLEAN;
+    sstable->garbage_bytes = bytes;
+    return 0;
+}
+
 static int apply_flushed(struct manifest_state *state, struct decoder *from)
 {
     uint64_t table = get_uvint(from);
@@ -551,6 +572,7 @@ int manifest_state_apply(struct manifest_state *state, struct bytes edit)
         [FIELD_SNAPSHOT_REMOVE] = apply_snapshot_remove,
         [FIELD_SNAPSHOT_RENAME] = apply_snapshot_rename,
         [FIELD_NEXT_NUMBER] = apply_next_number,
+        [FIELD_GARBAGE] = apply_garbage,
     };
     struct decoder from = decoder_of(edit);
 

@@ -18,7 +18,7 @@ struct sstable_handle *sstable_handle_new(
     handle->cache = options->cache;
     handle->folder = options->folder;
     handle->entry = *entry;
-    handle->garbage.lineage = entry->number;
+    atomic_init(&handle->garbage_bytes, entry->garbage_bytes);
     mutex_init(&handle->mutex, RANK_SSTABLE_HANDLE);
     return handle;
 }

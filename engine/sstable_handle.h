@@ -21,15 +21,6 @@ struct sweeper;
 
 #define SHA256_BYTES 32
 
-/** What the compactor knows of the rows in a table that newer tables delete (compaction/garbage.h).
- * Lineage: the number of the newest flushed table whose rows are in this one. */
-struct garbage {
-    uint64_t lineage;
-    uint64_t surveyed;  /* deletions of tables up to this lineage are counted in `bytes` */
-    uint64_t collected; /* and up to this one were applied */
-    uint64_t bytes;     /* about so many of the table's are deleted */
-};
-
 struct sstable_handle {
     _Atomic uint32_t references;
     _Atomic bool obsolete;
@@ -41,7 +32,9 @@ struct sstable_handle {
     const char *folder; /* of its table in data/ */
     struct manifest_sstable entry;
     struct sstable_handle *next_obsolete; /* the sweeper's list */
-    struct garbage garbage;               /* of the compactor alone */
+    _Atomic uint64_t garbage_bytes; /* as the manifest says (compaction/garbage.h); and less, where
+                                       less of it than believed could be had */
+    uint64_t successor_run; /* what it was compacted into, 0; with the engine's `change` held */
 
     struct mutex mutex;      /* guards what follows */
     struct sstable *sstable; /* NULL: not opened yet */

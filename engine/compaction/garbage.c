@@ -1,35 +1,31 @@
 #include "compaction/garbage.h"
 
-#include "compaction/task.h"
+#include <errno.h>
+
 #include "engine/error.h"
 #include "engine/log.h"
 #include "sstable/reader.h"
-#include "state.h"
 
-static bool is_suspect(const struct sstable_handle *handle)
-{
-    return atomic_load(&handle->suspect);
-}
-
-/* Whether tombstones of `cover` may delete rows of `handle`, as far as numbers can tell. */
-static bool may_cover(const struct sstable_handle *cover, const struct sstable_handle *handle)
-{
-    const struct sstable_facts *above = &cover->entry.facts, *below = &handle->entry.facts;
-
-    return cover != handle && !is_suspect(cover) && !is_suspect(handle) && above->tombstones > 0 &&
-           above->max_timestamp_us >= below->min_timestamp_us &&
-           above->first_token <= below->last_token && above->last_token >= below->first_token;
-}
-
-/* ---- the survey ---- */
-
-/* What a partition deletes elsewhere. */
-struct deletes {
-    bool partition;
-    bool range;
+/* What a partition that is flushed deletes and writes. */
+struct changes {
+    bool partition, range;
     int64_t partition_us;
-    uint64_t rows; /* of which something is deleted */
+    uint64_t rows;                       /* of which something is deleted */
+    uint64_t bytes;                      /* of values written */
+    struct owned_clustering first, last; /* of the rows */
+    bool has_rows;
 };
+
+struct counting_scanner {
+    struct partition_scanner base;
+    struct partition_scanner *source;
+    struct garbage_count *count;
+    struct partition_iterator partition; /* the one handed out */
+    struct partition_iterator *reading;  /* the source's; NULL: none, or counted */
+    struct changes changes;
+};
+
+/* ---- what is seen ---- */
 
 static bool row_deletes(const struct row *row)
 {
@@ -41,197 +37,235 @@ static bool row_deletes(const struct row *row)
     return false;
 }
 
-static int look_at_partition(struct partition_iterator *partition, struct deletes *deletes)
+static int note_row(struct changes *changes, const struct row *row)
 {
-    const struct unfiltered *next;
     int r;
 
-    *deletes = (struct deletes){
-        .partition = !deletion_is_live(partition->deletion),
-        .partition_us = partition->deletion.marked_for_delete_at_us,
-        .rows = partition->static_row && row_deletes(partition->static_row),
-    };
-    while ((r = partition_next(partition, &next)) > 0) {
-        if (next->is_marker)
-            deletes->range = true;
-        else
-            deletes->rows += row_deletes(&next->row);
+    changes->rows += row_deletes(row);
+    for (uint32_t i = 0; i < row->cell_count; i++)
+        changes->bytes += row->cells[i].path.size + row->cells[i].value.size;
+    r = changes->has_rows ? 0 : owned_clustering_set(&changes->first, &row->clustering);
+    changes->has_rows = true;
+    return r < 0 ? r : owned_clustering_set(&changes->last, &row->clustering);
+}
+
+static void begin(struct counting_scanner *scanner, struct partition_iterator *partition)
+{
+    struct changes *changes = &scanner->changes;
+
+    scanner->reading = partition;
+    changes->partition = !deletion_is_live(partition->deletion);
+    changes->partition_us = partition->deletion.marked_for_delete_at_us;
+    changes->range = changes->has_rows = false;
+    changes->rows = partition->static_row && row_deletes(partition->static_row);
+    changes->bytes = 0;
+}
+
+/* ---- what it makes of an older SSTable ---- */
+
+/* In bytes of the uncompressed stream. 0: nothing, or negative. */
+static int measure(const struct garbage_count *count, struct sstable *sstable,
+    const struct decorated_key *key, const struct changes *changes, uint64_t *ret_bytes)
+{
+    const struct sstable_facts *facts = sstable_facts(sstable);
+    struct slice slice = {changes->first.clustering, changes->last.clustering};
+    uint64_t wanted, lies = 0;
+    int r;
+
+    *ret_bytes = 0;
+    if (changes->partition && changes->partition_us >= facts->min_timestamp_us)
+        return sstable_partition_bytes(sstable, key, ret_bytes);
+    if (changes->range) {
+        r = sstable_partition_bytes(sstable, key, ret_bytes);
+        *ret_bytes /= 2; /* more is not known of a range */
+        return r;
     }
+    wanted = facts->rows > 0 ? facts->stream_bytes / facts->rows * changes->rows : 0;
+    if (count->overwrites)
+        wanted += changes->bytes;
+    if (wanted == 0 || !changes->has_rows)
+        return 0;
+    slice.start.kind = KIND_INCL_START;
+    slice.end.kind = KIND_INCL_END;
+    r = sstable_slice_bytes(sstable, key, &slice, &lies);
+    *ret_bytes = wanted < lies ? wanted : lies;
     return r;
 }
 
-/* About the bytes of `handle` that go by it. */
-static int count_garbage(
-    struct sstable_handle *handle, const struct decorated_key *key, const struct deletes *deletes)
+static int add_up(struct counting_scanner *scanner, size_t place, struct sstable_handle *handle)
 {
     const struct sstable_facts *facts = &handle->entry.facts;
-    uint64_t bytes, of_rows;
+    const struct decorated_key *key = &scanner->partition.key;
     struct sstable *sstable;
+    uint64_t bytes;
     int r;
 
-    if (key->token < facts->first_token || key->token > facts->last_token)
+    if (key->token < facts->first_token || key->token > facts->last_token ||
+        atomic_load(&handle->suspect))
         return 0;
     r = sstable_handle_open(handle, &sstable);
     if (r == 0)
-        r = sstable_partition_bytes(sstable, key, &bytes);
+        r = measure(scanner->count, sstable, key, &scanner->changes, &bytes);
+    if (r > 0 && facts->stream_bytes > 0)
+        scanner->count->bytes[place] +=
+            (uint64_t)((double)bytes * (double)facts->total_bytes / (double)facts->stream_bytes);
+    return r;
+}
+
+/* That an old SSTable cannot be read is no obstacle to a flush. */
+static void count_partition(struct counting_scanner *scanner)
+{
+    const struct garbage_count *count = scanner->count;
+    const struct sstable_set *set = count->view->tables[count->table].sstables;
+    const struct changes *changes = &scanner->changes;
+
+    scanner->reading = NULL;
+    if (!changes->partition && !changes->range && changes->rows == 0 &&
+        (!count->overwrites || changes->bytes == 0))
+        return;
+    for (size_t i = 0; i < set->count; i++) {
+        int r = add_up(scanner, i, set->handles[i]);
+
+        if (r < 0)
+            log_warning("op=count-garbage sstable=%s: %s", set->handles[i]->entry.facts.id.text,
+                err_text(r));
+        if (err_is_damage(r))
+            atomic_store(&set->handles[i]->suspect, true);
+    }
+}
+
+/* ---- the scanner ---- */
+
+static int counting_next_unfiltered(
+    struct partition_iterator *iterator, const struct unfiltered **ret)
+{
+    struct counting_scanner *scanner = CONTAINER_OF(iterator, struct counting_scanner, partition);
+    int r;
+
+    if (!scanner->reading)
+        return 0;
+    r = partition_next(scanner->reading, ret);
+    if (r == 0)
+        count_partition(scanner);
     if (r <= 0)
         return r;
-    if (!deletes->partition || deletes->partition_us < facts->min_timestamp_us) {
-        of_rows = facts->rows > 0 ? facts->stream_bytes / facts->rows * deletes->rows : 0;
-        if (deletes->range)
-            bytes /= 2; /* more is not known of a range */
-        else if (bytes > of_rows)
-            bytes = of_rows;
+    if ((*ret)->is_marker) {
+        scanner->changes.range = true;
+        return 1;
     }
-    if (facts->stream_bytes > 0)
-        bytes =
-            (uint64_t)((double)bytes * (double)facts->total_bytes / (double)facts->stream_bytes);
-    handle->garbage.bytes += bytes;
-    if (handle->garbage.bytes > facts->total_bytes)
-        handle->garbage.bytes = facts->total_bytes;
-    return 0;
+    r = note_row(&scanner->changes, &(*ret)->row);
+    return r < 0 ? r : 1;
 }
 
-static bool is_to_survey(const struct sstable_handle *cover, const struct sstable_handle *handle)
+/* It is the scanner's. */
+static void counting_close_partition(struct partition_iterator *iterator)
 {
-    return handle->garbage.surveyed < cover->garbage.lineage && may_cover(cover, handle);
+    (void)iterator;
 }
 
-/* What cannot be read is left alone by all that follows. */
-static void met(struct sstable_handle *handle, int r)
-{
-    if (!err_is_damage(r))
-        return;
-    log_error("op=survey sstable=%s: %s", handle->entry.facts.id.text, err_text(r));
-    atomic_store(&handle->suspect, true);
-}
+static const struct partition_iterator_ops partition_ops = {
+    counting_next_unfiltered, counting_close_partition};
 
-static int survey_partition(const struct sstable_set *set, struct sstable_handle *cover,
-    struct partition_iterator *partition)
+static int counting_next(struct partition_scanner *base, struct partition_iterator **ret_partition)
 {
-    struct deletes deletes;
-    int r = look_at_partition(partition, &deletes);
+    struct counting_scanner *scanner = CONTAINER_OF(base, struct counting_scanner, base);
+    struct partition_iterator *source;
+    int r = scanner_next(scanner->source, &source);
 
-    if (r < 0) {
-        met(cover, r);
+    if (r <= 0)
         return r;
-    }
-    if (!deletes.partition && !deletes.range && deletes.rows == 0)
-        return 0;
-    for (size_t i = 0; i < set->count; i++) {
-        struct sstable_handle *handle = set->handles[i];
-
-        if (!is_to_survey(cover, handle))
-            continue;
-        r = count_garbage(handle, &partition->key, &deletes);
-        if (r < 0)
-            met(handle, r);
-        if (r == -ENOMEM)
-            return r;
-    }
-    return 0;
-}
-
-static int survey_one(const struct sstable_set *set, struct sstable_handle *cover)
-{
-    AUTO(scanner_closep) struct partition_scanner *scanner = NULL;
-    struct partition_iterator *partition;
-    struct sstable *sstable;
-    int r = sstable_handle_open(cover, &sstable);
-
-    if (r == 0)
-        r = sstable_scan(sstable, INT64_MIN, INT64_MAX, &scanner);
-    if (r < 0) {
-        met(cover, r);
-        return r;
-    }
-    for (;;) {
-        r = scanner_next(scanner, &partition);
-        if (r < 0)
-            met(cover, r);
-        if (r <= 0)
-            return r;
-        r = survey_partition(set, cover, partition);
-        if (r < 0)
-            return r;
-    }
-}
-
-/* The lowest lineage of tombstones that some SSTable was not surveyed against; 0: none. */
-static uint64_t next_lineage(const struct sstable_set *set)
-{
-    uint64_t lowest = 0;
-
-    for (size_t i = 0; i < set->count; i++) {
-        uint64_t lineage = set->handles[i]->garbage.lineage;
-
-        for (size_t j = 0; j < set->count && (lowest == 0 || lineage < lowest); j++)
-            if (is_to_survey(set->handles[i], set->handles[j]))
-                lowest = lineage;
-    }
-    return lowest;
-}
-
-int garbage_survey(const struct view *view, unsigned table)
-{
-    const struct sstable_set *set = view->tables[table].sstables;
-    uint64_t lineage = next_lineage(set);
-
-    if (lineage == 0)
-        return 0;
-    for (size_t i = 0; i < set->count; i++) {
-        struct sstable_handle *cover = set->handles[i];
-
-        if (cover->garbage.lineage == lineage && cover->entry.facts.tombstones > 0 &&
-            !is_suspect(cover) && survey_one(set, cover) == -ENOMEM)
-            return -ENOMEM;
-    }
-    for (size_t i = 0; i < set->count; i++)
-        if (set->handles[i]->garbage.surveyed < lineage)
-            set->handles[i]->garbage.surveyed = lineage;
+    begin(scanner, source);
+    scanner->partition = *source;
+    scanner->partition.ops = &partition_ops;
+    *ret_partition = &scanner->partition;
     return 1;
 }
 
-/* ---- jobs ---- */
-
-static int collect(struct compaction *compaction, const struct view *view, unsigned table,
-    size_t place, uint64_t bytes_max)
+static void counting_close(struct partition_scanner *base)
 {
-    const struct sstable_set *set = view->tables[table].sstables;
-    struct sstable_handle *handle = set->handles[place];
-    AUTO(freep) struct sstable_handle **covers = calloc(set->count, sizeof(*covers));
-    size_t count = 0;
-    int r;
+    struct counting_scanner *scanner = CONTAINER_OF(base, struct counting_scanner, base);
 
-    if (!covers)
-        return -ENOMEM;
-    for (size_t i = 0; i < set->count; i++)
-        if (set->handles[i]->garbage.lineage > handle->garbage.collected &&
-            may_cover(set->handles[i], handle))
-            covers[count++] = set->handles[i];
-    /* Those that deleted were purged since, as something else holds them now; or are damaged. */
-    if (count == 0) {
-        handle->garbage.bytes = 0;
-        return 0;
-    }
-    r = compaction_job_new_single(
-        compaction->engine, view, table, place, bytes_max, covers, count, &compaction->job);
-    return r < 0 ? r : 1;
+    scanner_close(scanner->source);
+    owned_clustering_release(&scanner->changes.first);
+    owned_clustering_release(&scanner->changes.last);
+    free(scanner);
 }
 
-int garbage_choose(struct compaction *compaction, const struct view *view, unsigned table,
-    struct strategy_sstable *sstables, const struct strategy_limits *limits)
-{
-    size_t count = view->tables[table].sstables->count, place;
-    int r = 0;
+static const struct partition_scanner_ops counting_ops = {counting_next, counting_close};
 
-    while (r == 0 && strategy_choose_collection(sstables, count, limits, &place)) {
-        r = collect(compaction, view, table, place, limits->piece_bytes);
-        sstables[place].skip = true;
+int garbage_scanner(struct partition_scanner *source, const struct view *view, unsigned table,
+    struct garbage_count *count, struct partition_scanner **ret_scanner)
+{
+    struct counting_scanner *scanner = calloc(1, sizeof(*scanner));
+
+    *count = (struct garbage_count){
+        .view = view,
+        .table = table,
+        /* What is levelled is written again anyway. */
+        .overwrites = source->schema->compaction == COMPACT_GARBAGE,
+        .bytes = calloc(view->tables[table].sstables->count + 1, sizeof(*count->bytes)),
+    };
+    if (!scanner || !count->bytes) {
+        scanner_close(source);
+        free(scanner);
+        return -ENOMEM;
     }
-    if (r != 0 || !strategy_choose_outdated(sstables, count, limits, &place))
-        return r;
-    r = compaction_job_new_single(
-        compaction->engine, view, table, place, limits->piece_bytes, NULL, 0, &compaction->job);
-    return r < 0 ? r : 1;
+    scanner->base = (struct partition_scanner){&counting_ops, source->schema};
+    scanner->source = source;
+    scanner->count = count;
+    owned_clustering_init(&scanner->changes.first);
+    owned_clustering_init(&scanner->changes.last);
+    *ret_scanner = &scanner->base;
+    return 0;
+}
+
+void garbage_count_release(struct garbage_count *count)
+{
+    free(count->bytes);
+    *count = GARBAGE_COUNT_INIT;
+}
+
+/* ---- recording ---- */
+
+static void add(struct sstable_handle *handle, uint64_t bytes, struct manifest_edit *edit)
+{
+    uint64_t garbage = atomic_load(&handle->garbage_bytes) + bytes;
+
+    if (bytes == 0)
+        return;
+    if (garbage > handle->entry.facts.total_bytes)
+        garbage = handle->entry.facts.total_bytes;
+    atomic_store(&handle->garbage_bytes, garbage);
+    manifest_edit_garbage(edit, handle->entry.number, garbage);
+}
+
+/* The SSTable was compacted since: to each piece of its successor its share. */
+static void add_to_run(
+    const struct sstable_set *set, uint64_t run, uint64_t bytes, struct manifest_edit *edit)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        if (set->handles[i]->entry.run == run)
+            total += set->handles[i]->entry.facts.total_bytes;
+    for (size_t i = 0; i < set->count; i++)
+        if (set->handles[i]->entry.run == run)
+            add(set->handles[i],
+                (uint64_t)((double)bytes * (double)set->handles[i]->entry.facts.total_bytes /
+                           (double)total),
+                edit);
+}
+
+void garbage_record(
+    const struct garbage_count *count, const struct view *now, struct manifest_edit *edit)
+{
+    const struct sstable_set *before = count->view->tables[count->table].sstables;
+
+    for (size_t i = 0; i < before->count; i++) {
+        if (before->handles[i]->successor_run == 0)
+            add(before->handles[i], count->bytes[i], edit);
+        else
+            add_to_run(now->tables[count->table].sstables, before->handles[i]->successor_run,
+                count->bytes[i], edit);
+    }
 }

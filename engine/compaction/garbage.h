@@ -1,26 +1,30 @@
 /*
- * Space back on a disk nearly full: which SSTables hold rows that newer ones delete, and the jobs
- * that write one such SSTable again without them (Cassandra: nodetool garbagecollect).
+ * How much of each SSTable is garbage: rows that newer ones delete or replace. Each flush looks its
+ * partitions up in the indexes of the older SSTables, and the edit that records it says what each
+ * has of them in all (manifest_sstable.garbage_bytes). It is an estimate: of a partition deleted it
+ * is exact, of rows it goes by their average, of what is overwritten by the blocks that hold it.
  *
- *   survey:  each SSTable with tombstones is read once; each partition it deletes in is looked up
- *            in the index of the others, and its bytes there noted (sstable_handle.garbage)
- *   collect: one SSTable A, in the view of the tombstones of all others --> A'
- *   outdated: the SSTables of tombstones, written again by themselves, when nothing lies below
- *
- * It ends: an SSTable is surveyed once against each flush's tombstones, known by lineage, whatever
- * they are merged into, and collected once for what a survey finds.
+ *   garbage_scanner: memtable --> counted on the way to the SSTable --> garbage_record: the edit
  */
 #ifndef SSTFS_COMPACTION_GARBAGE_H
 #define SSTFS_COMPACTION_GARBAGE_H
 
-#include "compaction/manager.h"
-#include "compaction/strategy.h"
 #include "view.h"
 
-/** 1: some was surveyed, come again; 0: all is; negative: error. */
-MUST_USE int garbage_survey(const struct view *view, unsigned table);
-/** 1 and a job; 0: there is nothing to be had. After the survey. Changes `sstables`. */
-MUST_USE int garbage_choose(struct compaction *compaction, const struct view *view, unsigned table,
-    struct strategy_sstable *sstables, const struct strategy_limits *limits);
+struct garbage_count {
+    const struct view *view; /* borrowed: as the flush found it */
+    unsigned table;
+    bool overwrites; /* count them too */
+    uint64_t *bytes; /* of each SSTable of the view */
+};
+#define GARBAGE_COUNT_INIT ((struct garbage_count){0})
+
+/** Counts what is read through it into `count`, which must outlive it. Takes `source` over. */
+MUST_USE int garbage_scanner(struct partition_scanner *source, const struct view *view,
+    unsigned table, struct garbage_count *count, struct partition_scanner **ret_scanner);
+void garbage_count_release(struct garbage_count *count);
+/** Adds it to the SSTables of `now` and says so in `edit`. With the engine's `change` held. */
+void garbage_record(
+    const struct garbage_count *count, const struct view *now, struct manifest_edit *edit);
 
 #endif

@@ -1,6 +1,5 @@
 #include "compaction/manager.h"
 
-#include "compaction/garbage.h"
 #include "compaction/strategy.h"
 #include "compaction/task.h"
 #include "engine/error.h"
@@ -32,7 +31,7 @@ static struct strategy_sstable *describe(
             .run = entry->run,
             .level = entry->level,
             .bytes = entry->facts.total_bytes,
-            .garbage_bytes = handle->garbage.bytes,
+            .garbage_bytes = atomic_load(&handle->garbage_bytes),
             .rows = entry->facts.rows,
             .partitions = entry->facts.partitions,
             .tombstones = entry->facts.tombstones,
@@ -82,19 +81,63 @@ static struct strategy_limits limits_now(struct engine *engine)
     return limits;
 }
 
-/* 1: a job, or a part of the survey that comes before; 0: neither. */
+/* Whether there may be rows in `handle` that `cover` deletes or replaces, as far as numbers tell.
+ */
+static bool may_cover(const struct sstable_handle *cover, const struct sstable_handle *handle)
+{
+    const struct sstable_facts *above = &cover->entry.facts, *below = &handle->entry.facts;
+
+    return cover != handle && !atomic_load(&cover->suspect) &&
+           above->max_timestamp_us >= below->min_timestamp_us &&
+           above->first_token <= below->last_token && above->last_token >= below->first_token;
+}
+
+/* A job for the SSTable at `place` in view of all that may cover it. 0: nothing does. */
+static int collect(struct compaction *compaction, const struct view *view, unsigned table,
+    size_t place, uint64_t bytes_max)
+{
+    const struct sstable_set *set = view->tables[table].sstables;
+    struct sstable_handle *handle = set->handles[place];
+    AUTO(freep) struct sstable_handle **covers = calloc(set->count, sizeof(*covers));
+    size_t count = 0;
+    int r;
+
+    if (!covers)
+        return -ENOMEM;
+    for (size_t i = 0; i < set->count; i++)
+        if (may_cover(set->handles[i], handle))
+            covers[count++] = set->handles[i];
+    /* Those that deleted were purged since, as something else holds them now; or are damaged. */
+    if (count == 0) {
+        atomic_store(&handle->garbage_bytes, 0);
+        return 0;
+    }
+    r = compaction_job_new_single(
+        compaction->engine, view, table, place, bytes_max, covers, count, &compaction->job);
+    return r < 0 ? r : 1;
+}
+
+/* A job that gives space back: 1; 0: there is none. */
 static int choose_garbage(struct compaction *compaction, const struct view *view, unsigned table)
 {
-    AUTO(freep) struct strategy_sstable *sstables = NULL;
-    struct strategy_limits limits = limits_now(compaction->engine);
+    AUTO(freep) struct strategy_sstable *sstables = describe(compaction, view, table);
+    struct engine *engine = compaction->engine;
+    struct strategy_limits limits = limits_now(engine);
+    size_t count = view->tables[table].sstables->count, place;
     int r = 0;
 
-    if (limits.short_of_space || limits.near_full)
-        r = garbage_survey(view, table);
-    if (r != 0)
+    if (!sstables)
+        return -ENOMEM;
+    while (r == 0 && strategy_choose_collection(
+                         engine->tables[table].compaction, sstables, count, &limits, &place)) {
+        r = collect(compaction, view, table, place, limits.piece_bytes);
+        sstables[place].skip = true;
+    }
+    if (r != 0 || !strategy_choose_outdated(sstables, count, &limits, &place))
         return r;
-    sstables = describe(compaction, view, table);
-    return sstables ? garbage_choose(compaction, view, table, sstables, &limits) : -ENOMEM;
+    r = compaction_job_new_single(
+        engine, view, table, place, limits.piece_bytes, NULL, 0, &compaction->job);
+    return r < 0 ? r : 1;
 }
 
 static size_t choose_all(enum compaction_policy policy, const struct strategy_sstable *sstables,

@@ -15,7 +15,7 @@ struct compaction {
     struct engine *engine;
     struct task *task;
     struct compaction_job *job; /* under way */
-    /* SSTables of lower numbers are older than the last collection (garbage.h). */
+    /* SSTables of lower numbers are older than the last collection of garbage. */
     uint64_t collected[ENGINE_TABLES_MAX];
 
     _Atomic bool merging; /* the job takes much space for a while, for no pressing need */

@@ -2,7 +2,12 @@
 
 /* Below this, sizes do not matter. */
 #define SMALL_BYTES (4u << 20)
-#define GARBAGE_SHARE 0.33
+#define DELETED_SHARE 0.33
+#define DELETED_SHARE_SHORT 0.05
+/* Of an SSTable; when a quarter of all is garbage some have a quarter, and of the table's bytes
+ * never more than a third is garbage for long. */
+#define GARBAGE_SHARE 0.5
+#define GARBAGE_SHARE_OF_ALL 0.25
 #define GARBAGE_SHARE_SHORT 0.05
 #define GARBAGE_SHARE_FULL 0.005
 
@@ -51,10 +56,10 @@ static uint64_t sum_up(const struct strategy_sstable *sstables, size_t count, bo
 }
 
 /* All of the table, if that can give anything back: what was compacted alone already was purged. */
-static size_t choose_deleted(enum compaction_policy policy, const struct strategy_sstable *sstables,
-    size_t count, const struct strategy_limits *limits, bool *chosen, unsigned *ret_level)
+static size_t choose_deleted(const struct strategy_sstable *sstables, size_t count,
+    const struct strategy_limits *limits, bool *chosen, unsigned *ret_level)
 {
-    double share, wanted = limits->short_of_space ? GARBAGE_SHARE_SHORT : GARBAGE_SHARE;
+    double share, wanted = limits->short_of_space ? DELETED_SHARE_SHORT : DELETED_SHARE;
     size_t taken = 0;
     bool is_purged;
     uint64_t bytes = sum_up(sstables, count, &is_purged);
@@ -75,7 +80,7 @@ static size_t choose_deleted(enum compaction_policy policy, const struct strateg
         chosen[i] = !sstables[i].skip;
         taken += chosen[i];
     }
-    *ret_level = strategy_level_of_all(policy, bytes, limits);
+    *ret_level = strategy_level_of_all(COMPACT_LEVELLED, bytes, limits);
     return taken;
 }
 
@@ -85,20 +90,41 @@ size_t strategy_choose(enum compaction_policy policy, const struct strategy_ssta
     size_t taken;
 
     *ret_level = 0;
-    taken = choose_deleted(policy, sstables, count, limits, chosen, ret_level);
-    if (taken > 0)
-        return taken;
-    if (policy == COMPACT_LEVELLED)
-        return strategy_choose_levelled(sstables, count, limits, chosen, ret_level);
-    return strategy_choose_tier(sstables, count, limits, chosen);
+    if (policy != COMPACT_LEVELLED)
+        return strategy_choose_tier(sstables, count, limits, chosen);
+    taken = choose_deleted(sstables, count, limits, chosen, ret_level);
+    if (taken == 0)
+        taken = strategy_choose_levelled(sstables, count, limits, chosen, ret_level);
+    return taken;
 }
 
 /* ---- one by one ---- */
 
-bool strategy_choose_collection(const struct strategy_sstable *sstables, size_t count,
-    const struct strategy_limits *limits, size_t *ret_chosen)
+/* Of which it is enough garbage; more than 1: of none. */
+static double garbage_share(enum compaction_policy policy, const struct strategy_sstable *sstables,
+    size_t count, const struct strategy_limits *limits)
 {
-    double share = limits->full ? GARBAGE_SHARE_FULL : GARBAGE_SHARE_SHORT;
+    uint64_t bytes = 0, garbage = 0;
+
+    if (limits->full)
+        return GARBAGE_SHARE_FULL;
+    if (limits->near_full || limits->short_of_space)
+        return GARBAGE_SHARE_SHORT;
+    if (policy == COMPACT_LEVELLED)
+        return 2;
+    for (size_t i = 0; i < count; i++) {
+        bytes = add_saturating(bytes, sstables[i].bytes);
+        garbage = add_saturating(garbage, sstables[i].garbage_bytes);
+    }
+    return (double)garbage < (double)bytes * GARBAGE_SHARE_OF_ALL ? GARBAGE_SHARE
+                                                                  : GARBAGE_SHARE_OF_ALL;
+}
+
+bool strategy_choose_collection(enum compaction_policy policy,
+    const struct strategy_sstable *sstables, size_t count, const struct strategy_limits *limits,
+    size_t *ret_chosen)
+{
+    double share = garbage_share(policy, sstables, count, limits);
     uint64_t least = UINT64_MAX;
 
     for (size_t i = 0; i < count; i++) {
@@ -130,7 +156,7 @@ bool strategy_choose_outdated(const struct strategy_sstable *sstables, size_t co
 
         if (sstable->skip || !sstable->outdated || sstable->tombstones == 0 ||
             (sstable->bytes > SMALL_BYTES &&
-                (double)sstable->tombstones < (double)sstable->rows * GARBAGE_SHARE))
+                (double)sstable->tombstones < (double)sstable->rows * DELETED_SHARE))
             continue;
         if (sstable->bytes <= limits->bytes_max && sstable->bytes < least) {
             least = sstable->bytes;

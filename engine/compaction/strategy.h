@@ -9,10 +9,10 @@
  *     them: only so that there are not too many (Cassandra: SizeTieredCompactionStrategy). The
  *     pieces of one compaction's output are one run.
  *
- * Beside both: when much of a table is deleted all of it is merged, as tombstones go at once when
- * nothing lies below them. A disk that is nearly full has no room for that. There SSTables with
- * deleted rows are written again one by one (Cassandra: nodetool garbagecollect), each time giving
- * back more than was taken.
+ * When much of a levelled table is deleted all of it is merged, as tombstones go at once when
+ * nothing lies below them. Of a tiered one, what has much garbage is written again without it, one
+ * by one (Cassandra: nodetool garbagecollect), so that nothing else is; so are all tables on a disk
+ * that is nearly full and has no room for more, each time giving back more than was taken.
  */
 #ifndef SSTFS_COMPACTION_STRATEGY_H
 #define SSTFS_COMPACTION_STRATEGY_H
@@ -32,7 +32,7 @@ struct strategy_sstable {
     uint64_t run;   /* rises with age: pieces of one output have one */
     unsigned level; /* COMPACT_LEVELLED: from 1 on those of a level do not overlap */
     uint64_t bytes;
-    uint64_t garbage_bytes; /* of rows that newer SSTables delete */
+    uint64_t garbage_bytes; /* about so many of them newer SSTables delete or replace */
     uint64_t rows, partitions;
     uint64_t tombstones, partition_tombstones; /* the second a part of the first */
     int64_t first_token, last_token;
@@ -64,11 +64,12 @@ unsigned strategy_level_of_all(
     enum compaction_policy policy, uint64_t bytes, const struct strategy_limits *limits);
 
 /**
- * Of SSTables whose garbage is known: that to be written again without what newer ones delete, the
- * one that needs the least space for it first. False: none has enough garbage, or there is no room.
+ * The SSTable to be written again without what newer ones delete or replace: of those with enough
+ * garbage the one that needs the least space for it. False: there is none, or no room.
  */
-bool strategy_choose_collection(const struct strategy_sstable *sstables, size_t count,
-    const struct strategy_limits *limits, size_t *ret_chosen);
+bool strategy_choose_collection(enum compaction_policy policy,
+    const struct strategy_sstable *sstables, size_t count, const struct strategy_limits *limits,
+    size_t *ret_chosen);
 /**
  * An SSTable whose tombstones may have nothing left to delete: written again by itself it is rid of
  * them, without room for the merge of all. False: none.

@@ -18,7 +18,7 @@ struct compaction_job {
     uint64_t input_bytes;
     struct sstable_handle **covers; /* read only: what they delete of the input; NULL: a merge */
     size_t cover_count;
-    struct garbage garbage; /* what is known of the outputs then */
+    uint64_t garbage_bytes; /* of the inputs, when it began */
     bool keeps_run;         /* the one input is rewritten, and its place taken */
     struct run_writer *run;
     struct purge_scope purge_scope; /* of the step that runs */
@@ -35,24 +35,23 @@ static void note_bases(struct sstable_writer_options *to, const struct sstable_f
     to->expected_partitions += facts->partitions;
 }
 
-/* All of `handles` merged, from the first token to the last. */
-static int scan_merged(struct compaction_job *job, struct sstable_handle *const *handles,
-    size_t count, int64_t first_token, int64_t last_token, struct partition_scanner **ret_scanner)
+/* All inputs merged. */
+static int scan_merged(struct compaction_job *job, struct partition_scanner **ret_scanner)
 {
     const struct table_schema *schema = &job->engine->tables[job->table];
-    struct partition_scanner **scanners = calloc(count, sizeof(struct partition_scanner *));
+    struct partition_scanner **scanners = calloc(job->count, sizeof(struct partition_scanner *));
     size_t open = 0;
     int r = scanners ? 0 : -ENOMEM;
 
-    for (; r == 0 && open < count; open += r == 0) {
+    for (; r == 0 && open < job->count; open += r == 0) {
         struct sstable *sstable;
 
-        r = sstable_handle_open(handles[open], &sstable);
+        r = sstable_handle_open(job->inputs[open], &sstable);
         if (r == 0)
-            r = sstable_scan(sstable, first_token, last_token, &scanners[open]);
+            r = sstable_scan(sstable, INT64_MIN, INT64_MAX, &scanners[open]);
     }
     if (r == 0) {
-        r = merge_scanners(schema, scanners, (unsigned)count, ret_scanner);
+        r = merge_scanners(schema, scanners, (unsigned)job->count, ret_scanner);
         open = 0;
     }
     while (open > 0)
@@ -61,26 +60,55 @@ static int scan_merged(struct compaction_job *job, struct sstable_handle *const 
     return r;
 }
 
-static int scan_inputs(struct compaction_job *job, struct partition_scanner **ret_scanner)
+static int read_cover(struct sstable_handle *cover, const struct decorated_key *key,
+    struct partition_iterator **ret_iterator)
 {
-    const struct sstable_facts *facts = &job->inputs[0]->entry.facts;
-    struct partition_scanner *inputs, *covers;
+    const struct sstable_facts *facts = &cover->entry.facts;
+    const struct slice all = SLICE_ALL;
+    struct sstable *sstable;
     int r;
 
-    r = scan_merged(job, job->inputs, job->count, INT64_MIN, INT64_MAX, &inputs);
-    if (r < 0)
-        return r;
-    if (job->cover_count == 0) {
-        *ret_scanner = inputs;
+    if (key->token < facts->first_token || key->token > facts->last_token)
         return 0;
+    r = sstable_handle_open(cover, &sstable);
+    return r < 0 ? r : sstable_read(sstable, key, &all, ret_iterator);
+}
+
+/* What the covers have of a partition: by lookups, as they mostly have nothing of it. */
+static int read_covers(
+    void *arg, const struct decorated_key *key, struct partition_iterator **ret_iterator)
+{
+    struct compaction_job *job = arg;
+    AUTO(freep) struct partition_iterator **found = calloc(job->cover_count, sizeof(*found));
+    unsigned count = 0;
+    int r = found ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r >= 0 && i < job->cover_count; i++) {
+        r = read_cover(job->covers[i], key, &found[count]);
+        count += r > 0;
     }
-    r = scan_merged(
-        job, job->covers, job->cover_count, facts->first_token, facts->last_token, &covers);
-    if (r < 0) {
-        scanner_close(inputs);
+    if (r >= 0 && count > 1) {
+        r = merge_partitions(&job->engine->tables[job->table], found, count, ret_iterator);
+        return r < 0 ? r : 1;
+    }
+    if (r >= 0 && count == 1)
+        *ret_iterator = found[0];
+    while (r < 0 && count > 0)
+        partition_close(found[--count]);
+    return r < 0 ? r : (int)count;
+}
+
+static int scan_inputs(struct compaction_job *job, struct partition_scanner **ret_scanner)
+{
+    struct partition_scanner *inputs;
+    int r = scan_merged(job, &inputs);
+
+    if (r < 0 || job->cover_count == 0) {
+        *ret_scanner = r < 0 ? NULL : inputs;
         return r;
     }
-    return shadow_scanner(inputs, covers, ret_scanner);
+    return shadow_scanner(
+        inputs, job->inputs[0]->entry.facts.max_timestamp_us, read_covers, job, ret_scanner);
 }
 
 static int begin(struct compaction_job *job)
@@ -114,20 +142,6 @@ static int begin(struct compaction_job *job)
     return run_writer_new(job->engine, &options, scanner, &job->run);
 }
 
-/* Of a merge nothing is known that was not of all inputs. */
-static void note_garbage(struct compaction_job *job, const struct garbage *input)
-{
-    struct garbage *garbage = &job->garbage;
-
-    if (input->lineage > garbage->lineage)
-        garbage->lineage = input->lineage;
-    if (input->surveyed < garbage->surveyed)
-        garbage->surveyed = input->surveyed;
-    if (input->collected < garbage->collected)
-        garbage->collected = input->collected;
-    garbage->bytes += input->bytes;
-}
-
 int compaction_job_new(struct engine *engine, const struct view *view, unsigned table,
     const bool *chosen, unsigned level, uint64_t bytes_max, struct compaction_job **ret_job)
 {
@@ -140,7 +154,6 @@ int compaction_job_new(struct engine *engine, const struct view *view, unsigned 
     job->table = table;
     job->level = level;
     job->bytes_max = bytes_max;
-    job->garbage = (struct garbage){.surveyed = UINT64_MAX, .collected = UINT64_MAX};
     job->inputs = calloc(set->count + 1, sizeof(struct sstable_handle *));
     if (!job->inputs) {
         free(job);
@@ -151,7 +164,7 @@ int compaction_job_new(struct engine *engine, const struct view *view, unsigned 
             continue;
         job->inputs[job->count++] = sstable_handle_ref(set->handles[i]);
         job->input_bytes += set->handles[i]->entry.facts.data_bytes;
-        note_garbage(job, &set->handles[i]->garbage);
+        job->garbage_bytes += atomic_load(&set->handles[i]->garbage_bytes);
     }
     *ret_job = job;
     return 0;
@@ -182,8 +195,6 @@ int compaction_job_new_single(struct engine *engine, const struct view *view, un
         }
         for (; job->cover_count < cover_count; job->cover_count++)
             job->covers[job->cover_count] = sstable_handle_ref(covers[job->cover_count]);
-        job->garbage.bytes = 0;
-        job->garbage.collected = job->garbage.surveyed;
     }
     *ret_job = job;
     return 0;
@@ -198,25 +209,48 @@ static void free_handles(struct sstable_handle **handles, size_t count)
     free(handles);
 }
 
+/* Of the outputs: what was noted since the job began is still in them. What was known before is
+ * gone where covers took it; else as much of it as they are smaller. */
+static uint64_t garbage_left(
+    const struct compaction_job *job, const struct manifest_sstable *outputs, size_t count)
+{
+    uint64_t garbage = 0, bytes_in = 0, bytes_out = 0, before = job->garbage_bytes, gone;
+
+    for (size_t i = 0; i < job->count; i++) {
+        garbage += atomic_load(&job->inputs[i]->garbage_bytes);
+        bytes_in += job->inputs[i]->entry.facts.total_bytes;
+    }
+    for (size_t i = 0; i < count; i++)
+        bytes_out += outputs[i].facts.total_bytes;
+    gone = bytes_in > bytes_out && job->cover_count == 0 ? bytes_in - bytes_out : before;
+    if (gone > before)
+        gone = before;
+    return garbage > gone ? garbage - gone : 0;
+}
+
 /* Numbers, handles and the edit for the outputs. */
 static int add_outputs(struct compaction_job *job, struct manifest_edit *edit,
     struct sstable_handle **handles, size_t *ret_count)
 {
     uint64_t first = manifest_next_number(job->engine->manifest);
     struct manifest_sstable *sstables;
+    uint64_t run, garbage;
     size_t count;
 
     sstables = run_writer_sstables(job->run, &count);
+    garbage = garbage_left(job, sstables, count);
+    run = job->keeps_run ? job->inputs[0]->entry.run : first;
+    for (size_t i = 0; i < job->count; i++)
+        job->inputs[i]->successor_run = run;
     for (*ret_count = 0; *ret_count < count; (*ret_count)++) {
         struct manifest_sstable *entry = &sstables[*ret_count];
 
         entry->number = first + *ret_count;
-        entry->run = job->keeps_run ? job->inputs[0]->entry.run : first;
+        entry->run = run;
+        entry->garbage_bytes = garbage / count;
         handles[*ret_count] = engine_new_handle(job->engine, entry);
         if (!handles[*ret_count])
             return -ENOMEM;
-        handles[*ret_count]->garbage = job->garbage;
-        handles[*ret_count]->garbage.bytes /= count;
         manifest_edit_add(edit, entry);
     }
     return 0;
@@ -300,7 +334,8 @@ int compaction_job_step(struct compaction_job *job)
 void compaction_job_has_no_room(struct compaction_job *job)
 {
     for (size_t i = 0; job->cover_count > 0 && i < job->count; i++)
-        job->inputs[i]->garbage.bytes /= 2;
+        atomic_store(
+            &job->inputs[i]->garbage_bytes, atomic_load(&job->inputs[i]->garbage_bytes) / 2);
 }
 
 bool compaction_job_collects(const struct compaction_job *job)

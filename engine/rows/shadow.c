@@ -6,9 +6,9 @@
 #include "rows/reconcile.h"
 
 /*
- * Both scanners run in step. Of a partition that both have, the cover's unfiltereds are followed up
- * to each row of the source: its markers say which range deletion is open there, its row of the
- * same clustering what it has of the row's own.
+ * Of a partition that has a cover, the cover's unfiltereds are followed up to each row of the
+ * source: its markers say which range deletion is open there, its row of the same clustering what
+ * it has of the row's own.
  */
 
 #define ROW_ARENA_BYTES 8192
@@ -18,6 +18,7 @@ struct shadowed_partition {
     struct partition_iterator *source, *cover;
     const struct unfiltered *covering; /* of the cover, not passed yet; NULL: its end */
     bool begun;                        /* `covering` is set */
+    bool is_dead;                      /* nothing is left of it */
     struct deletion open;              /* of the cover, after its last marker passed */
     struct arena arena, static_arena;
     struct row static_row;
@@ -26,9 +27,10 @@ struct shadowed_partition {
 
 struct shadow_scanner {
     struct partition_scanner base;
-    struct partition_scanner *source, *cover;
-    struct partition_iterator *cover_partition; /* not before the source's; NULL: its end */
-    bool begun;
+    struct partition_scanner *source;
+    int64_t newest_us; /* of the source */
+    shadow_cover cover;
+    void *arg;
     struct shadowed_partition partition;
 };
 
@@ -142,6 +144,8 @@ static int shadowed_next(struct partition_iterator *iterator, const struct unfil
     const struct unfiltered *next;
     int r;
 
+    if (partition->is_dead)
+        return 0;
     while ((r = partition_next(partition->source, &next)) > 0) {
         const struct row *covering;
         struct deletion active;
@@ -203,35 +207,27 @@ static int shadowed_begin(struct shadowed_partition *partition, struct partition
 
 /* ---- all partitions ---- */
 
-/* 1: the cover has the partition; 0: it does not. */
-static int find_cover(struct shadow_scanner *scanner, const struct decorated_key *key)
+static void close_cover(struct shadowed_partition *partition)
 {
-    while (!scanner->begun || (scanner->cover_partition &&
-                                  decorated_key_compare(&scanner->cover_partition->key, key) < 0)) {
-        int r = scanner_next(scanner->cover, &scanner->cover_partition);
-
-        scanner->begun = true;
-        if (r < 0)
-            return r;
-        if (r == 0)
-            scanner->cover_partition = NULL;
-    }
-    return scanner->cover_partition &&
-           decorated_key_compare(&scanner->cover_partition->key, key) == 0;
+    partition_close(partition->cover);
+    partition->cover = NULL;
 }
 
 static int shadow_next(struct partition_scanner *base, struct partition_iterator **ret_partition)
 {
     struct shadow_scanner *scanner = CONTAINER_OF(base, struct shadow_scanner, base);
-    struct partition_iterator *source;
-    int r = scanner_next(scanner->source, &source);
+    struct partition_iterator *source, *cover;
+    int r;
 
+    close_cover(&scanner->partition);
+    r = scanner_next(scanner->source, &source);
     if (r <= 0)
         return r;
-    r = find_cover(scanner, &source->key);
+    r = scanner->cover(scanner->arg, &source->key, &cover);
     *ret_partition = source;
     if (r > 0) {
-        r = shadowed_begin(&scanner->partition, source, scanner->cover_partition);
+        r = shadowed_begin(&scanner->partition, source, cover);
+        scanner->partition.is_dead = deletion_deletes(cover->deletion, scanner->newest_us);
         *ret_partition = &scanner->partition.base;
     }
     return r < 0 ? r : 1;
@@ -241,8 +237,8 @@ static void shadow_close(struct partition_scanner *base)
 {
     struct shadow_scanner *scanner = CONTAINER_OF(base, struct shadow_scanner, base);
 
+    close_cover(&scanner->partition);
     scanner_close(scanner->source);
-    scanner_close(scanner->cover);
     arena_release(&scanner->partition.arena);
     arena_release(&scanner->partition.static_arena);
     free(scanner);
@@ -250,19 +246,20 @@ static void shadow_close(struct partition_scanner *base)
 
 static const struct partition_scanner_ops shadow_ops = {shadow_next, shadow_close};
 
-int shadow_scanner(struct partition_scanner *source, struct partition_scanner *cover,
-    struct partition_scanner **ret_scanner)
+int shadow_scanner(struct partition_scanner *source, int64_t newest_us, shadow_cover cover,
+    void *arg, struct partition_scanner **ret_scanner)
 {
     struct shadow_scanner *scanner = calloc(1, sizeof(*scanner));
 
     if (!scanner) {
         scanner_close(source);
-        scanner_close(cover);
         return -ENOMEM;
     }
     scanner->base = (struct partition_scanner){&shadow_ops, source->schema};
     scanner->source = source;
+    scanner->newest_us = newest_us;
     scanner->cover = cover;
+    scanner->arg = arg;
     arena_init(&scanner->partition.arena, ROW_ARENA_BYTES);
     arena_init(&scanner->partition.static_arena, ROW_ARENA_BYTES);
     *ret_scanner = &scanner->base;

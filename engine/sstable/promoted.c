@@ -83,3 +83,51 @@ int promoted_index_seek(struct stream *index, const struct index_entry *entry, u
     }
     return low < entry->block_count;
 }
+
+/* The widths of the blocks that hold anything of the slice. */
+static int add_up_blocks(struct stream *index, const struct index_entry *entry, uint64_t entry_at,
+    const struct slice *slice, uint64_t *ret_bytes)
+{
+    AUTO(freep) struct info_request *request = malloc(sizeof(*request));
+    const struct table_schema *schema = index->sstable->schema;
+    uint64_t at = entry_at + entry->infos_at;
+
+    if (!request)
+        return err_new(-ENOMEM, "index block");
+    request->header = &index->sstable->header;
+    *ret_bytes = 0;
+    for (uint32_t i = 0; i < entry->block_count; i++) {
+        struct bytes window;
+        size_t bytes;
+        int r = stream_get(
+            index, at, INDEX_INFO_BYTES_MAX, "index block", decode_info, request, &window, &bytes);
+
+        if (r < 0)
+            return r;
+        if (clustering_compare(schema, &request->info.first, &slice->end) > 0)
+            break;
+        if (clustering_compare(schema, &request->info.last, &slice->start) >= 0)
+            *ret_bytes += request->info.width;
+        at += bytes;
+    }
+    return 1;
+}
+
+int sstable_slice_bytes(struct sstable *sstable, const struct decorated_key *key,
+    const struct slice *slice, uint64_t *ret_bytes)
+{
+    AUTO(stream_release) struct stream index;
+    struct index_entry entry;
+    uint64_t at;
+    int r;
+
+    stream_init(&index, sstable, STREAM_INDEX, false);
+    if (!sstable_may_contain(sstable, key))
+        return 0;
+    r = sstable_find_entry(sstable, &index, key, &entry, &at);
+    if (r <= 0)
+        return r;
+    if (entry.block_count > 0)
+        return add_up_blocks(&index, &entry, at, slice, ret_bytes);
+    return sstable_partition_bytes(sstable, key, ret_bytes);
+}

@@ -124,6 +124,10 @@ MUST_USE int sstable_find_token(
 /** 1 and the bytes of the partition in the uncompressed stream; 0: not there. */
 MUST_USE int sstable_partition_bytes(
     struct sstable *sstable, const struct decorated_key *key, uint64_t *ret_bytes);
+/** The same of the blocks of its promoted index that hold anything of the slice; of a partition
+ * without, all. */
+MUST_USE int sstable_slice_bytes(struct sstable *sstable, const struct decorated_key *key,
+    const struct slice *slice, uint64_t *ret_bytes);
 /** The entry at a place in Index.db. */
 MUST_USE int stream_get_entry(struct stream *index, uint64_t at, struct index_entry *ret_entry);
 

@@ -10,6 +10,8 @@
  * must not push out of the cache what readers want.
  */
 
+#define PASS_BYTES (256u << 10)
+
 struct sstable_scanner {
     struct partition_scanner base;
     struct partition_iterator partition; /* the one handed out */
@@ -97,16 +99,43 @@ static int find_start(struct sstable_scanner *scanner)
     return r;
 }
 
-/** Over what the caller did not read. */
+/** Behind the partition at hand, by the index. */
+static int leave_by_index(struct sstable_scanner *scanner)
+{
+    AUTO(stream_release) struct stream index;
+    struct index_entry entry;
+    uint64_t at;
+    int r;
+
+    stream_init(&index, scanner->sstable, STREAM_INDEX, false);
+    r = sstable_find_entry(scanner->sstable, &index, &scanner->cursor.key, &entry, &at);
+    if (r == 0) {
+        err_new(-EUCLEAN, "a partition that the index does not have");
+        r = sstable_damaged(scanner->sstable, -EUCLEAN, COMPONENT_DATA, scanner->cursor.start);
+    }
+    if (r < 0)
+        return r;
+    at += entry.entry_bytes;
+    if (at == scanner->sstable->index_bytes) {
+        scanner->next_position = scanner->data.size;
+        return 0;
+    }
+    r = stream_get_entry(&index, at, &entry);
+    if (r == 0)
+        scanner->next_position = entry.position;
+    return r;
+}
+
+/** Over what the caller did not read: what is near by reading on. */
 static int leave_partition(struct sstable_scanner *scanner)
 {
     struct partition_cursor *cursor = &scanner->cursor;
+    uint64_t near = cursor->position + PASS_BYTES;
     int r;
 
-    for (;;) {
-        r = partition_cursor_peek(cursor);
-        if (r <= 0)
-            break;
+    while ((r = partition_cursor_peek(cursor)) > 0) {
+        if (cursor->position > near)
+            return leave_by_index(scanner);
         partition_cursor_skip(cursor);
     }
     scanner->next_position = cursor->position;

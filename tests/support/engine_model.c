@@ -31,7 +31,8 @@ const struct table_schema model_tables[MODEL_TABLES] = {
         .cql = "CREATE TABLE IF NOT EXISTS model.things (id bigint, name blob, fixed blob static, "
                "c0 blob, c1 blob, PRIMARY KEY (id, name));\n"},
     {COMMON, .name = "shelves", .id = "shelves........2", .partition_key_count = 2,
-        .partition_key = shelves_key, .clustering_count = 1, .clustering = shelves_clustering},
+        .partition_key = shelves_key, .clustering_count = 1, .clustering = shelves_clustering,
+        .compaction = COMPACT_GARBAGE},
     {COMMON, .name = "facts", .id = "facts..........3", .partition_key_count = 1,
         .partition_key = things_key},
 };

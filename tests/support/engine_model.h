@@ -4,6 +4,8 @@
  *
  *   things  key bigint, name blob; static and two columns      shelves  key (bigint, int), slot int
  *   facts   key bigint, no clustering
+ *
+ * Shelves are compacted for garbage, the others by levels.
  */
 #ifndef SSTFS_TESTS_ENGINE_MODEL_H
 #define SSTFS_TESTS_ENGINE_MODEL_H

@@ -25,13 +25,13 @@ static void the_collection_that_needs_least_space_goes_first(void **state)
     size_t chosen;
     (void)state;
 
-    assert_true(strategy_choose_collection(sstables, 3, &limits, &chosen));
+    assert_true(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
     assert_int_equal(chosen, 1);
     sstables[1].skip = true;
-    assert_true(strategy_choose_collection(sstables, 3, &limits, &chosen));
+    assert_true(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
     assert_int_equal(chosen, 2);
     sstables[2].garbage_bytes = 0;
-    assert_true(strategy_choose_collection(sstables, 3, &limits, &chosen));
+    assert_true(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
     assert_int_equal(chosen, 0);
 }
 
@@ -42,9 +42,9 @@ static void a_collection_without_room_is_not_begun(void **state)
     size_t chosen;
     (void)state;
 
-    assert_false(strategy_choose_collection(sstables, 1, &limits, &chosen));
+    assert_false(strategy_choose_collection(COMPACT_GARBAGE, sstables, 1, &limits, &chosen));
     limits.bytes_max = 5 * MIB;
-    assert_true(strategy_choose_collection(sstables, 1, &limits, &chosen));
+    assert_true(strategy_choose_collection(COMPACT_GARBAGE, sstables, 1, &limits, &chosen));
 }
 
 static void little_garbage_is_collected_only_when_nothing_else_is_left(void **state)
@@ -54,11 +54,11 @@ static void little_garbage_is_collected_only_when_nothing_else_is_left(void **st
     size_t chosen;
     (void)state;
 
-    assert_false(strategy_choose_collection(sstables, 1, &limits, &chosen));
+    assert_false(strategy_choose_collection(COMPACT_GARBAGE, sstables, 1, &limits, &chosen));
     limits.full = true;
-    assert_true(strategy_choose_collection(sstables, 1, &limits, &chosen));
+    assert_true(strategy_choose_collection(COMPACT_GARBAGE, sstables, 1, &limits, &chosen));
     sstables[0].garbage_bytes = 0;
-    assert_false(strategy_choose_collection(sstables, 1, &limits, &chosen));
+    assert_false(strategy_choose_collection(COMPACT_GARBAGE, sstables, 1, &limits, &chosen));
 }
 
 static void tombstones_are_looked_at_again_once_something_was_collected(void **state)

@@ -35,12 +35,23 @@ static struct partition_scanner *opened(const struct array_partition *array)
     return array_scanner_open(&model_schema, array, 1);
 }
 
+static int cover_of(
+    void *arg, const struct decorated_key *key, struct partition_iterator **ret_iterator)
+{
+    const struct array_partition *cover = arg;
+
+    if (!bytes_equal(cover->key, key->key))
+        return 0;
+    *ret_iterator = array_partition_open(&model_schema, cover);
+    return 1;
+}
+
 static struct partition_scanner *shadowed(
-    const struct array_partition *source, const struct array_partition *cover)
+    const struct array_partition *source, struct array_partition *cover)
 {
     struct partition_scanner *scanner;
 
-    assert_int_equal(shadow_scanner(opened(source), opened(cover), &scanner), 0);
+    assert_int_equal(shadow_scanner(opened(source), INT64_MAX, cover_of, cover, &scanner), 0);
     return scanner;
 }
 

@@ -1,0 +1,370 @@
+/*
+ * Goal: compaction gives back what is deleted and overwritten, leaves alone what lives, and changes
+ * nothing that is read.
+ * Method: a store in memory whose background steps run when the test says so; shelves of large
+ * values, whose bytes are counted; and random jobs over random histories. SSTFS_SEED replays.
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "compaction/task.h"
+#include "engine/coding.h"
+#include "engine/error.h"
+#include "engine/log.h"
+#include "io/mem.h"
+#include "state.h"
+#include "support/engine_model.h"
+#include "support/random.h"
+
+#define SHELVES 1
+#define SLOTS 16
+#define VALUE_BYTES (32u << 10)
+#define PAYLOAD_MAX 400
+
+struct world {
+    struct env *env;
+    struct engine *engine;
+};
+
+static void check(int r)
+{
+    if (r < 0)
+        fail_msg("%d: %s", r, err_text(r));
+}
+
+static void open_world(struct world *world, int64_t gc_grace_s)
+{
+    struct engine_options options = model_options();
+
+    options.gc_grace_s = gc_grace_s;
+    options.memory_bytes = 512 << 20; /* nothing is flushed but by the test */
+    check(engine_open(world->env, &options, &world->engine));
+}
+
+static void new_world(struct world *world, uint64_t seed, int64_t gc_grace_s)
+{
+    check(env_mem_new(seed, &world->env));
+    env_mem_set_space(world->env, 8ull << 30);
+    check(engine_create(world->env, model_tables, MODEL_TABLES));
+    open_world(world, gc_grace_s);
+}
+
+static void end_world(struct world *world)
+{
+    check(engine_close(world->engine, 0));
+    env_free(world->env);
+}
+
+/* Background work that is due; fails when it does not come to rest. */
+static void rest(struct world *world)
+{
+    unsigned steps = 0;
+
+    while (env_run_task(world->env))
+        assert_true(++steps < 100000);
+}
+
+static void flush(struct world *world)
+{
+    check(engine_flush(world->engine, TABLES_ALL));
+    rest(world);
+}
+
+/* ---- shelves of large values ---- */
+
+static struct bytes value_of(unsigned shelf, unsigned slot, unsigned round)
+{
+    static uint8_t value[VALUE_BYTES];
+    struct random random = {(uint64_t)round << 32 | shelf << 16 | slot};
+
+    for (size_t i = 0; i < VALUE_BYTES; i += 8)
+        store_be64(value + i, random_next(&random));
+    return bytes_of(value, VALUE_BYTES);
+}
+
+static struct bytes shelf_key(unsigned shelf, uint8_t to[KEY_BYTES_BIGINT_INT])
+{
+    key_bigint_int(to, shelf, 0);
+    return bytes_of(to, KEY_BYTES_BIGINT_INT);
+}
+
+static struct batch *admit(struct world *world)
+{
+    struct batch *batch = NULL;
+
+    check(engine_admit(world->engine, SHELVES, VALUE_BYTES + 256, ADMIT_GROW, NULL, NULL, &batch));
+    return batch;
+}
+
+static void apply(struct world *world, struct batch *batch)
+{
+    uint64_t position;
+
+    check(engine_apply(world->engine, batch, &position));
+}
+
+static void write_slots(
+    struct world *world, unsigned shelf, unsigned first, unsigned end, unsigned round)
+{
+    uint8_t key[KEY_BYTES_BIGINT_INT];
+
+    for (unsigned slot = first; slot < end; slot++) {
+        struct batch *batch = admit(world);
+        uint8_t number[4];
+        struct bytes values[] = {bytes_of(number, 4)};
+        struct clustering clustering = {values, 1, KIND_ROW};
+
+        store_be32(number, slot);
+        batch_row(batch, SHELVES, shelf_key(shelf, key), &clustering, true);
+        batch_cell(batch, 0, value_of(shelf, slot, round));
+        apply(world, batch);
+    }
+}
+
+static void delete_shelf(struct world *world, unsigned shelf)
+{
+    struct batch *batch = admit(world);
+    uint8_t key[KEY_BYTES_BIGINT_INT];
+
+    batch_delete_partition(batch, SHELVES, shelf_key(shelf, key));
+    apply(world, batch);
+}
+
+static void expect_shelf(struct world *world, unsigned shelf, unsigned slots, unsigned round)
+{
+    const struct slice all = SLICE_ALL;
+    struct cursor *cursor = NULL;
+    const struct row *row;
+    unsigned slot = 0;
+    uint8_t key[KEY_BYTES_BIGINT_INT];
+    int r;
+
+    check(engine_scan(
+        engine_live(world->engine), SHELVES, shelf_key(shelf, key), &all, COLUMNS_ALL, &cursor));
+    for (; (r = cursor_next(cursor, &row)) > 0; slot++)
+        assert_true(bytes_equal(row_cell(row, 0)->value, value_of(shelf, slot, round)));
+    check(r);
+    assert_int_equal(slot, slots);
+    cursor_close(cursor);
+}
+
+static struct engine_stats stats_of(struct world *world)
+{
+    struct engine_stats stats;
+
+    engine_get_stats(world->engine, &stats);
+    return stats;
+}
+
+static void what_is_overwritten_takes_no_more_than_half_again(void **state)
+{
+    struct world world;
+    struct engine_stats stats;
+
+    (void)state;
+    new_world(&world, random_seed(1), 0);
+    for (unsigned round = 0; round < 10; round++)
+        for (unsigned part = 0; part < 4; part++) {
+            for (unsigned shelf = part * 10; shelf < part * 10 + 10; shelf++)
+                write_slots(&world, shelf, 0, SLOTS, round);
+            flush(&world);
+        }
+    stats = stats_of(&world);
+    assert_true(stats.sstable_bytes < 40ull * SLOTS * VALUE_BYTES * 3 / 2);
+    assert_true(stats.compactions > 0);
+    for (unsigned shelf = 0; shelf < 40; shelf++)
+        expect_shelf(&world, shelf, SLOTS, 9);
+    end_world(&world);
+}
+
+static void half_of_each_sstable_overwritten_comes_back_too(void **state)
+{
+    struct world world;
+
+    (void)state;
+    new_world(&world, random_seed(1), 0);
+    for (unsigned round = 0; round < 10; round++) {
+        for (unsigned shelf = 0; shelf < 40; shelf++)
+            if (round == 0 || shelf % 2 == round % 2)
+                write_slots(&world, shelf, 0, SLOTS, round);
+        flush(&world);
+    }
+    assert_true(stats_of(&world).sstable_bytes < 40ull * SLOTS * VALUE_BYTES * 3 / 2);
+    for (unsigned shelf = 0; shelf < 40; shelf++)
+        expect_shelf(&world, shelf, SLOTS, shelf % 2 ? 9 : 8);
+    end_world(&world);
+}
+
+static void what_is_appended_is_written_once(void **state)
+{
+    struct world world;
+
+    (void)state;
+    new_world(&world, random_seed(1), 0);
+    for (unsigned part = 0; part < 32; part++) {
+        for (unsigned shelf = 0; shelf < 10; shelf++)
+            write_slots(&world, shelf, part * SLOTS, part * SLOTS + SLOTS, 0);
+        flush(&world);
+    }
+    assert_int_equal(stats_of(&world).compactions, 0);
+    for (unsigned shelf = 0; shelf < 10; shelf++)
+        expect_shelf(&world, shelf, 32 * SLOTS, 0);
+    end_world(&world);
+}
+
+static void what_is_deleted_comes_back_and_the_tombstones_go(void **state)
+{
+    struct world world;
+    struct engine_stats stats;
+
+    (void)state;
+    new_world(&world, random_seed(1), 0);
+    for (unsigned shelf = 0; shelf < 40; shelf++) {
+        write_slots(&world, shelf, 0, SLOTS, 0);
+        if (shelf % 10 == 9)
+            flush(&world);
+    }
+    for (unsigned shelf = 0; shelf < 40; shelf++)
+        if (shelf >= 10 || shelf < 6)
+            delete_shelf(&world, shelf);
+    flush(&world);
+    stats = stats_of(&world);
+    assert_int_equal(stats.sstables, 1);
+    assert_true(stats.sstable_bytes < 5ull * SLOTS * VALUE_BYTES);
+    for (unsigned shelf = 0; shelf < 40; shelf++)
+        expect_shelf(&world, shelf, shelf >= 6 && shelf < 10 ? SLOTS : 0, 0);
+    end_world(&world);
+}
+
+static void garbage_is_known_after_reopening(void **state)
+{
+    struct world world;
+
+    (void)state;
+    new_world(&world, random_seed(1), 0);
+    for (unsigned shelf = 0; shelf < 20; shelf++)
+        write_slots(&world, shelf, 0, SLOTS, 0);
+    flush(&world);
+    for (unsigned shelf = 0; shelf < 4; shelf++)
+        delete_shelf(&world, shelf);
+    flush(&world);
+    assert_true(stats_of(&world).sstable_bytes > 20ull * SLOTS * VALUE_BYTES);
+    for (unsigned opens = 0; opens < 2; opens++) {
+        check(engine_close(world.engine, 0));
+        open_world(&world, 0);
+    }
+    for (unsigned shelf = 4; shelf < 8; shelf++)
+        delete_shelf(&world, shelf);
+    flush(&world);
+    assert_true(stats_of(&world).sstable_bytes < 13ull * SLOTS * VALUE_BYTES);
+    end_world(&world);
+}
+
+/* ---- random jobs ---- */
+
+static void expect_model(struct world *world, uint64_t seed, uint64_t count)
+{
+    AUTO(buf_release) struct buf expected = BUF_INIT, found = BUF_INIT;
+    struct model model = {0};
+
+    for (uint64_t number = 1; number <= count; number++)
+        model_batch(seed, number, PAYLOAD_MAX, NULL, &model);
+    model_print(&model, TABLES_ALL, &expected);
+    check(model_print_store(engine_live(world->engine), seed, PAYLOAD_MAX, TABLES_ALL, &found));
+    if (!bytes_equal(buf_bytes(&expected), buf_bytes(&found)))
+        fail_msg("SSTFS_SEED=%" PRIu64 "\nexpected:\n%.*s\nfound:\n%.*s", seed, (int)expected.size,
+            (char *)expected.data, (int)found.size, (char *)found.data);
+}
+
+static void finish_job(struct compaction_job *job)
+{
+    int r;
+
+    while ((r = compaction_job_step(job)) > 0)
+        ;
+    check(r);
+    compaction_job_free(job);
+}
+
+/* Any of the SSTables of a table merged, or one in view of all others. */
+static void run_random_job(struct world *world, struct random *random)
+{
+    struct engine *engine = world->engine;
+    unsigned table = random_below(random, MODEL_TABLES);
+    struct view *view = views_acquire(&engine->views);
+    const struct sstable_set *set = view->tables[table].sstables;
+    struct compaction_job *job = NULL;
+    struct sstable_handle *covers[64];
+    bool chosen[64] = {false};
+    size_t count = 0, place;
+
+    assert_true(set->count < 64);
+    if (set->count > 0 && random_below(random, 2) == 0) {
+        place = random_below(random, (unsigned)set->count);
+        for (size_t i = 0; i < set->count; i++)
+            if (i != place && random_below(random, 2) == 0)
+                covers[count++] = set->handles[i];
+        check(compaction_job_new_single(engine, view, table, place, 1 << 20, covers, count, &job));
+    } else {
+        for (size_t i = 0; i < set->count; i++)
+            count += chosen[i] = random_below(random, 2) == 0;
+        if (count > 0)
+            check(compaction_job_new(engine, view, table, chosen, 0, 1000, &job));
+    }
+    view_unref(view);
+    if (job)
+        finish_job(job);
+}
+
+static void no_choice_of_sstables_changes_what_is_read(void **state)
+{
+    uint64_t first = random_seed(1);
+
+    (void)state;
+    for (uint64_t seed = first; seed < first + 40; seed++) {
+        struct random random = {seed};
+        uint64_t written = 0;
+        struct world world;
+
+        new_world(&world, seed, seed % 4 == 0 ? 1000 : 0);
+        compaction_stop(&world.engine->compaction);
+        for (unsigned i = 0; i < 60; i++) {
+            uint64_t position;
+
+            switch (random_below(&random, 4)) {
+            case 0:
+            case 1:
+                for (uint64_t n = random_below(&random, 8); n > 0; n--)
+                    check(model_write(world.engine, seed, ++written, PAYLOAD_MAX, &position));
+                break;
+            case 2:
+                check(engine_flush(world.engine, 1 + random_below(&random, 7)));
+                break;
+            default:
+                run_random_job(&world, &random);
+                expect_model(&world, seed, written);
+            }
+        }
+        expect_model(&world, seed, written);
+        end_world(&world);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_overwritten_takes_no_more_than_half_again),
+        cmocka_unit_test(half_of_each_sstable_overwritten_comes_back_too),
+        cmocka_unit_test(what_is_appended_is_written_once),
+        cmocka_unit_test(what_is_deleted_comes_back_and_the_tombstones_go),
+        cmocka_unit_test(garbage_is_known_after_reopening),
+        cmocka_unit_test(no_choice_of_sstables_changes_what_is_read),
+    };
+
+    log_to(fopen("/dev/null", "w"));
+    return cmocka_run_group_tests_name("compaction", tests, NULL, NULL);
+}
