@@ -82,16 +82,22 @@ static void retire_sealed(struct manifest_edit *edit, struct view *view, unsigne
 }
 
 /* Empty memtables ride along with any flush: only their position advances. Not beyond what is
- * durable of the log, though: that a table has nothing below P is said of a log that has P. */
-static void retire_empty(struct engine *engine, struct manifest_edit *edit, struct view *view)
+ * durable of the log, though: that a table has nothing below P is said of a log that has P. Up to
+ * `synced` that is so, but for the values of the table that this edit names. */
+static void retire_empty(
+    struct engine *engine, struct manifest_edit *edit, struct view *view, uint64_t synced)
 {
+    uint64_t durable = engine->log ? commitlog_synced(engine->log) : UINT64_MAX;
+
+    if (durable < synced)
+        durable = synced;
     for (unsigned i = 0; i < engine->table_count; i++) {
         struct sealed_memtable *sealed = oldest_sealed(view, i);
         struct memtable_stats stats;
 
         if (!sealed || !epochs_await(&engine->writers, sealed->epoch))
             continue;
-        if (engine->log && sealed->end_position > commitlog_synced(engine->log))
+        if (sealed->end_position > durable)
             continue;
         memtable_get_stats(sealed->memtable, &stats);
         if (stats.partitions == 0)
@@ -143,7 +149,7 @@ static int commit_locked(struct flusher *flusher, uint64_t end_position)
     }
     garbage_record(&flusher->garbage_count, view, &edit);
     retire_sealed(&edit, view, flusher->table);
-    retire_empty(engine, &edit, view);
+    retire_empty(engine, &edit, view, end_position);
     engine_edit_clock(engine, &edit);
     r = manifest_commit(engine->manifest, &edit);
     if (r == 0) {
@@ -164,7 +170,8 @@ static int finish(struct flusher *flusher)
 {
     struct engine *engine = flusher->engine;
     struct manifest_sstable *sstables;
-    uint64_t end_position, flushed;
+    uint64_t flushed[ENGINE_TABLES_MAX];
+    uint64_t end_position;
     size_t count;
     int r;
 
@@ -174,7 +181,7 @@ static int finish(struct flusher *flusher)
         return r;
     /* Log before table. */
     if (engine->log) {
-        r = commitlog_sync(engine->log, end_position);
+        r = commitlog_sync_before_flushed(engine->log, end_position, 1ull << flusher->table);
         if (r < 0) {
             engine_fail(engine, r, "sync the commit log before a flush");
             return r;
@@ -182,7 +189,7 @@ static int finish(struct flusher *flusher)
     }
     mutex_lock(&engine->change);
     r = commit_locked(flusher, end_position);
-    flushed = manifest_flushed_min(manifest_state(engine->manifest));
+    memcpy(flushed, manifest_state(engine->manifest)->flushed, sizeof(flushed));
     mutex_unlock(&engine->change);
     if (r < 0)
         return r;
@@ -192,7 +199,8 @@ static int finish(struct flusher *flusher)
     if (count > 0)
         atomic_fetch_add(&engine->counters.flush_bytes, sstables[0].facts.total_bytes);
     if (engine->log) {
-        r = commitlog_discard(engine->log, flushed);
+        r = commitlog_discard(
+            engine->log, (struct commitlog_flushed){flushed, engine->table_count});
         if (r < 0)
             log_warning("op=discard-log: %s", err_text(r));
     }

@@ -170,9 +170,9 @@ static int replay_log(struct engine *engine)
 {
     const struct manifest_state *state = manifest_state(engine->manifest);
     struct replay replay = {.engine = engine};
-    int r = commitlog_replay(engine->env, engine->identity.uuid, manifest_flushed_min(state),
-        manifest_flushed_max(state), state->cuts, (unsigned)state->cut_count, replay_record,
-        &replay, &engine->replay);
+    struct commitlog_flushed flushed = {state->flushed, engine->table_count};
+    int r = commitlog_replay(engine->env, engine->identity.uuid, flushed, state->cuts,
+        (unsigned)state->cut_count, replay_record, &replay, &engine->replay);
 
     if (r < 0)
         return r;
@@ -191,7 +191,8 @@ static int open_log(struct engine *engine)
         .segment_bytes = engine->segment_bytes,
         .last_timestamp_us = engine->recovered_timestamp_us,
         .next_segment = engine->replay.next_segment,
-        .from_position = manifest_flushed_min(manifest_state(engine->manifest)),
+        .flushed = {manifest_state(engine->manifest)->flushed, engine->table_count},
+        .value_uses = engine->replay.value_uses,
     };
 
     memcpy(options.store_uuid, engine->identity.uuid, sizeof(options.store_uuid));

@@ -25,6 +25,8 @@
 
 struct purge;
 
+_Static_assert(ENGINE_TABLES_MAX <= COMMITLOG_TABLES_MAX, "each table has a bit in the log");
+
 /** "data/<keyspace>/<table>-<id>" */
 #define DATA_FOLDER_MAX (5 + 48 + 1 + TABLE_FOLDER_NAME_MAX)
 

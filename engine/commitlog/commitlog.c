@@ -5,13 +5,10 @@
  *                                  |   unlock, one write, lock, wake the group and the next leader
  *                                  +-- else: sleep until done, or first in line
  *
- *   sync:   lock, sleep while another syncs; if that did not cover us: note what is written,
- *           unlock, fdatasync, lock, say so, wake all
- *
  * What is written and what is given out is under one mutex, which nobody holds during I/O. In a
  * world of one thread the queue is empty at each call, so nothing here ever sleeps.
  */
-#include "commitlog/log.h"
+#include "commitlog/outline.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -89,7 +86,7 @@ int commitlog_write_end(
         at += RECORD_SYNC_BYTES;
         position += RECORD_SYNC_BYTES;
     }
-    record_begin(at, RECORD_END, RECORD_END_BYTES, 0);
+    record_begin(at, RECORD_END, RECORD_END_BYTES, 0, 0);
     record_seal(at, record_checksum(at, BYTES_NONE), log->salt, position, timestamp_us);
     at += RECORD_END_BYTES;
     *end = position + RECORD_END_BYTES;
@@ -139,7 +136,7 @@ static int take_slot_locked(struct commitlog *log, uint64_t bytes, struct slot *
         return number;
     mutex_unlock(&log->mutex);
     r = slot ? slot_extend(log->env, slot, bytes)
-             : slot_make(log->env, (unsigned)number, bytes, false, &slot);
+             : slot_make(log->env, SLOT_RECORDS, (unsigned)number, bytes, false, &slot);
     mutex_lock(&log->mutex);
     if (r < 0 && slot)
         pool_give(&log->pool, slot);
@@ -248,6 +245,8 @@ static struct group gather_locked(struct commitlog *log)
         q->timestamp_us = now_us > log->last_timestamp_us ? now_us : log->last_timestamp_us + 1;
         log->last_timestamp_us = q->timestamp_us;
         log->next_position += size;
+        for (unsigned i = 0; i < q->outline->count; i++)
+            values_named(&log->values, &q->outline->references[i], q->position);
         bytes += size;
         group.count++;
     }
@@ -280,7 +279,7 @@ static int write_group(struct commitlog *log, struct group *group, struct reques
     for (unsigned i = 0; i < group->count; i++) {
         record_seal(q->header, q->checksum, log->salt, q->position, q->timestamp_us);
         add_to_vector(log, group, q->header, RECORD_HEADER_BYTES);
-        add_to_vector(log, group, q->updates.data, q->updates.size);
+        add_to_vector(log, group, q->outline->body.data, q->outline->body.size);
         add_to_vector(log, group, zeros, record_aligned(q->size) - q->size);
         if (i + 1 < group->count)
             q = q->next; /* of the last, others are setting it just now */
@@ -342,34 +341,50 @@ static void lead_locked(struct commitlog *log)
     pthread_cond_broadcast(&log->progress);
 }
 
-int commitlog_append(struct commitlog *log, const struct batch *batch, uint64_t *ret_position,
-    uint64_t *ret_end, int64_t *ret_timestamp_us)
+/* Into the queue, and out of it with a place. */
+static int append_record(struct commitlog *log, struct request *request)
 {
-    struct request request = {.updates = batch_updates(batch), .turn = PTHREAD_COND_INITIALIZER};
     int r;
-
-    if (request.updates.size > BATCH_BYTES_MAX)
-        return err_new(-EFBIG, "a batch of %zu bytes; the log takes %u at most",
-            request.updates.size, BATCH_BYTES_MAX);
-    request.size = RECORD_HEADER_BYTES + (uint32_t)request.updates.size;
-    record_begin(request.header, RECORD_BATCH, request.size, batch_update_count(batch));
-    request.checksum = record_checksum(request.header, request.updates);
 
     mutex_lock(&log->mutex);
     if (log->queue_last)
-        log->queue_last->next = &request;
+        log->queue_last->next = request;
     else
-        log->queue = &request;
-    log->queue_last = &request;
-    while (!request.done && log->queue != &request)
-        pthread_cond_wait(&request.turn, &log->mutex.mutex);
-    if (!request.done)
+        log->queue = request;
+    log->queue_last = request;
+    while (!request->done && log->queue != request)
+        pthread_cond_wait(&request->turn, &log->mutex.mutex);
+    if (!request->done)
         lead_locked(log);
     /* The leader's words are the leader's thread's: others find their own. */
-    r = request.result;
+    r = request->result;
     if (r < 0 && log->failed)
         r = commitlog_failure_locked(log);
     mutex_unlock(&log->mutex);
+    return r;
+}
+
+int commitlog_append(struct commitlog *log, const struct batch *batch, uint64_t *ret_position,
+    uint64_t *ret_end, int64_t *ret_timestamp_us)
+{
+    struct outline outline;
+    struct request request = {.outline = &outline, .turn = PTHREAD_COND_INITIALIZER};
+    int r;
+
+    if (batch_updates(batch).size > BATCH_BYTES_MAX)
+        return err_new(-EFBIG, "a batch of %zu bytes; the log takes %u at most",
+            batch_updates(batch).size, BATCH_BYTES_MAX);
+    r = outline_begin(log, batch, &outline);
+    if (r < 0)
+        return err_with(r, "append to the commit log");
+    request.size = RECORD_HEADER_BYTES + (uint32_t)outline.body.size;
+    record_begin(
+        request.header, RECORD_BATCH, request.size, batch_update_count(batch), outline.count);
+    request.checksum = record_checksum(request.header, outline.body);
+    r = append_record(log, &request);
+    if (request.position == COMMITLOG_POSITION_NONE)
+        outline_drop_values(log, &outline);
+    outline_release(&outline);
     pthread_cond_destroy(&request.turn);
     if (r < 0)
         return err_with(r, "append to the commit log");
@@ -385,78 +400,4 @@ void commitlog_at_next_position(
     mutex_lock(&log->mutex);
     at_position(arg, log->next_position);
     mutex_unlock(&log->mutex);
-}
-
-/* ---- syncing ---- */
-
-/*
- * Everything before `target` to the device. Only one thread is here at a time, and no segment goes
- * that is not synced, so that one found under the mutex stays valid without.
- */
-static int sync_segments_locked(struct commitlog *log, uint64_t target)
-{
-    struct segment *segment = log->segments;
-    int r = 0;
-
-    while (r == 0 && segment && segment->id <= position_segment(target)) {
-        bool sealed = segment->sealed;
-
-        if (!segment->synced) {
-            mutex_unlock(&log->mutex);
-            r = io_sync(log->env, segment->slot->fd);
-            mutex_lock(&log->mutex);
-        }
-        if (r == 0)
-            segment->synced = sealed;
-        segment = segment->next;
-    }
-    return r;
-}
-
-/* Syncs what is written by now, and says so. */
-int commitlog_sync_written_locked(struct commitlog *log)
-{
-    uint64_t target = log->written;
-    uint64_t start_us = env_monotonic_us(log->env);
-    uint64_t took_us;
-    int r;
-
-    log->syncing = true;
-    r = sync_segments_locked(log, target);
-    log->syncing = false;
-    took_us = env_monotonic_us(log->env) - start_us;
-    if (took_us > log->stats.sync_us_max)
-        log->stats.sync_us_max = took_us;
-    log->stats.syncs++;
-    if (r < 0) {
-        commitlog_fail_locked(log, r);
-    } else if (target > log->synced) {
-        log->synced = target;
-        log->sync_untold = true;
-    }
-    pthread_cond_broadcast(&log->progress);
-    return r;
-}
-
-int commitlog_sync(struct commitlog *log, uint64_t position)
-{
-    int r;
-
-    mutex_lock(&log->mutex);
-    if (position > log->next_position)
-        position = log->next_position; /* there is nothing beyond */
-    for (;;) {
-        r = commitlog_failure_locked(log);
-        if (r < 0 || position <= log->synced)
-            break;
-        if (log->syncing || position > log->written)
-            pthread_cond_wait(&log->progress, &log->mutex.mutex);
-        else
-            (void)!commitlog_sync_written_locked(
-                log); /* a failure is found at the head of the loop */
-    }
-    mutex_unlock(&log->mutex);
-    if (r < 0)
-        return err_with(r, "sync the commit log");
-    return 0;
 }

@@ -6,9 +6,10 @@
  *                     v                               v
  *              [dirty segments] --flushed-->  ack   (used again)
  *
- * Any number of threads may append; the first in line leads, gives places and timestamps, and
- * writes for all. Byte layout: commitlog/FORMAT.md. A position is segment id << 32 | offset.
- * Cassandra 5.0.5: db/commitlog/CommitLog.java.
+ * Large values are written beside, by whoever appends, and are synced only if they are in no
+ * SSTable when a sync is due. Any number of threads may append; the first in line leads, gives
+ * places and timestamps, and writes for all. Byte layout: commitlog/FORMAT.md. A position is
+ * segment id << 32 | offset. Cassandra 5.0.5: db/commitlog/CommitLog.java.
  */
 #ifndef SSTFS_COMMITLOG_H
 #define SSTFS_COMMITLOG_H
@@ -17,6 +18,10 @@
 #include "rows/update.h"
 
 #define COMMITLOG_POSITION_NONE 0
+/** Tables of a log at most. */
+#define COMMITLOG_TABLES_MAX 16
+/** Files for large values at most. */
+#define VALUE_SLOTS_MAX 16
 
 struct commitlog;
 
@@ -26,12 +31,25 @@ struct commitlog_cut {
     uint64_t to_segment;
 };
 
+/** Who needs the values of one slot: `tables` (a bit each), for records from first to last. */
+struct commitlog_value_use {
+    uint64_t tables;
+    uint64_t first_position, last_position;
+};
+
+/** How far each table is flushed, as a durable manifest says: what lies before is not replayed. */
+struct commitlog_flushed {
+    const uint64_t *positions;
+    unsigned table_count; /* at most COMMITLOG_TABLES_MAX */
+};
+
 struct commitlog_options {
     uint8_t store_uuid[16];
     uint64_t segment_bytes;
     int64_t last_timestamp_us; /* the newest that the manifest or replay knows */
     uint64_t next_segment;     /* first id never used */
-    uint64_t from_position;    /* where replay began: what lies before is free to be written over */
+    struct commitlog_flushed flushed;
+    const struct commitlog_value_use *value_uses; /* of VALUE_SLOTS_MAX slots, from replay */
 };
 
 /** What replay found. */
@@ -42,18 +60,20 @@ struct commitlog_replay_result {
     uint64_t records;
     uint64_t dropped_bytes; /* of a torn tail */
     bool torn;              /* a cut must be written to the manifest before the first append */
+    struct commitlog_value_use value_uses[VALUE_SLOTS_MAX];
 };
 
 /**
- * Reads the log of the folder "commitlog" from `from_position` (the lowest flushed position) on and
- * hands each whole BATCH record to `each`, in order. `flushed_max`: the highest flushed position of
- * any table; a bad record below it, or below what a later SYNC record covers, is damage: -EUCLEAN
- * with segment, offset, length of the hole and the first good record after it. Otherwise it is a
- * torn tail, and replay ends before it. `cuts` (of earlier recoveries) are skipped.
- * `memory` holds the updates; each() may keep a reference.
+ * Reads the log of the folder "commitlog" from the lowest flushed position on and hands each whole
+ * BATCH record to `each`, in order. A record is bad if its checksum is, or a value's of a table not
+ * flushed beyond it. A bad record below the highest flushed position, or below what a later SYNC
+ * record covers, is damage: -EUCLEAN with segment, offset, length of the hole and the first good
+ * record after it. Otherwise it is a torn tail, and replay ends before it. `cuts` (of earlier
+ * recoveries) are skipped. `memory` holds the updates; each() may keep a reference. Updates of
+ * tables that are flushed beyond the record may have zeros for their large values.
  */
-MUST_USE int commitlog_replay(struct env *env, const uint8_t store_uuid[16], uint64_t from_position,
-    uint64_t flushed_max, const struct commitlog_cut *cuts, unsigned cut_count,
+MUST_USE int commitlog_replay(struct env *env, const uint8_t store_uuid[16],
+    struct commitlog_flushed flushed, const struct commitlog_cut *cuts, unsigned cut_count,
     int (*each)(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
         unsigned update_count, struct record_memory *memory),
     void *arg, struct commitlog_replay_result *ret_result);
@@ -102,7 +122,13 @@ void commitlog_at_next_position(
  * does one).
  */
 MUST_USE int commitlog_sync(struct commitlog *log, uint64_t position);
-/** What is known to be on the device: everything before this position. */
+/**
+ * The same before a manifest says that `tables` (a bit each) are flushed up to `position`: their
+ * large values before it are left out, as they are in SSTables by now.
+ */
+MUST_USE int commitlog_sync_before_flushed(
+    struct commitlog *log, uint64_t position, uint64_t tables);
+/** What needs no more of a sync: everything before this position. */
 uint64_t commitlog_synced(struct commitlog *log);
 /** Just past the newest record. */
 uint64_t commitlog_end(struct commitlog *log);
@@ -110,11 +136,13 @@ uint64_t commitlog_end(struct commitlog *log);
 int64_t commitlog_last_timestamp_us(struct commitlog *log);
 
 /**
- * Gives the segments before the one that `position` is in to be used again, oldest first; never the
- * active one, nor one that is not synced. The segment of `position` stays: replay begins there.
- * The lowest flushed position in a durable manifest must have come to `position`.
+ * Tables are flushed so far, as a durable manifest says. Segments before the lowest position may be
+ * used again, but for the one it is in, the active one, and what is not synced; slots of values
+ * when nobody needs any of them. May be called with older positions, which do nothing.
  */
-MUST_USE int commitlog_discard(struct commitlog *log, uint64_t position);
+MUST_USE int commitlog_discard(struct commitlog *log, struct commitlog_flushed flushed);
+/** Bytes of large values that a sync of everything would write now, and whose they are. */
+uint64_t commitlog_unsynced_values(struct commitlog *log, uint64_t *ret_tables);
 
 /**
  * Segments that can be begun before flushes have to free some. At 0 the log grows beyond its

@@ -14,23 +14,37 @@
 
 #define LOG_RANK 30
 
-int commitlog_sync_segments(struct env *env)
+static int sync_slots(struct env *env, enum slot_kind kind)
 {
     uint64_t slots;
-    int r = slot_list(env, &slots);
+    int r = slot_list(env, kind, &slots);
 
     for (unsigned number = 0; number < SLOT_NUMBERS_MAX && r == 0; number++) {
         struct slot *slot;
 
         if (!(slots >> number & 1))
             continue;
-        r = slot_open(env, number, &slot);
+        r = slot_open(env, kind, number, &slot);
         if (r == 0) {
             r = io_sync(env, slot->fd);
             slot_close(env, slot);
         }
     }
-    if (r == 0 && slots != 0)
+    return r;
+}
+
+int commitlog_sync_segments(struct env *env)
+{
+    struct io_stat stat;
+    int r = io_stat(env, COMMITLOG_FOLDER, &stat);
+
+    if (r == -ENOENT)
+        return 0;
+    if (r == 0)
+        r = sync_slots(env, SLOT_VALUES);
+    if (r == 0)
+        r = sync_slots(env, SLOT_RECORDS);
+    if (r == 0)
         r = io_sync_directory(env, COMMITLOG_FOLDER);
     return r < 0 ? err_with(r, "sync the commit log of before") : 0;
 }
@@ -57,11 +71,18 @@ uint64_t commitlog_oldest_segment(struct commitlog *log)
     return id;
 }
 
-/* Makes slots before they are needed: one a step. */
-static int64_t grow(void *arg)
+/* For want of space it will be tried again when the next one is wanted. */
+static int64_t grown_locked(struct commitlog *log, int r)
 {
-    struct commitlog *log = arg;
+    if (r < 0 && !commitlog_may_try_again(r))
+        commitlog_fail_locked(log, r);
+    return r == 0 ? TASK_AGAIN : TASK_IDLE;
+}
+
+static int64_t grow_records(struct commitlog *log)
+{
     struct slot *slot = NULL;
+    int64_t next;
     int number, r;
 
     mutex_lock(&log->mutex);
@@ -69,7 +90,7 @@ static int64_t grow(void *arg)
     mutex_unlock(&log->mutex);
     if (number < 0)
         return TASK_IDLE;
-    r = slot_make(log->env, (unsigned)number, log->segment_bytes, true, &slot);
+    r = slot_make(log->env, SLOT_RECORDS, (unsigned)number, log->segment_bytes, true, &slot);
     mutex_lock(&log->mutex);
     if (r == 0)
         pool_give(&log->pool, slot);
@@ -77,11 +98,39 @@ static int64_t grow(void *arg)
         pool_drop_number(&log->pool, (unsigned)number);
     log->pool.disk_is_full = r == -ENOSPC;
     commitlog_note_pool_locked(log);
-    /* For want of space it will be tried again when the next segment begins. */
-    if (r < 0 && !commitlog_may_try_again(r))
-        commitlog_fail_locked(log, r);
+    next = grown_locked(log, r);
     mutex_unlock(&log->mutex);
-    return r == 0 ? TASK_AGAIN : TASK_IDLE;
+    return next;
+}
+
+/* Values are rarely synced: their slots are not worth the writing beforehand. */
+static int64_t grow_values(struct commitlog *log)
+{
+    struct slot *slot = NULL;
+    int64_t next;
+    int number, r;
+
+    mutex_lock(&log->mutex);
+    number = log->failed ? -1 : values_new_number(&log->values);
+    mutex_unlock(&log->mutex);
+    if (number < 0)
+        return TASK_IDLE;
+    r = slot_make(log->env, SLOT_VALUES, (unsigned)number, log->segment_bytes, false, &slot);
+    mutex_lock(&log->mutex);
+    if (r == 0)
+        values_add_slot(&log->values, slot, NULL);
+    next = grown_locked(log, r);
+    mutex_unlock(&log->mutex);
+    return next;
+}
+
+/* Makes slots before they are needed: one a step. */
+static int64_t grow(void *arg)
+{
+    struct commitlog *log = arg;
+
+    return grow_values(log) == TASK_AGAIN || grow_records(log) == TASK_AGAIN ? TASK_AGAIN
+                                                                             : TASK_IDLE;
 }
 
 static void free_log(struct commitlog *log)
@@ -96,6 +145,7 @@ static void free_log(struct commitlog *log)
         free(segment);
     }
     pool_release(&log->pool, log->env);
+    values_close(&log->values, log->env);
     pthread_cond_destroy(&log->progress);
     mutex_release(&log->mutex);
     free(log);
@@ -108,7 +158,7 @@ static int adopt_segment(struct commitlog *log, const struct segment_place *plac
 {
     struct segment *segment;
     struct slot *slot;
-    int r = slot_open(log->env, place->slot, &slot);
+    int r = slot_open(log->env, SLOT_RECORDS, place->slot, &slot);
 
     if (r < 0)
         return r;
@@ -132,11 +182,39 @@ static int adopt_free_slots(struct commitlog *log, uint64_t slots)
 
         if (!((slots & ~log->pool.numbers) >> number & 1))
             continue;
-        r = slot_open(log->env, number, &slot);
+        r = slot_open(log->env, SLOT_RECORDS, number, &slot);
         if (r == 0) {
             pool_add_number(&log->pool, number);
             pool_give(&log->pool, slot);
         }
+    }
+    return r;
+}
+
+static uint64_t lowest(struct commitlog_flushed flushed)
+{
+    uint64_t position = flushed.table_count > 0 ? flushed.positions[0] : COMMITLOG_POSITION_NONE;
+
+    for (unsigned i = 1; i < flushed.table_count; i++)
+        if (flushed.positions[i] < position)
+            position = flushed.positions[i];
+    return position;
+}
+
+/* Those with values that replay found in need, and the others. */
+static int adopt_values(struct commitlog *log, const struct commitlog_value_use *uses)
+{
+    uint64_t slots;
+    int r = slot_list(log->env, SLOT_VALUES, &slots);
+
+    for (unsigned number = 0; number < VALUE_SLOTS_MAX && r == 0; number++) {
+        struct slot *slot;
+
+        if (!(slots >> number & 1))
+            continue;
+        r = slot_open(log->env, SLOT_VALUES, number, &slot);
+        if (r == 0)
+            values_add_slot(&log->values, slot, uses ? &uses[number] : NULL);
     }
     return r;
 }
@@ -199,7 +277,10 @@ int commitlog_open(
     log->next_segment = options->next_segment > 0 ? options->next_segment : 1;
     mutex_init(&log->mutex, LOG_RANK);
     pthread_cond_init(&log->progress, NULL);
-    r = adopt_slots(log, options->from_position);
+    values_flushed(&log->values, options->flushed.positions, options->flushed.table_count);
+    r = adopt_slots(log, lowest(options->flushed));
+    if (r == 0)
+        r = adopt_values(log, options->value_uses);
     if (r == 0)
         r = task_start(env, "log-pool", grow, log, &log->grower);
     if (r < 0) {
@@ -209,9 +290,9 @@ int commitlog_open(
     commitlog_note_pool_locked(log);
     log->next_position = position_of(log->next_segment, 0);
     log->written = log->next_position;
-    log->synced = log->next_position;
+    log->synced = log->records_synced = log->next_position;
     /* One now, so that the first append need not; the others behind its back. */
-    if (log->pool.free_count > 0 || grow(log) == TASK_AGAIN)
+    if (log->pool.free_count > 0 || grow_records(log) == TASK_AGAIN)
         task_kick(env, log->grower);
     *ret_log = log;
     return 0;
@@ -224,7 +305,7 @@ static int end_log_locked(struct commitlog *log)
     int r;
 
     if (log->written > log->synced) {
-        r = commitlog_sync_written_locked(log);
+        r = commitlog_sync_now_locked(log, log->written, 0);
         if (r < 0)
             return r;
     }
@@ -234,7 +315,7 @@ static int end_log_locked(struct commitlog *log)
     log->next_position = end;
     log->written = end;
     log->active->sealed = true;
-    return commitlog_sync_written_locked(log);
+    return commitlog_sync_now_locked(log, log->written, 0);
 }
 
 int commitlog_close(struct commitlog *log)
@@ -341,13 +422,29 @@ static int drop_slot(struct commitlog *log, struct slot *slot)
     return 0;
 }
 
-int commitlog_discard(struct commitlog *log, uint64_t position)
+int commitlog_discard(struct commitlog *log, struct commitlog_flushed flushed)
 {
     struct slot *dropped;
     int r = 0;
 
-    while (r == 0 && discard_oldest(log, position, &dropped))
+    mutex_lock(&log->mutex);
+    values_flushed(&log->values, flushed.positions, flushed.table_count);
+    /* Values that are in SSTables now were what still kept the log from being called synced. */
+    for (unsigned i = 0; i < flushed.table_count; i++)
+        commitlog_note_synced_locked(log, flushed.positions[i]);
+    mutex_unlock(&log->mutex);
+    while (r == 0 && discard_oldest(log, lowest(flushed), &dropped))
         if (dropped)
             r = drop_slot(log, dropped);
     return r;
+}
+
+uint64_t commitlog_unsynced_values(struct commitlog *log, uint64_t *ret_tables)
+{
+    uint64_t bytes;
+
+    mutex_lock(&log->mutex);
+    bytes = values_unsynced(&log->values, ret_tables);
+    mutex_unlock(&log->mutex);
+    return bytes;
 }

@@ -1,12 +1,13 @@
 /*
- * The inside of an open log, shared by commitlog.c (append and sync) and life.c (open, close,
- * discard). Lock rank: 30.
+ * The inside of an open log, shared by commitlog.c (append), outline.c (large values), sync.c and
+ * life.c (open, close, discard). Lock rank: 30.
  */
 #ifndef SSTFS_COMMITLOG_LOG_H
 #define SSTFS_COMMITLOG_LOG_H
 
 #include "commitlog/commitlog.h"
 #include "commitlog/pool.h"
+#include "commitlog/values.h"
 #include "engine/mutex.h"
 
 #define GROUP_BYTES_MAX (1u << 20)
@@ -23,10 +24,12 @@ struct segment {
     bool synced; /* and sealed: nothing more is to come */
 };
 
+struct outline;
+
 /* One append, on its caller's stack. */
 struct request {
     struct request *next;
-    struct bytes updates;
+    const struct outline *outline; /* its body, and what else it names */
     uint32_t size;
     uint32_t checksum;
     uint8_t header[RECORD_HEADER_BYTES];
@@ -48,12 +51,15 @@ struct commitlog {
     struct request *queue, *queue_last;
     struct segment *segments, *active; /* oldest first; active: the last, or NULL */
     struct slot_pool pool;
+    struct values values;
     _Atomic unsigned slots_left; /* pool_left(), to be read without the mutex */
     uint64_t next_segment;
     uint64_t previous_segment; /* what the next one comes after */
     uint64_t next_position;    /* places given: all before this */
     uint64_t written;          /* written: all before this */
-    uint64_t synced;           /* on the device: all before this */
+    uint64_t synced;           /* on the device, or in SSTables: all before this */
+    uint64_t records_synced;   /* the same, but for values */
+    uint64_t sync_wanted;      /* by who waits, the most */
     int64_t last_timestamp_us;
     bool syncing;
     bool sync_untold;        /* the next append begins with a SYNC record */
@@ -86,7 +92,12 @@ void commitlog_add_segment_locked(struct commitlog *log, struct segment *segment
  */
 MUST_USE int commitlog_write_end(struct commitlog *log, uint64_t position, int64_t timestamp_us,
     uint64_t covered, uint64_t *ret_end);
-/** Syncs what is written by now, and says so. Nobody else may be syncing. */
-MUST_USE int commitlog_sync_written_locked(struct commitlog *log);
+/** What was synced or flushed up to `position` by now: more of the log may count as synced. */
+void commitlog_note_synced_locked(struct commitlog *log, uint64_t position);
+/**
+ * Syncs the records written by now, and the values of those before `target` but of the tables
+ * `but`; says so. Nobody else may be syncing.
+ */
+MUST_USE int commitlog_sync_now_locked(struct commitlog *log, uint64_t target, uint64_t but);
 
 #endif

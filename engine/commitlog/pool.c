@@ -75,12 +75,12 @@ unsigned pool_left(const struct slot_pool *pool)
 
 /* ---- slots ---- */
 
-static struct slot *slot_new(unsigned number, int fd, uint64_t bytes)
+static struct slot *slot_new(enum slot_kind kind, unsigned number, int fd, uint64_t bytes)
 {
     struct slot *slot = malloc(sizeof(*slot));
 
     if (slot)
-        *slot = (struct slot){.number = number, .fd = fd, .bytes = bytes};
+        *slot = (struct slot){.kind = kind, .number = number, .fd = fd, .bytes = bytes};
     return slot;
 }
 
@@ -102,16 +102,16 @@ static int settle(struct env *env, int fd)
     return r == 0 ? 0 : err_new(-EIO, "sync a new commit log slot: %s", err_text(r));
 }
 
-int slot_make(
-    struct env *env, unsigned number, uint64_t bytes, bool prewrite, struct slot **ret_slot)
+int slot_make(struct env *env, enum slot_kind kind, unsigned number, uint64_t bytes, bool prewrite,
+    struct slot **ret_slot)
 {
     char path[SLOT_PATH_BYTES], cause[128];
-    struct slot *slot = slot_new(number, -1, bytes);
+    struct slot *slot = slot_new(kind, number, -1, bytes);
     int r, unlinked;
 
     if (!slot)
         return err_new(-ENOMEM, "no memory for a commit log slot");
-    slot_path(number, path);
+    slot_path(kind, number, path);
     r = io_open(env, path, O_RDWR | O_CREAT | O_EXCL, &slot->fd);
     if (r < 0) {
         free(slot);
@@ -131,19 +131,19 @@ int slot_make(
     return err_new(r, "new commit log slot '%s': %s", path, cause);
 }
 
-int slot_open(struct env *env, unsigned number, struct slot **ret_slot)
+int slot_open(struct env *env, enum slot_kind kind, unsigned number, struct slot **ret_slot)
 {
     char path[SLOT_PATH_BYTES];
     struct io_stat stat;
     int fd, r;
 
-    slot_path(number, path);
+    slot_path(kind, number, path);
     r = io_open(env, path, O_RDWR, &fd);
     if (r < 0)
         return r;
     r = io_fstat(env, fd, &stat);
     if (r == 0) {
-        *ret_slot = slot_new(number, fd, stat.size < UINT32_MAX ? stat.size : UINT32_MAX);
+        *ret_slot = slot_new(kind, number, fd, stat.size < UINT32_MAX ? stat.size : UINT32_MAX);
         r = *ret_slot ? 0 : err_new(-ENOMEM, "no memory for a commit log slot");
     }
     if (r < 0)
@@ -174,7 +174,7 @@ int slot_drop(struct env *env, struct slot *slot)
     char path[SLOT_PATH_BYTES];
     int r;
 
-    slot_path(slot->number, path);
+    slot_path(slot->kind, slot->number, path);
     slot_close(env, slot);
     r = io_unlink(env, path);
     return r == -ENOENT ? 0 : r;

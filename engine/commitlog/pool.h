@@ -20,6 +20,7 @@
 
 struct slot {
     struct slot *next; /* of the free ones */
+    enum slot_kind kind;
     unsigned number;
     int fd;
     uint64_t bytes;
@@ -54,10 +55,11 @@ unsigned pool_left(const struct slot_pool *pool);
  * there are cheap; else its space is taken, which is done at once. What fails leaves nothing
  * behind, but -EIO, after which nobody knows what is there.
  */
-MUST_USE int slot_make(
-    struct env *env, unsigned number, uint64_t bytes, bool prewrite, struct slot **ret_slot);
+MUST_USE int slot_make(struct env *env, enum slot_kind kind, unsigned number, uint64_t bytes,
+    bool prewrite, struct slot **ret_slot);
 /** One that is there. */
-MUST_USE int slot_open(struct env *env, unsigned number, struct slot **ret_slot);
+MUST_USE int slot_open(
+    struct env *env, enum slot_kind kind, unsigned number, struct slot **ret_slot);
 /** Makes it at least so large. */
 MUST_USE int slot_extend(struct env *env, struct slot *slot, uint64_t bytes);
 void slot_close(struct env *env, struct slot *slot);

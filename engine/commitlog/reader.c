@@ -24,7 +24,7 @@ int segment_reader_open(struct segment_reader *reader, const struct segment_plac
     int r;
 
     segment_reader_close(reader);
-    slot_path(place->slot, path);
+    slot_path(SLOT_RECORDS, place->slot, path);
     r = io_open(reader->env, path, O_RDONLY, &fd);
     if (r < 0)
         return r;

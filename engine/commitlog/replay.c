@@ -18,6 +18,7 @@
 
 #include "commitlog/commitlog.h"
 #include "commitlog/reader.h"
+#include "commitlog/value_reader.h"
 #include "engine/coding.h"
 #include "engine/error.h"
 
@@ -35,12 +36,14 @@ struct replay {
     unsigned cut_count;
     struct segment_list segments;
     struct segment_reader reader;
+    struct value_reader values;
     int (*each)(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
         unsigned update_count, struct record_memory *memory);
     void *arg;
 
-    uint64_t position; /* where the next record should be */
-    bool from_oldest;  /* with whatever segment there is */
+    uint64_t position;  /* where the next record should be */
+    uint64_t bad_bytes; /* of the good record there whose values are bad */
+    bool from_oldest;   /* with whatever segment there is */
     struct commitlog_replay_result result;
 };
 
@@ -109,36 +112,36 @@ static int enter_segment(struct replay *replay, enum found *ret_found)
 
 /* ---- records ---- */
 
+/* 1; 0: a value of it is bad. */
 static int hand_out(struct replay *replay, const struct record *record)
 {
-    size_t size = record->size - RECORD_HEADER_BYTES;
-    uint8_t *data = malloc(size > 0 ? size : 1);
-    struct record_memory *memory = data ? record_memory_new(data, size) : NULL;
-    int r;
+    struct record_memory *memory;
+    int r = value_reader_updates(&replay->values, record, replay->position, &memory);
 
-    if (!memory) {
-        free(data);
-        return err_new(-ENOMEM, "no memory for a record of %zu bytes", size);
+    if (r > 0) {
+        r = replay->each(replay->arg, replay->position, record->timestamp_us,
+            bytes_of(memory->data, memory->bytes), record->update_count, memory);
+        record_memory_unref(memory);
+        r = r < 0 ? r : 1;
     }
-    memcpy(data, record->body, size);
-    r = replay->each(replay->arg, replay->position, record->timestamp_us, bytes_of(data, size),
-        record->update_count, memory);
-    record_memory_unref(memory);
     if (r < 0)
         return err_with(r, "replay segment %016" PRIx64 " at %" PRIu64,
             position_segment(replay->position), position_offset(replay->position));
-    replay->result.records++;
-    return 0;
+    replay->result.records += r > 0;
+    return r;
 }
 
+/* 1; 0: it is bad after all. */
 static int take_record(struct replay *replay, const struct record *record)
 {
     uint64_t id = position_segment(replay->position);
-    int r;
 
     if (record->type == RECORD_BATCH) {
-        r = hand_out(replay, record);
-        if (r < 0)
+        int r = hand_out(replay, record);
+
+        if (r == 0)
+            replay->bad_bytes = record_aligned(record->size);
+        if (r <= 0)
             return r;
     }
     if (record->timestamp_us > replay->result.last_timestamp_us)
@@ -146,7 +149,7 @@ static int take_record(struct replay *replay, const struct record *record)
     replay->position += record_aligned(record->size);
     if (record->type == RECORD_END)
         replay->position = position_of(id + 1, 0);
-    return 0;
+    return 1;
 }
 
 /* Up to the end of the log, or to the first bad place. */
@@ -165,15 +168,14 @@ static int scan(struct replay *replay, enum found *ret_found)
             continue; /* its very first place may be cut */
         }
         r = segment_reader_record(&replay->reader, position_offset(replay->position), &record);
+        if (r > 0)
+            r = take_record(replay, &record);
         if (r < 0)
             return r;
         if (r == 0) {
             *ret_found = FOUND_BAD;
             return 0;
         }
-        r = take_record(replay, &record);
-        if (r < 0)
-            return r;
     }
 }
 
@@ -241,7 +243,7 @@ static int look_ahead(struct replay *replay, struct evidence *evidence)
         if (id < position_segment(bad) || cut_of(replay, position_of(id, offset)))
             continue;
         if (id == position_segment(bad) && position_offset(bad) > offset)
-            offset = record_aligned(position_offset(bad));
+            offset = record_aligned(position_offset(bad)) + replay->bad_bytes;
         r = segment_reader_open(&replay->reader, place);
         if (r == 0)
             r = look_through(replay, offset, evidence);
@@ -280,7 +282,7 @@ static int refuse(const struct replay *replay, const struct evidence *evidence)
 /* At the first place without a good record: damage (an error) or a torn tail. */
 static int judge(struct replay *replay, enum found found)
 {
-    struct evidence evidence = {.bad = replay->position};
+    struct evidence evidence = {.bad = replay->position, .dropped_bytes = replay->bad_bytes};
 
     if (found == FOUND_BAD) {
         int r = look_ahead(replay, &evidence);
@@ -318,26 +320,38 @@ static void find_next_segment(struct replay *replay)
                        (position_offset(replay->result.end_position) > 0));
 }
 
-int commitlog_replay(struct env *env, const uint8_t store_uuid[16], uint64_t from_position,
-    uint64_t flushed_max, const struct commitlog_cut *cuts, unsigned cut_count,
+static void find_from(struct replay *replay, struct commitlog_flushed flushed)
+{
+    for (unsigned i = 0; i < flushed.table_count; i++) {
+        uint64_t position = flushed.positions[i];
+
+        if (i == 0 || position < replay->position)
+            replay->position = position;
+        at_least(&replay->flushed_max, position);
+    }
+    replay->from_oldest = replay->position == COMMITLOG_POSITION_NONE;
+}
+
+int commitlog_replay(struct env *env, const uint8_t store_uuid[16],
+    struct commitlog_flushed flushed, const struct commitlog_cut *cuts, unsigned cut_count,
     int (*each)(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
         unsigned update_count, struct record_memory *memory),
     void *arg, struct commitlog_replay_result *ret_result)
 {
     struct replay replay = {
         .env = env,
-        .flushed_max = flushed_max,
         .cuts = cuts,
         .cut_count = cut_count,
         .reader = {.env = env},
+        .values = {.env = env, .flushed = flushed},
         .each = each,
         .arg = arg,
-        .position = from_position,
-        .from_oldest = from_position == COMMITLOG_POSITION_NONE,
     };
     enum found found;
     int r;
 
+    replay.values.uses = replay.result.value_uses;
+    find_from(&replay, flushed);
     r = segment_list(env, store_uuid, &replay.segments);
     if (r == 0)
         r = scan(&replay, &found);
@@ -348,6 +362,7 @@ int commitlog_replay(struct env *env, const uint8_t store_uuid[16], uint64_t fro
         *ret_result = replay.result;
     }
     segment_reader_release(&replay.reader);
+    value_reader_release(&replay.values);
     segment_list_release(&replay.segments);
     return r;
 }

@@ -20,34 +20,39 @@
 
 /* ---- slots ---- */
 
-void slot_path(unsigned number, char to[SLOT_PATH_BYTES])
+void slot_path(enum slot_kind kind, unsigned number, char to[SLOT_PATH_BYTES])
 {
     ASSERT(number < SLOT_NUMBERS_MAX);
-    snprintf(to, SLOT_PATH_BYTES, COMMITLOG_FOLDER "/r%02u", number);
+    snprintf(to, SLOT_PATH_BYTES, COMMITLOG_FOLDER "/%c%02u", (char)kind, number);
 }
+
+struct found_slots {
+    enum slot_kind kind;
+    uint64_t numbers;
+};
 
 static int note_slot(void *arg, const char *name)
 {
-    uint64_t *slots = arg;
+    struct found_slots *found = arg;
     unsigned number;
 
-    if (name[0] != 'r' || name[1] < '0' || name[1] > '9' || name[2] < '0' || name[2] > '9' ||
-        name[3] != '\0')
+    if (name[0] != (char)found->kind || name[1] < '0' || name[1] > '9' || name[2] < '0' ||
+        name[2] > '9' || name[3] != '\0')
         return 0;
     number = (unsigned)(name[1] - '0') * 10 + (unsigned)(name[2] - '0');
     if (number < SLOT_NUMBERS_MAX)
-        *slots |= 1ull << number;
+        found->numbers |= 1ull << number;
     return 0;
 }
 
-int slot_list(struct env *env, uint64_t *ret_slots)
+int slot_list(struct env *env, enum slot_kind kind, uint64_t *ret_slots)
 {
-    uint64_t slots = 0;
-    int r = io_list(env, COMMITLOG_FOLDER, note_slot, &slots);
+    struct found_slots found = {.kind = kind};
+    int r = io_list(env, COMMITLOG_FOLDER, note_slot, &found);
 
     if (r < 0 && r != -ENOENT)
         return r;
-    *ret_slots = slots;
+    *ret_slots = found.numbers;
     return 0;
 }
 
@@ -111,7 +116,7 @@ static int read_header(struct env *env, unsigned slot, struct segment_header *re
     int64_t n;
     int fd, r;
 
-    slot_path(slot, path);
+    slot_path(SLOT_RECORDS, slot, path);
     r = io_open(env, path, O_RDONLY, &fd);
     if (r < 0)
         return r;
@@ -155,7 +160,7 @@ static int read_headers(struct env *env, const uint8_t store_uuid[16], struct se
 int segment_list(struct env *env, const uint8_t store_uuid[16], struct segment_list *ret_list)
 {
     struct segment_list list = {0};
-    int r = slot_list(env, &list.slots);
+    int r = slot_list(env, SLOT_RECORDS, &list.slots);
 
     if (r == 0) {
         list.all = calloc(SLOT_NUMBERS_MAX, sizeof(*list.all));
@@ -206,11 +211,12 @@ static uint32_t place_checksum(
 }
 
 void record_begin(uint8_t header[RECORD_HEADER_BYTES], enum record_type type, uint32_t size,
-    uint32_t update_count)
+    uint32_t update_count, unsigned value_count)
 {
     memset(header, 0, RECORD_HEADER_BYTES);
     store_le32(header + 4, size);
     header[16] = (uint8_t)type;
+    header[18] = (uint8_t)value_count;
     store_le32(header + 20, update_count);
 }
 
@@ -233,9 +239,34 @@ void record_seal(uint8_t header[RECORD_HEADER_BYTES], uint32_t checksum, uint64_
 
 void record_encode_sync(uint8_t to[RECORD_SYNC_BYTES], uint64_t covered, uint64_t sequence)
 {
-    record_begin(to, RECORD_SYNC, RECORD_SYNC_BYTES, 0);
+    record_begin(to, RECORD_SYNC, RECORD_SYNC_BYTES, 0, 0);
     store_le64(to + RECORD_HEADER_BYTES, covered);
     store_le64(to + RECORD_HEADER_BYTES + 8, sequence);
+}
+
+void value_reference_encode(
+    const struct value_reference *reference, uint8_t to[VALUE_REFERENCE_BYTES])
+{
+    store_le32(to, reference->at);
+    store_le32(to + 4, reference->size);
+    store_le32(to + 8, reference->crc);
+    store_le32(to + 12, reference->page);
+    to[16] = reference->slot;
+    to[17] = reference->table;
+    to[18] = to[19] = 0;
+}
+
+void value_reference_decode(
+    const uint8_t from[VALUE_REFERENCE_BYTES], struct value_reference *ret_reference)
+{
+    *ret_reference = (struct value_reference){
+        .at = load_le32(from),
+        .size = load_le32(from + 4),
+        .crc = load_le32(from + 8),
+        .page = load_le32(from + 12),
+        .slot = from[16],
+        .table = from[17],
+    };
 }
 
 uint64_t record_sync_covered(const struct record *record)
@@ -272,6 +303,8 @@ bool record_decode(const uint8_t *bytes, uint32_t size, uint64_t salt, uint64_t 
     struct bytes body = bytes_of(bytes + RECORD_HEADER_BYTES, size - RECORD_HEADER_BYTES);
     uint32_t crc = record_checksum(bytes, body);
 
+    if ((uint64_t)bytes[18] * VALUE_REFERENCE_BYTES > body.size)
+        return false;
     if ((crc ^ place_checksum(salt, position, size, timestamp_us)) != load_le32(bytes))
         return false;
     *ret_record = (struct record){
@@ -279,6 +312,7 @@ bool record_decode(const uint8_t *bytes, uint32_t size, uint64_t salt, uint64_t 
         .timestamp_us = timestamp_us,
         .type = (enum record_type)bytes[16],
         .update_count = load_le32(bytes + 20),
+        .value_count = bytes[18],
         .body = body.data,
     };
     return true;

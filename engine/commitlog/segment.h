@@ -9,12 +9,20 @@
 
 #define COMMITLOG_FOLDER "commitlog"
 
+/** What a slot is for: its name begins with it. */
+enum slot_kind { SLOT_RECORDS = 'r', SLOT_VALUES = 'v' };
 /** Slots are numbered from 0; a log in need may have more of them than it will keep. */
 #define SLOT_NUMBERS_MAX 64
 #define SLOT_PATH_BYTES sizeof(COMMITLOG_FOLDER "/r00")
 
 #define SEGMENT_HEADER_BYTES 4096
 #define SEGMENT_BYTES_MAX (2u << 30) /* an offset is 32 bits */
+
+/** Values lie at multiples of it. */
+#define VALUE_ALIGN 4096u
+/** Values of one record. */
+#define VALUES_MAX 64
+#define VALUE_REFERENCE_BYTES 20
 
 #define RECORD_ALIGN 8
 #define RECORD_HEADER_BYTES 24
@@ -31,7 +39,18 @@ struct record {
     int64_t timestamp_us;
     enum record_type type;
     uint32_t update_count;
+    unsigned value_count;
     const uint8_t *body; /* borrowed */
+};
+
+/** A part of a record's updates that lies in a slot of values. */
+struct value_reference {
+    uint32_t at; /* in the updates */
+    uint32_t size;
+    uint32_t crc;
+    uint32_t page; /* where it begins in the slot, in VALUE_ALIGN */
+    uint8_t slot;
+    uint8_t table; /* whose updates these are */
 };
 
 struct segment_header {
@@ -65,9 +84,9 @@ static inline uint64_t record_aligned(uint64_t size)
 /* ---- segments ---- */
 
 /** The file of a slot, "commitlog/r07". */
-void slot_path(unsigned number, char to[SLOT_PATH_BYTES]);
-/** The slots that there are, a bit each. No folder: none. */
-MUST_USE int slot_list(struct env *env, uint64_t *ret_slots);
+void slot_path(enum slot_kind kind, unsigned number, char to[SLOT_PATH_BYTES]);
+/** The slots of a kind that there are, a bit each. No folder: none. */
+MUST_USE int slot_list(struct env *env, enum slot_kind kind, uint64_t *ret_slots);
 
 /** `to` is the whole header, to be written at the beginning of a slot. */
 void segment_encode_header(const struct segment_header *header, uint8_t to[SEGMENT_HEADER_BYTES]);
@@ -100,7 +119,7 @@ void segment_list_release(struct segment_list *list);
 uint64_t record_salt(const struct segment_header *header);
 /** Fills the header but for place, timestamp and checksum. */
 void record_begin(uint8_t header[RECORD_HEADER_BYTES], enum record_type type, uint32_t size,
-    uint32_t update_count);
+    uint32_t update_count, unsigned value_count);
 /** The checksum of the header and body, before place and time are known. */
 uint32_t record_checksum(const uint8_t header[RECORD_HEADER_BYTES], struct bytes body);
 /** Fills in place and timestamp, and with them the checksum. */
@@ -108,6 +127,10 @@ void record_seal(uint8_t header[RECORD_HEADER_BYTES], uint32_t checksum, uint64_
     uint64_t position, int64_t timestamp_us);
 /** Writes a whole SYNC record, which must be sealed. */
 void record_encode_sync(uint8_t to[RECORD_SYNC_BYTES], uint64_t covered, uint64_t sequence);
+void value_reference_encode(
+    const struct value_reference *reference, uint8_t to[VALUE_REFERENCE_BYTES]);
+void value_reference_decode(
+    const uint8_t from[VALUE_REFERENCE_BYTES], struct value_reference *ret_reference);
 /** The position that a SYNC record says is covered. */
 uint64_t record_sync_covered(const struct record *record);
 

@@ -50,6 +50,9 @@ struct batch {
     bool items_disordered;
     struct buf sorted; /* scratch */
 
+    struct batch_span *spans; /* of large rows */
+    unsigned span_count, span_capacity;
+
     struct record_memory *memory; /* made beforehand, so that handing over cannot fail */
     struct batch_reservation reservation;
 };
@@ -121,6 +124,7 @@ void batch_free(struct batch *batch)
     buf_release(&batch->out);
     buf_release(&batch->sorted);
     free(batch->items);
+    free(batch->spans);
     free(batch);
 }
 
@@ -203,6 +207,29 @@ static void sort_items(struct batch *batch)
     memcpy(batch->out.data + first, batch->sorted.data, batch->sorted.size);
 }
 
+/* The cells of the row that ends, if they are large. */
+static void note_span(struct batch *batch)
+{
+    size_t first = batch->item_count > 0 ? batch->items[0].start : batch->out.size;
+    size_t size = batch->out.size - first;
+
+    if (size < BATCH_SPAN_BYTES_MIN)
+        return;
+    if (batch->span_count == batch->span_capacity) {
+        unsigned capacity = batch->span_capacity ? 2 * batch->span_capacity : 1;
+        struct batch_span *spans = realloc(batch->spans, capacity * sizeof(*spans));
+
+        if (!spans) {
+            batch->error = -ENOMEM;
+            return;
+        }
+        batch->spans = spans;
+        batch->span_capacity = capacity;
+    }
+    batch->spans[batch->span_count++] =
+        (struct batch_span){(uint32_t)first, (uint32_t)size, batch->table};
+}
+
 static void end_row(struct batch *batch)
 {
     size_t start = batch->row;
@@ -214,6 +241,7 @@ static void end_row(struct batch *batch)
         batch->out.size = start;
         return;
     }
+    note_span(batch);
     if (batch->items_disordered)
         sort_items(batch);
     put_uvint(&batch->out, 0);
@@ -472,6 +500,13 @@ unsigned batch_update_count(const struct batch *batch)
     return batch->update_count;
 }
 
+const struct batch_span *batch_spans(const struct batch *batch, unsigned *ret_count)
+{
+    ASSERT(batch->finished);
+    *ret_count = batch->span_count;
+    return batch->spans;
+}
+
 uint64_t batch_tables(const struct batch *batch)
 {
     ASSERT(batch->finished);
@@ -496,6 +531,7 @@ struct record_memory *batch_take_memory(struct batch *batch)
     batch->memory = NULL;
     *out = BUF_INIT;
     batch->update_count = 0;
+    batch->span_count = 0;
     batch->tables = 0;
     return memory;
 }

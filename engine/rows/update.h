@@ -38,6 +38,16 @@ MUST_USE int batch_finish(struct batch *batch);
 /** The encoded updates, borrowed from the batch. */
 struct bytes batch_updates(const struct batch *batch);
 unsigned batch_update_count(const struct batch *batch);
+/** Bytes of batch_updates() that lie together and are many: the cells of one large row. */
+struct batch_span {
+    uint32_t offset;
+    uint32_t size; /* at least BATCH_SPAN_BYTES_MIN */
+    unsigned table;
+};
+#define BATCH_SPAN_BYTES_MIN (32u << 10)
+#define BATCH_SPANS_MAX (BATCH_BYTES_MAX / BATCH_SPAN_BYTES_MIN)
+/** Borrowed from the batch, ascending; what is in none of them lies between. */
+const struct batch_span *batch_spans(const struct batch *batch, unsigned *ret_count);
 /** The tables touched, bit per table. */
 uint64_t batch_tables(const struct batch *batch);
 /** Hands the memory that batch_updates() points into over; the batch is then empty. */

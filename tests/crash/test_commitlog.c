@@ -24,6 +24,8 @@
 #define NUMBERS_MAX 1024
 #define CUTS_MAX 16
 #define SEGMENT_BYTES 8192
+/* Of the seeds with large values: a slot has room for one. */
+#define SEGMENT_BYTES_LARGE (64 << 10)
 #define STEPS 45
 #define LIVES 4
 #define SEEDS 15
@@ -51,8 +53,15 @@ struct store {
     unsigned variant, life;
 };
 
-static size_t payload_of(uint64_t number)
+static bool has_large_values(uint64_t seed)
 {
+    return seed % 5 == 0;
+}
+
+static size_t payload_of(const struct store *s, uint64_t number)
+{
+    if (has_large_values(s->seed) && number % 3 == 0)
+        return BATCH_SPAN_BYTES_MIN + number * 97 % 1400;
     return number * 97 % 1400;
 }
 
@@ -71,7 +80,7 @@ static int check_record(void *arg, uint64_t position, int64_t timestamp_us, stru
     uint64_t number = s->replayed + 1;
 
     (void)memory;
-    if (!numbered_batch_is(number, payload_of(number), updates, update_count))
+    if (!numbered_batch_is(number, payload_of(s, number), updates, update_count))
         complain(s, "another batch than was appended");
     /* One more than acknowledged may be there: the cut came before we could say so. */
     if (number > s->appended + 1)
@@ -94,8 +103,8 @@ static int recover(struct store *s)
     if (r < 0)
         return r;
     s->replayed = s->flushed_number > 0 ? s->flushed_number - 1 : 0;
-    r = commitlog_replay(
-        s->env, uuid, s->flushed, s->flushed, s->cuts, s->cut_count, check_record, s, &s->result);
+    r = commitlog_replay(s->env, uuid, (struct commitlog_flushed){&s->flushed, 1}, s->cuts,
+        s->cut_count, check_record, s, &s->result);
     if (r == -EUCLEAN)
         complain(s, err_text(r));
     if (r < 0)
@@ -114,10 +123,11 @@ static int recover(struct store *s)
 static int open_log(struct store *s)
 {
     struct commitlog_options options = {
-        .segment_bytes = SEGMENT_BYTES,
+        .segment_bytes = has_large_values(s->seed) ? SEGMENT_BYTES_LARGE : SEGMENT_BYTES,
         .last_timestamp_us = s->appended ? s->timestamps[s->appended] : 0,
         .next_segment = s->result.next_segment,
-        .from_position = s->flushed,
+        .flushed = {&s->flushed, 1},
+        .value_uses = s->result.value_uses,
     };
 
     memcpy(options.store_uuid, uuid, sizeof(uuid));
@@ -127,7 +137,7 @@ static int open_log(struct store *s)
 static int append_one(struct store *s)
 {
     uint64_t number = s->appended + 1;
-    struct batch *batch = numbered_batch(number, payload_of(number));
+    struct batch *batch = numbered_batch(number, payload_of(s, number));
     uint64_t position;
     int r;
 
@@ -151,13 +161,13 @@ static int flush(struct store *s)
     int r;
 
     commitlog_at_next_position(s->log, hear_position, &position);
-    r = commitlog_sync(s->log, position);
+    r = commitlog_sync_before_flushed(s->log, position, 1);
     if (r < 0)
         return r;
     s->durable = s->appended;
     s->flushed = position;
     s->flushed_number = s->appended + 1;
-    return commitlog_discard(s->log, position);
+    return commitlog_discard(s->log, (struct commitlog_flushed){&position, 1});
 }
 
 static int close_and_open(struct store *s)

@@ -22,6 +22,7 @@
 
 #define SEGMENT_BYTES 8192
 #define NUMBERS_MAX 4096
+#define NOTHING_FLUSHED ((struct commitlog_flushed){0})
 
 static const uint8_t uuid[16] = "store of a test";
 
@@ -29,6 +30,7 @@ struct fixture {
     struct env *env;
     struct commitlog *log;
     uint64_t segment_bytes;
+    bool large;        /* every other payload is */
     uint64_t appended; /* batches 1 to this */
     struct {
         uint64_t position, end;
@@ -36,7 +38,7 @@ struct fixture {
     } at[NUMBERS_MAX];
     /* Of the last recovery. */
     struct commitlog_replay_result result;
-    uint64_t from, flushed_max;
+    uint64_t flushed[2]; /* by the table of the batches, and by another */
     struct commitlog_cut cuts[4];
     unsigned cut_count;
     uint64_t first, replayed; /* numbers found: first to replayed */
@@ -45,6 +47,11 @@ struct fixture {
 static size_t payload_of(uint64_t number)
 {
     return number * 37 % 300;
+}
+
+static size_t payload_in(const struct fixture *f, uint64_t number)
+{
+    return f->large && number % 2 ? BATCH_SPAN_BYTES_MIN + number * 977 % 9000 : payload_of(number);
 }
 
 static struct fixture *fixture_new(void)
@@ -70,7 +77,8 @@ static void open_log(struct fixture *f)
         .segment_bytes = f->segment_bytes,
         .last_timestamp_us = f->result.last_timestamp_us,
         .next_segment = f->result.next_segment,
-        .from_position = f->from,
+        .flushed = {f->flushed, 1},
+        .value_uses = f->result.value_uses,
     };
 
     memcpy(options.store_uuid, uuid, sizeof(uuid));
@@ -107,12 +115,17 @@ static int append_sized(struct fixture *f, size_t payload_bytes)
 static void append(struct fixture *f, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        assert_int_equal(append_sized(f, payload_of(f->appended + 1)), 0);
+        assert_int_equal(append_sized(f, payload_in(f, f->appended + 1)), 0);
 }
 
 static void sync_log(struct fixture *f)
 {
     assert_int_equal(commitlog_sync(f->log, commitlog_end(f->log)), 0);
+}
+
+static int discard(struct fixture *f, uint64_t position)
+{
+    return commitlog_discard(f->log, (struct commitlog_flushed){&position, 1});
 }
 
 static int check_record(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
@@ -130,7 +143,8 @@ static int check_record(void *arg, uint64_t position, int64_t timestamp_us, stru
     assert_true(number <= f->appended);
     assert_true(f->at[number].position == position);
     assert_true(f->at[number].timestamp_us == timestamp_us);
-    assert_true(numbered_batch_is(number, payload_of(number), updates, update_count));
+    if (f->flushed[0] <= position)
+        assert_true(numbered_batch_is(number, payload_in(f, number), updates, update_count));
     assert_true(updates.data == memory->data);
     f->replayed = number;
     return 0;
@@ -140,8 +154,8 @@ static int replay(struct fixture *f)
 {
     f->first = 0;
     f->replayed = 0;
-    return commitlog_replay(
-        f->env, uuid, f->from, f->flushed_max, f->cuts, f->cut_count, check_record, f, &f->result);
+    return commitlog_replay(f->env, uuid, (struct commitlog_flushed){f->flushed, 2}, f->cuts,
+        f->cut_count, check_record, f, &f->result);
 }
 
 /* As a recovery does: replays and, if the tail is torn, cuts it. */
@@ -178,14 +192,14 @@ static void path_of(struct fixture *f, uint64_t position, char path[SLOT_PATH_BY
     int slot = slot_of(f, position);
 
     assert_true(slot >= 0);
-    slot_path((unsigned)slot, path);
+    slot_path(SLOT_RECORDS, (unsigned)slot, path);
 }
 
-static unsigned slot_count(struct fixture *f)
+static unsigned slot_count(struct fixture *f, enum slot_kind kind)
 {
     uint64_t slots;
 
-    assert_int_equal(slot_list(f->env, &slots), 0);
+    assert_int_equal(slot_list(f->env, kind, &slots), 0);
     return (unsigned)__builtin_popcountll(slots);
 }
 
@@ -348,7 +362,8 @@ static void an_error_of_the_taker_ends_replay(void **state)
     assert_int_equal(append_sized(f, 1), 0);
     close_log(f);
     assert_int_equal(
-        commitlog_replay(f->env, uuid, 0, 0, NULL, 0, count_record, &bytes, &f->result), -EDOM);
+        commitlog_replay(f->env, uuid, NOTHING_FLUSHED, NULL, 0, count_record, &bytes, &f->result),
+        -EDOM);
     assert_non_null(strstr(err_text(-EDOM), "too big for the test"));
     assert_true(bytes > 2000 && bytes < 2200);
     fixture_free(f);
@@ -385,25 +400,25 @@ static void what_is_flushed_is_discarded_and_not_missed(void **state)
     (void)state;
     open_log(f);
     append(f, 100);
-    f->from = f->flushed_max = f->at[60].position;
+    f->flushed[0] = f->flushed[1] = f->at[60].position;
     commitlog_get_stats(f->log, &stats);
     segments = stats.segments;
     /* Not synced: may not go. */
-    assert_int_equal(commitlog_discard(f->log, f->from), 0);
+    assert_int_equal(discard(f, f->flushed[0]), 0);
     commitlog_get_stats(f->log, &stats);
     assert_true(stats.segments == segments);
     sync_log(f);
-    assert_int_equal(commitlog_discard(f->log, f->from), 0);
+    assert_int_equal(discard(f, f->flushed[0]), 0);
     commitlog_get_stats(f->log, &stats);
     assert_true(segments - stats.segments ==
-                position_segment(f->from) - position_segment(f->at[1].position));
+                position_segment(f->flushed[0]) - position_segment(f->at[1].position));
     append(f, 10);
     /* Never the active one. */
-    assert_int_equal(commitlog_discard(f->log, UINT64_MAX), 0);
+    assert_int_equal(discard(f, UINT64_MAX), 0);
     commitlog_get_stats(f->log, &stats);
     assert_true(stats.segments >= 1);
     append(f, 1);
-    f->from = f->flushed_max = f->at[105].position;
+    f->flushed[0] = f->flushed[1] = f->at[105].position;
     close_log(f);
     recover(f);
     assert_int_equal(f->first, 105);
@@ -412,8 +427,8 @@ static void what_is_flushed_is_discarded_and_not_missed(void **state)
     open_log(f);
     append(f, 1);
     sync_log(f);
-    f->from = f->flushed_max = f->at[112].position;
-    assert_int_equal(commitlog_discard(f->log, f->from), 0);
+    f->flushed[0] = f->flushed[1] = f->at[112].position;
+    assert_int_equal(discard(f, f->flushed[0]), 0);
     commitlog_get_stats(f->log, &stats);
     assert_int_equal(stats.segments, 1);
     close_log(f);
@@ -431,18 +446,18 @@ static void slots_are_used_again_and_again(void **state)
     (void)state;
     open_log(f);
     run_tasks(f);
-    assert_int_equal(slot_count(f), POOL_SLOTS_MIN);
+    assert_int_equal(slot_count(f, SLOT_RECORDS), POOL_SLOTS_MIN);
     for (unsigned round = 0; round < 60; round++) {
         append(f, 50); /* some two segments */
         run_tasks(f);
         sync_log(f);
-        f->from = f->flushed_max = f->at[f->appended - 5].end;
-        assert_int_equal(commitlog_discard(f->log, f->from), 0);
+        f->flushed[0] = f->flushed[1] = f->at[f->appended - 5].end;
+        assert_int_equal(discard(f, f->flushed[0]), 0);
         if (round == 3)
-            slots = slot_count(f);
+            slots = slot_count(f, SLOT_RECORDS);
     }
     assert_true(position_segment(f->at[f->appended].position) > 80);
-    assert_int_equal(slot_count(f), slots);
+    assert_int_equal(slot_count(f, SLOT_RECORDS), slots);
     assert_true(slots <= 6);
     /* Whatever the older segments left in them. */
     abandon_log(f);
@@ -511,7 +526,7 @@ static void a_segment_lost_with_its_header_is_never_seen_again(void **state)
     assert_int_equal(slot_of(f, f->at[1].position), 0);
     abandon_log(f);
     assert_int_equal(
-        commitlog_replay(f->env, uuid, 0, 0, NULL, 0, take_record, NULL, &f->result), 0);
+        commitlog_replay(f->env, uuid, NOTHING_FLUSHED, NULL, 0, take_record, NULL, &f->result), 0);
     assert_int_equal(f->result.records, 1);
     fixture_free(f);
 }
@@ -522,12 +537,12 @@ static void more_slots_than_usual_go_when_they_are_free(void **state)
 
     (void)state;
     open_log(f);
-    while (slot_count(f) < POOL_SLOTS_MAX + 5)
+    while (slot_count(f, SLOT_RECORDS) < POOL_SLOTS_MAX + 5)
         append(f, 10);
     sync_log(f);
-    f->from = f->flushed_max = f->at[f->appended].position;
-    assert_int_equal(commitlog_discard(f->log, f->from), 0);
-    assert_int_equal(slot_count(f), POOL_SLOTS_MAX);
+    f->flushed[0] = f->flushed[1] = f->at[f->appended].position;
+    assert_int_equal(discard(f, f->flushed[0]), 0);
+    assert_int_equal(slot_count(f, SLOT_RECORDS), POOL_SLOTS_MAX);
     append(f, 500);
     close_log(f);
     recover(f);
@@ -546,9 +561,9 @@ static void a_flush_before_the_first_append_leaves_nothing_missing(void **state)
     recover(f);
     open_log(f);
     /* All flushed, up to a segment that never came to be. */
-    commitlog_at_next_position(f->log, hear_position, &f->flushed_max);
-    f->from = f->flushed_max;
-    assert_int_equal(commitlog_discard(f->log, f->from), 0);
+    commitlog_at_next_position(f->log, hear_position, &f->flushed[1]);
+    f->flushed[0] = f->flushed[1];
+    assert_int_equal(discard(f, f->flushed[0]), 0);
     close_log(f);
     recover(f);
     assert_int_equal(f->replayed, 0);
@@ -562,6 +577,176 @@ static void a_flush_before_the_first_append_leaves_nothing_missing(void **state)
     assert_int_equal(f->first, 41);
     assert_int_equal(f->replayed, 81);
     fixture_free(f);
+}
+
+/* ---- large values ---- */
+
+/* A log that has slots for them, and `count` batches, every other one large. */
+static struct fixture *large_log(unsigned count)
+{
+    struct fixture *f = fixture_new();
+
+    f->segment_bytes = 128 << 10;
+    f->large = true;
+    open_log(f);
+    append(f, 1); /* there is no slot yet: in the record */
+    assert_true(f->at[1].end - f->at[1].position > BATCH_SPAN_BYTES_MIN);
+    run_tasks(f);
+    append(f, count - 1);
+    return f;
+}
+
+static void flip_value(struct fixture *f, unsigned slot, uint64_t offset)
+{
+    char path[SLOT_PATH_BYTES];
+
+    slot_path(SLOT_VALUES, slot, path);
+    env_fault_flip_bit(f->env, path, offset, 3);
+}
+
+static void large_values_lie_beside_the_records(void **state)
+{
+    struct fixture *f = large_log(8);
+
+    (void)state;
+    assert_int_equal(slot_count(f, SLOT_VALUES), 3);
+    assert_true(f->at[3].end - f->at[3].position < 200);
+    assert_true(f->at[5].end - f->at[5].position < 200);
+    run_tasks(f);
+    append(f, 60);
+    sync_log(f);
+    abandon_log(f);
+    env_fault_crash(f->env, ENV_FAULT_LOST);
+    recover(f);
+    assert_int_equal(f->replayed, 68);
+    /* What is needed of them is not written over in the next life. */
+    open_log(f);
+    run_tasks(f);
+    append(f, 60);
+    close_log(f);
+    recover(f);
+    assert_int_equal(f->replayed, 128);
+    fixture_free(f);
+}
+
+static void values_are_written_over_once_they_are_flushed(void **state)
+{
+    struct fixture *f = large_log(2);
+    unsigned slots = 0;
+
+    (void)state;
+    for (unsigned round = 0; round < 30; round++) {
+        append(f, 16);
+        run_tasks(f);
+        if (round == 5)
+            slots = slot_count(f, SLOT_VALUES);
+        f->flushed[0] = f->flushed[1] = f->at[f->appended - 2].end;
+        assert_int_equal(commitlog_sync_before_flushed(f->log, f->flushed[0], 1), 0);
+        assert_int_equal(discard(f, f->flushed[0]), 0);
+    }
+    assert_int_equal(slot_count(f, SLOT_VALUES), slots);
+    assert_true(slots < 8);
+    assert_true(f->at[f->appended].end - f->at[f->appended - 1].position < 600);
+    sync_log(f);
+    abandon_log(f);
+    env_fault_crash(f->env, ENV_FAULT_LOST);
+    recover(f);
+    assert_int_equal(f->first, f->appended - 1);
+    assert_int_equal(f->replayed, f->appended);
+    fixture_free(f);
+}
+
+static void more_values_than_slots_go_into_records(void **state)
+{
+    struct fixture *f = large_log(2);
+
+    (void)state;
+    for (unsigned i = 0; i < 60; i++) {
+        append(f, 2);
+        run_tasks(f);
+    }
+    assert_int_equal(slot_count(f, SLOT_VALUES), VALUE_SLOTS_MAX);
+    assert_true(f->at[f->appended].end - f->at[f->appended - 1].position > BATCH_SPAN_BYTES_MIN);
+    close_log(f);
+    recover(f);
+    assert_int_equal(f->replayed, f->appended);
+    fixture_free(f);
+}
+
+static void a_value_in_an_sstable_is_never_synced(void **state)
+{
+    (void)state;
+    for (int named = 0; named < 2; named++) {
+        struct fixture *f = large_log(10);
+
+        assert_int_equal(commitlog_sync_before_flushed(f->log, f->at[8].end, 1), 0);
+        if (named) {
+            /* The manifest says so: everything up to there is as good as synced. */
+            assert_int_equal(discard(f, f->at[8].end), 0);
+            assert_true(commitlog_synced(f->log) >= f->at[8].end);
+            f->flushed[0] = f->at[8].end;
+            append(f, 1);
+            sync_log(f);
+        } else {
+            /* The power goes before: nothing had been promised. */
+            assert_true(commitlog_synced(f->log) <= f->at[3].position);
+            append(f, 1);
+            assert_int_equal(commitlog_sync_before_flushed(f->log, f->at[11].end, 1), 0);
+            append(f, 1);
+            assert_int_equal(commitlog_sync_before_flushed(f->log, f->at[12].end, 1), 0);
+        }
+        abandon_log(f);
+        env_fault_crash(f->env, ENV_FAULT_LOST);
+        recover(f);
+        assert_int_equal(f->first, 1);
+        assert_int_equal(f->replayed, named ? 11 : 2);
+        assert_true(f->result.torn);
+        fixture_free(f);
+    }
+}
+
+static void values_of_other_tables_are_synced_before_a_flush(void **state)
+{
+    struct fixture *f = large_log(10);
+
+    (void)state;
+    assert_int_equal(commitlog_sync_before_flushed(f->log, f->at[10].end, 2), 0);
+    abandon_log(f);
+    env_fault_crash(f->env, ENV_FAULT_LOST);
+    f->flushed[1] = f->at[10].end;
+    recover(f);
+    assert_int_equal(f->replayed, 10);
+    fixture_free(f);
+}
+
+static void a_damaged_value_is_a_damaged_record(void **state)
+{
+    (void)state;
+    for (int synced = 0; synced < 2; synced++) {
+        struct fixture *f = large_log(10);
+
+        if (synced) {
+            sync_log(f);
+            append(f, 1);
+        }
+        abandon_log(f);
+        flip_value(f, 0, 40000); /* of the second, which is batch 5's */
+        if (synced) {
+            assert_int_equal(replay(f), -EUCLEAN);
+        } else {
+            recover(f);
+            assert_true(f->result.torn);
+            assert_true(f->result.end_position == f->at[5].position);
+            assert_true(f->result.dropped_bytes > 0);
+        }
+        assert_int_equal(f->replayed, 4);
+        /* Nobody asks for it when its table is flushed. */
+        f->cut_count = 0;
+        f->flushed[0] = f->at[6].position;
+        assert_int_equal(replay(f), 0);
+        assert_int_equal(f->replayed, f->appended);
+        fixture_free(f);
+    }
 }
 
 /* ---- torn tails and damage ---- */
@@ -667,13 +852,13 @@ static void damage_below_a_flushed_position_is_refused(void **state)
     append(f, 20);
     abandon_log(f);
     flip_at(f, f->at[10].position + 26);
-    f->from = f->at[5].position;
-    f->flushed_max = f->at[10].position;
+    f->flushed[0] = f->at[5].position;
+    f->flushed[1] = f->at[10].position;
     assert_int_equal(replay(f), 0);
-    f->flushed_max = f->at[10].end;
+    f->flushed[1] = f->at[10].end;
     assert_int_equal(replay(f), -EUCLEAN);
     /* What all tables have flushed is not even read. */
-    f->from = f->at[11].position;
+    f->flushed[0] = f->at[11].position;
     recover(f);
     assert_int_equal(f->first, 11);
     assert_int_equal(f->replayed, 20);
@@ -740,7 +925,8 @@ static void a_log_of_another_store_is_refused(void **state)
     append(f, 1);
     close_log(f);
     assert_int_equal(
-        commitlog_replay(f->env, other, 0, 0, NULL, 0, check_record, f, &f->result), -EUCLEAN);
+        commitlog_replay(f->env, other, NOTHING_FLUSHED, NULL, 0, check_record, f, &f->result),
+        -EUCLEAN);
     assert_non_null(strstr(err_text(-EUCLEAN), "another store"));
     fixture_free(f);
 }
@@ -1034,7 +1220,8 @@ static void many_threads_share_one_order(void **state)
         assert_null(failed);
     }
     assert_int_equal(commitlog_close(log), 0);
-    assert_int_equal(commitlog_replay(env, uuid, 0, 0, NULL, 0, audit_record, &audit, &result), 0);
+    assert_int_equal(
+        commitlog_replay(env, uuid, NOTHING_FLUSHED, NULL, 0, audit_record, &audit, &result), 0);
     assert_false(result.torn);
     assert_int_equal(result.records, THREADS * PER_THREAD);
     for (unsigned t = 0; t < THREADS; t++)
@@ -1061,6 +1248,12 @@ int main(void)
         cmocka_unit_test(a_segment_lost_with_its_header_is_never_seen_again),
         cmocka_unit_test(more_slots_than_usual_go_when_they_are_free),
         cmocka_unit_test(a_flush_before_the_first_append_leaves_nothing_missing),
+        cmocka_unit_test(large_values_lie_beside_the_records),
+        cmocka_unit_test(values_are_written_over_once_they_are_flushed),
+        cmocka_unit_test(more_values_than_slots_go_into_records),
+        cmocka_unit_test(a_value_in_an_sstable_is_never_synced),
+        cmocka_unit_test(values_of_other_tables_are_synced_before_a_flush),
+        cmocka_unit_test(a_damaged_value_is_a_damaged_record),
         cmocka_unit_test(a_daemon_killed_loses_nothing_then_or_later),
         cmocka_unit_test(a_torn_tail_is_dropped_and_cut_for_ever),
         cmocka_unit_test(damage_before_a_sync_is_refused_with_its_place),
