@@ -428,6 +428,11 @@ void engine_identity(const struct engine *engine, struct store_identity *ret_ide
     *ret_identity = engine->identity;
 }
 
+uint64_t engine_memory_for_callers(const struct engine *engine)
+{
+    return engine->memory.callers;
+}
+
 struct source *engine_live(struct engine *engine)
 {
     return &engine->live;

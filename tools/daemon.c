@@ -242,6 +242,7 @@ static int open_session(struct daemon *daemon)
         .mountpoint = plan->mountpoint,
         .mount_flags = (const char *)plan->options->flags.data,
         .allow_other = plan->options->allow_other,
+        .node_bytes_max = engine_memory_for_callers(daemon->engine),
         .threads_max = threads_max(plan->options->memory_bytes),
         .synchronous_names = plan->options->synchronous_names,
         .ready = on_ready,

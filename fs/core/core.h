@@ -15,6 +15,7 @@
 #include "engine/buf.h"
 #include "engine/error.h"
 #include "engine/mutex.h"
+#include "core/forget.h"
 #include "core/node.h"
 #include "core/reclaim.h"
 
@@ -37,6 +38,7 @@ struct fs {
     uint32_t node; /* of the store: top bits of inode numbers made here */
 
     struct node_shard shards[NODE_SHARDS];
+    _Atomic uint64_t node_count;        /* of all shards */
     _Atomic uint64_t forgotten_changes; /* nodes freed whose rows had been written: node.c */
     _Atomic uint64_t handle_count;
     _Atomic uint64_t open_orphans;
@@ -46,6 +48,7 @@ struct fs {
     uint64_t lease_next, lease_end; /* counters of inode numbers: ino.c */
 
     struct reclaimer reclaimer;
+    struct forgetter forgetter;
     struct snapshot_dir *snapshots;
 };
 

@@ -141,6 +141,7 @@ static void fs_init(struct fs *fs)
 {
     for (unsigned i = 0; i < NODE_SHARDS; i++)
         pthread_mutex_init(&fs->shards[i].mutex, NULL);
+    atomic_init(&fs->forgetter.nodes_max, UINT64_MAX);
     pthread_mutex_init(&fs->lease_mutex, NULL);
     pthread_mutex_init(&fs->reclaimer.mutex, NULL);
 }

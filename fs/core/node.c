@@ -74,6 +74,17 @@ static struct node *shard_find(struct node_shard *shard, uint64_t ino)
     return node;
 }
 
+static struct node *shard_find_and_pin(struct node_shard *shard, uint64_t ino)
+{
+    struct node *node = shard_find(shard, ino);
+
+    if (node) {
+        node->pins++;
+        node->used = true;
+    }
+    return node;
+}
+
 static void shard_add(struct node_shard *shard, struct node *node)
 {
     struct node **chain;
@@ -84,7 +95,9 @@ static void shard_add(struct node_shard *shard, struct node *node)
     node->next = *chain;
     *chain = node;
     shard->node_count++;
+    node->used = true;
     node->detached = false;
+    forget_note_count(node->fs, atomic_fetch_add(&node->fs->node_count, 1) + 1);
 }
 
 static void shard_remove(struct node_shard *shard, struct node *node)
@@ -96,6 +109,7 @@ static void shard_remove(struct node_shard *shard, struct node *node)
     *at = node->next;
     shard->node_count--;
     node->detached = true;
+    atomic_fetch_sub(&node->fs->node_count, 1);
 }
 
 static void node_free(struct node *node)
@@ -149,9 +163,7 @@ int node_pin(struct fs *fs, uint64_t ino, struct node **ret_node)
     struct node *node;
 
     pthread_mutex_lock(&shard->mutex);
-    node = shard_find(shard, ino);
-    if (node)
-        node->pins++;
+    node = shard_find_and_pin(shard, ino);
     pthread_mutex_unlock(&shard->mutex);
     if (!node)
         return err_new(-ESTALE, "inode %#" PRIx64 " is not known", ino);
@@ -242,9 +254,7 @@ int node_find_or_create(struct fs *fs, uint64_t ino, struct node **ret_node, boo
 
     *ret_created = false;
     pthread_mutex_lock(&shard->mutex);
-    node = shard_find(shard, ino);
-    if (node)
-        node->pins++;
+    node = shard_find_and_pin(shard, ino);
     pthread_mutex_unlock(&shard->mutex);
     if (node) {
         *ret_node = node;
@@ -259,10 +269,8 @@ int node_find_or_create(struct fs *fs, uint64_t ino, struct node **ret_node, boo
     ASSERT(r == 0);
 
     pthread_mutex_lock(&shard->mutex);
-    node = shard_find(shard, ino);
-    if (node)
-        node->pins++;
-    else
+    node = shard_find_and_pin(shard, ino);
+    if (!node)
         shard_add(shard, made);
     pthread_mutex_unlock(&shard->mutex);
     if (node) {
@@ -315,14 +323,7 @@ void node_sweep(struct fs *fs)
 
 uint64_t node_table_count(struct fs *fs)
 {
-    uint64_t count = 0;
-
-    for (unsigned i = 0; i < NODE_SHARDS; i++) {
-        pthread_mutex_lock(&fs->shards[i].mutex);
-        count += fs->shards[i].node_count;
-        pthread_mutex_unlock(&fs->shards[i].mutex);
-    }
-    return count;
+    return atomic_load(&fs->node_count);
 }
 
 /* ---- forgetting ---- */

@@ -63,6 +63,7 @@ struct node {
     uint64_t ino;
     uint64_t lookups; /* guarded by the shard */
     uint32_t pins;    /* guarded by the shard */
+    bool used;        /* since forget.c came by; guarded by the shard */
     _Atomic uint32_t handles;
     uint32_t type; /* S_IFMT of mode; constant once `loaded` */
     pthread_rwlock_t lock;

@@ -168,6 +168,15 @@ int session_open(const struct session_options *options, struct fs *fs, struct se
     return 0;
 }
 
+static void ask_to_forget(void *arg, uint64_t parent, struct bytes name)
+{
+    struct session *session = arg;
+
+    /* What fails is asked for again, if there still are too many. */
+    (void)fuse_lowlevel_notify_inval_entry(
+        session->fuse, parent, (const char *)name.data, name.size);
+}
+
 int session_serve(struct session *session)
 {
     struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -175,6 +184,11 @@ int session_serve(struct session *session)
 
     if (!config)
         return -ENOMEM;
+    r = fs_bound_nodes(session->fs, session->options.node_bytes_max, ask_to_forget, session);
+    if (r < 0) {
+        fuse_loop_cfg_destroy(config);
+        return r;
+    }
     fuse_loop_cfg_set_max_threads(config, session->options.threads_max);
     r = fuse_session_loop_mt(session->fuse, config);
     fuse_loop_cfg_destroy(config);
@@ -185,6 +199,7 @@ int session_serve(struct session *session)
     while (session->requests > 0)
         pthread_cond_wait(&session->is_quiet, &session->mutex);
     pthread_mutex_unlock(&session->mutex);
+    fs_unbound_nodes(session->fs);
     /* A positive result is the signal that ended the loop, which is no failure. */
     return r < 0 ? err_new(r, "talk to the kernel: %s", strerror(-r)) : 0;
 }

@@ -75,6 +75,8 @@ MUST_USE int engine_open(
 #define CLOSE_FLUSH 1u /* memtables to SSTables first, so that the next open replays nothing */
 /** Ends background work, syncs the log, frees. The first failure is returned, all is freed. */
 int engine_close(struct engine *engine, unsigned flags);
+/** The share of memory_bytes that is left to the caller. */
+uint64_t engine_memory_for_callers(const struct engine *engine);
 void engine_identity(const struct engine *engine, struct store_identity *ret_identity);
 /** 0, or the negative errno of the failure that made the store read-only. */
 int engine_failure(const struct engine *engine);

@@ -73,6 +73,16 @@ MUST_USE int fs_open(
 /** Deletes data of files still open but unlinked, then frees; the engine stays open. */
 int fs_close(struct fs *fs);
 
+/** Asks whoever looked it up to forget the name; it may refuse. `name` is followed by a NUL. */
+typedef void (*fs_ask_to_forget)(void *arg, uint64_t parent, struct bytes name);
+/**
+ * From now on, while the inodes that were looked up take more than `bytes_max`, calls `ask` for
+ * names of files not open, one at a time, from a thread of its own that holds no lock.
+ */
+MUST_USE int fs_bound_nodes(struct fs *fs, uint64_t bytes_max, fs_ask_to_forget ask, void *arg);
+/** No longer; no call is under way when it returns. Nobody else uses the file system. */
+void fs_unbound_nodes(struct fs *fs);
+
 /* ---- changing requests: begin, operation, end ---- */
 
 /** One changing request; zero-initialise (FS_REQUEST_INIT). Lives until fs_end() or its callback.

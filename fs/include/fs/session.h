@@ -28,6 +28,7 @@ struct session_options {
     const char *mountpoint;  /* absolute */
     const char *mount_flags; /* for mount(2), comma separated: "ro,suid"; may be "" */
     bool allow_other;
+    uint64_t node_bytes_max; /* of inodes that the kernel has cached */
     unsigned
         threads_max; /* made on demand; each has a buffer of 1 MiB, and a cold read holds one */
     bool synchronous_names;    /* dirsync: changes of names are on the disk before the reply */
