@@ -5,7 +5,7 @@
 #include "rows/merge.h"
 #include "state.h"
 
-#define LOOK_US (60ull * 1000000)
+#define LOOK_US 10000000
 #define NEAR_FULL_LOOK_US 1000000
 #define FULL_DISK_US 1000000
 

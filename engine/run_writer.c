@@ -14,6 +14,7 @@ struct run_writer {
     struct partition_iterator *partition; /* being written: the scanner's; NULL: none */
     struct sstable_writer *writer;        /* NULL: none begun */
     struct sstable_id id;                 /* of what the writer writes */
+    uint64_t range;                       /* of the ring, in which its partitions are */
     uint64_t partition_tombstones;        /* of what the writer writes */
     struct manifest_sstable *sstables;
     size_t count;
@@ -78,6 +79,27 @@ static int finish_writer(struct run_writer *run)
     return r;
 }
 
+static uint64_t range_of(const struct run_writer *run, int64_t token)
+{
+    uint64_t place = (uint64_t)token + (1ull << 63); /* the ring begins at the lowest token */
+
+    return run->options.range_bits == 0 ? 0 : place >> (64 - run->options.range_bits);
+}
+
+/* A writer for a partition with this token. */
+static int prepare_writer(struct run_writer *run, int64_t token)
+{
+    uint64_t range = range_of(run, token);
+    int r = 0;
+
+    if (run->writer && range != run->range)
+        r = finish_writer(run);
+    if (r == 0 && !run->writer)
+        r = open_writer(run);
+    run->range = range;
+    return r;
+}
+
 /* Begins the scanner's next partition that has anything in it. 1: begun; 0: no more. */
 static int begin_partition(struct run_writer *run)
 {
@@ -98,11 +120,9 @@ static int begin_partition(struct run_writer *run)
             if (r == 0)
                 continue;
         }
-        if (!run->writer) {
-            r = open_writer(run);
-            if (r < 0)
-                return r;
-        }
+        r = prepare_writer(run, partition->key.token);
+        if (r < 0)
+            return r;
         r = sstable_writer_begin_partition(
             run->writer, &partition->key, partition->deletion, partition->static_row);
         if (r == 0 && first)

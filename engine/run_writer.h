@@ -19,6 +19,8 @@ struct run_writer;
 struct run_writer_options {
     unsigned table;
     uint64_t bytes_max; /* a file that has reached them is ended with its partition */
+    unsigned
+        range_bits; /* and so it is where the ring, in 2^range_bits equal ranges, has a bound */
     bool compacted;
     unsigned level;
     struct sstable_writer_options writer;

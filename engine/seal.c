@@ -5,7 +5,8 @@
 #include "state.h"
 
 #define AGE_US (30ull * 60 * 1000000)
-#define NEAR_FULL_US 1000000 /* how long deletions wait on a disk nearly full */
+#define GIVE_BACK_US 60000000 /* how long deletions wait that give much back */
+#define NEAR_FULL_US 1000000  /* how long deletions wait on a disk nearly full */
 
 /* ---- switching ---- */
 
@@ -102,8 +103,16 @@ int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret
 
 /* ---- what to seal ---- */
 
-static bool is_due(const struct table_view *table, uint64_t active_bytes_max,
-    uint64_t pinned_segment, uint64_t now_us, bool near_full)
+/* What a memtable's deletions would give back lies in SSTables, and is known once it is flushed. */
+static bool gives_back(const struct table_schema *schema, const struct table_view *table,
+    const struct memtable_stats *stats)
+{
+    return schema->compaction == COMPACT_GARBAGE && table->sstables->count > 0 &&
+           stats->min_local_deletion_time_s != LOCAL_DELETION_TIME_NONE;
+}
+
+static bool is_due(const struct table_schema *schema, const struct table_view *table,
+    uint64_t active_bytes_max, uint64_t pinned_segment, uint64_t now_us, bool near_full)
 {
     uint64_t first_segment = memtable_first_position(table->active) >> 32;
     struct memtable_stats stats;
@@ -119,6 +128,8 @@ static bool is_due(const struct table_view *table, uint64_t active_bytes_max,
         return true;
     if (near_full && stats.min_local_deletion_time_s != LOCAL_DELETION_TIME_NONE &&
         now_us - table->active_since_us >= NEAR_FULL_US)
+        return true;
+    if (now_us - table->active_since_us >= GIVE_BACK_US && gives_back(schema, table, &stats))
         return true;
     return stats.partitions > 0 && now_us - table->active_since_us >= AGE_US;
 }
@@ -140,8 +151,8 @@ static uint64_t tables_due(struct engine *engine)
     uint64_t due = 0;
 
     for (unsigned i = 0; i < view->table_count; i++) {
-        if (is_due(&view->tables[i], engine->admission.tables[i].active_bytes_max, pinned_segment,
-                now_us, near_full))
+        if (is_due(&engine->tables[i], &view->tables[i],
+                engine->admission.tables[i].active_bytes_max, pinned_segment, now_us, near_full))
             due |= 1ull << i;
     }
     view_unref(view);

@@ -7,7 +7,8 @@
  *     is little beside level 1, it is merged within itself (Cassandra: LeveledCompactionStrategy).
  *   tiered (COMPACT_GARBAGE): runs of a size, by factors of 64, are merged once there are 64 of
  *     them: only so that there are not too many (Cassandra: SizeTieredCompactionStrategy). The
- *     pieces of one compaction's output are one run.
+ *     pieces of one compaction's output are one run. They are cut at fixed bounds of the ring, and
+ *     one range of it is merged at a time: that is all the space it takes.
  *
  * When much of a levelled table is deleted all of it is merged, as tombstones go at once when
  * nothing lies below them. Of a tiered one, what has much garbage is written again without it, one

@@ -50,44 +50,114 @@ static size_t add_up_runs(
     return run_count;
 }
 
-/* Of `runs`, all of one tier and sorted: how many of the smallest to merge; 0: none. */
-static size_t tier_length(
-    const struct sized_run *runs, size_t count, const struct strategy_limits *limits)
+/* Of `runs`, sorted: how many of the smallest have no more than `bytes_max` together. */
+static size_t fitting(const struct sized_run *runs, size_t count, uint64_t bytes_max)
 {
-    size_t wanted = runs[0].bytes < SMALL_BYTES ? SMALL_RUNS_MAX : TIER_FACTOR;
     uint64_t bytes = 0;
     size_t length = 0;
 
-    if (count < wanted)
-        return 0;
-    while (length < count && length < limits->inputs_max) {
+    for (; length < count; length++) {
         bytes = add_saturating(bytes, runs[length].bytes);
-        if (bytes > limits->merge_bytes_max)
+        if (bytes > bytes_max)
             break;
-        length++;
     }
-    /* For few of them it is not worth what is written. */
-    return length < SMALL_RUNS_MAX ? 0 : length;
+    return length;
 }
 
-static size_t take(const struct strategy_sstable *sstables, size_t count,
+static void take(const struct strategy_sstable *sstables, size_t count,
     const struct sized_run *runs, size_t run_count, bool *chosen)
 {
-    size_t taken = 0;
-
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < run_count && !chosen[i]; j++)
             chosen[i] = !sstables[i].skip && sstables[i].run == runs[j].run;
-        taken += chosen[i];
+}
+
+/* ---- one range ---- */
+
+struct span {
+    int64_t first, last;
+};
+
+/* Those of `chosen` that overlap, directly or by others, with the one at `place`. */
+static struct span span_around(
+    const struct strategy_sstable *sstables, size_t count, const bool *chosen, size_t place)
+{
+    struct span span = {sstables[place].first_token, sstables[place].last_token};
+    bool grown = true;
+
+    while (grown) {
+        grown = false;
+        for (size_t i = 0; i < count; i++) {
+            const struct strategy_sstable *other = &sstables[i];
+
+            if (!chosen[i] || other->first_token > span.last || other->last_token < span.first)
+                continue;
+            grown |= other->first_token < span.first || other->last_token > span.last;
+            span.first = other->first_token < span.first ? other->first_token : span.first;
+            span.last = other->last_token > span.last ? other->last_token : span.last;
+        }
     }
-    return taken;
+    return span;
+}
+
+/* Leaves of `chosen` one range, in which there is more than one to be merged; 0: none is. */
+static size_t narrow(const struct strategy_sstable *sstables, size_t count, bool *chosen)
+{
+    for (size_t place = 0; place < count; place++) {
+        struct span span;
+        size_t within = 0;
+
+        if (!chosen[place])
+            continue;
+        span = span_around(sstables, count, chosen, place);
+        for (size_t i = 0; i < count; i++)
+            within += chosen[i] && sstables[i].first_token >= span.first &&
+                      sstables[i].last_token <= span.last;
+        if (within < 2)
+            continue;
+        for (size_t i = 0; i < count; i++)
+            chosen[i] &=
+                sstables[i].first_token >= span.first && sstables[i].last_token <= span.last;
+        return within;
+    }
+    for (size_t i = 0; i < count; i++)
+        chosen[i] = false;
+    return 0;
+}
+
+/* Of `runs`, all of one tier and sorted, as many as memory allows, in one range; if that has no
+ * room, fewer. */
+static size_t choose_of_tier(const struct strategy_sstable *sstables, size_t count,
+    const struct sized_run *runs, size_t run_count, const struct strategy_limits *limits,
+    bool *chosen)
+{
+    size_t length = run_count < limits->inputs_max ? run_count : limits->inputs_max;
+    uint64_t bytes = 0;
+    size_t taken;
+
+    if (run_count < (runs[0].bytes < SMALL_BYTES ? SMALL_RUNS_MAX : TIER_FACTOR))
+        return 0;
+    take(sstables, count, runs, length, chosen);
+    taken = narrow(sstables, count, chosen);
+    for (size_t i = 0; i < count; i++)
+        bytes = chosen[i] ? add_saturating(bytes, sstables[i].bytes) : bytes;
+    if (bytes <= limits->merge_bytes_max)
+        return taken;
+    for (size_t i = 0; i < count; i++)
+        chosen[i] = false;
+    length = fitting(runs, length, limits->merge_bytes_max);
+    /* For few of them it is not worth what is written. */
+    if (length < SMALL_RUNS_MAX)
+        return 0;
+    take(sstables, count, runs, length, chosen);
+    return narrow(sstables, count, chosen);
 }
 
 size_t strategy_choose_tier(const struct strategy_sstable *sstables, size_t count,
     const struct strategy_limits *limits, bool *chosen)
 {
     struct sized_run *runs = calloc(count + 1, sizeof(*runs));
-    size_t run_count, length = 0, taken = 0;
+    size_t run_count, taken = 0;
 
     for (size_t i = 0; i < count; i++)
         chosen[i] = false;
@@ -95,14 +165,12 @@ size_t strategy_choose_tier(const struct strategy_sstable *sstables, size_t coun
         return 0; /* there will be another occasion */
     run_count = add_up_runs(sstables, count, runs);
     /* The lowest tier first: it costs least and comes up most often. */
-    for (size_t first = 0; first < run_count && length == 0;) {
+    for (size_t first = 0; first < run_count && taken == 0;) {
         size_t end = first;
 
         while (end < run_count && tier_of(runs[end].bytes) == tier_of(runs[first].bytes))
             end++;
-        length = tier_length(runs + first, end - first, limits);
-        if (length > 0)
-            taken = take(sstables, count, runs + first, length, chosen);
+        taken = choose_of_tier(sstables, count, runs + first, end - first, limits, chosen);
         first = end;
     }
     free(runs);

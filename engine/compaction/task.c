@@ -1,11 +1,14 @@
 #include "compaction/task.h"
 
+#include "compaction/strategy.h"
 #include "engine/error.h"
 #include "engine/log.h"
 #include "rows/merge.h"
 #include "rows/shadow.h"
 #include "run_writer.h"
 #include "state.h"
+
+#define RANGE_BITS_MAX 20
 
 struct compaction_job {
     struct engine *engine;
@@ -111,12 +114,25 @@ static int scan_inputs(struct compaction_job *job, struct partition_scanner **re
         inputs, job->inputs[0]->entry.facts.max_timestamp_us, read_covers, job, ret_scanner);
 }
 
+/* The ring is cut where it always is, so that pieces of different jobs lie above each other, and
+ * can be compacted range by range. */
+static unsigned range_bits(const struct compaction_job *job)
+{
+    unsigned bits = 0;
+
+    while (bits < RANGE_BITS_MAX && job->input_bytes >> bits > job->bytes_max)
+        bits++;
+    return bits;
+}
+
 static int begin(struct compaction_job *job)
 {
     struct run_writer_options options = {
         .table = job->table,
         .level = job->level,
-        .bytes_max = job->bytes_max,
+        /* Pieces differ in size; only what is far too large is cut elsewhere than at a bound. */
+        .bytes_max = add_saturating(job->bytes_max, job->bytes_max),
+        .range_bits = range_bits(job),
         .compacted = !job->keeps_run || job->inputs[0]->entry.compacted,
         .writer = {0, INT64_MAX, LOCAL_DELETION_TIME_NONE, INT32_MAX},
     };
@@ -228,6 +244,20 @@ static uint64_t garbage_left(
     return garbage > gone ? garbage - gone : 0;
 }
 
+/* By tiers a job takes one range of several runs: what comes of each range is of one run again,
+ * that of the newest, whose other pieces lie elsewhere. */
+static uint64_t run_of_outputs(const struct compaction_job *job, uint64_t number)
+{
+    uint64_t newest = 0;
+
+    if (!job->keeps_run && job->engine->tables[job->table].compaction != COMPACT_GARBAGE)
+        return number;
+    for (size_t i = 0; i < job->count; i++)
+        if (job->inputs[i]->entry.run > newest)
+            newest = job->inputs[i]->entry.run;
+    return newest;
+}
+
 /* Numbers, handles and the edit for the outputs. */
 static int add_outputs(struct compaction_job *job, struct manifest_edit *edit,
     struct sstable_handle **handles, size_t *ret_count)
@@ -239,7 +269,7 @@ static int add_outputs(struct compaction_job *job, struct manifest_edit *edit,
 
     sstables = run_writer_sstables(job->run, &count);
     garbage = garbage_left(job, sstables, count);
-    run = job->keeps_run ? job->inputs[0]->entry.run : first;
+    run = run_of_outputs(job, first);
     for (size_t i = 0; i < job->count; i++)
         job->inputs[i]->successor_run = run;
     for (*ret_count = 0; *ret_count < count; (*ret_count)++) {

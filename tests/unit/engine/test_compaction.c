@@ -264,6 +264,77 @@ static void garbage_is_known_after_reopening(void **state)
     end_world(&world);
 }
 
+static void deletions_need_no_other_reason_to_be_flushed(void **state)
+{
+    struct world world;
+
+    (void)state;
+    new_world(&world, random_seed(1), 0);
+    for (unsigned shelf = 0; shelf < 10; shelf++)
+        write_slots(&world, shelf, 0, SLOTS, 0);
+    flush(&world);
+    for (unsigned shelf = 0; shelf < 8; shelf++)
+        delete_shelf(&world, shelf);
+    for (unsigned second = 0; second < 90; second++) {
+        rest(&world);
+        env_mem_advance(world.env, 1000000);
+    }
+    assert_true(stats_of(&world).sstable_bytes < 3ull * SLOTS * VALUE_BYTES);
+    end_world(&world);
+}
+
+/* ---- pieces ---- */
+
+static void finish_job(struct compaction_job *job)
+{
+    int r;
+
+    while ((r = compaction_job_step(job)) > 0)
+        ;
+    check(r);
+    compaction_job_free(job);
+}
+
+static void outputs_are_cut_at_fixed_bounds_of_the_ring(void **state)
+{
+    struct compaction_job *job = NULL;
+    bool chosen[2] = {true, true};
+    const struct sstable_set *set;
+    struct world world;
+    struct view *view;
+    uint64_t run;
+
+    (void)state;
+    new_world(&world, random_seed(1), 0);
+    compaction_stop(&world.engine->compaction);
+    for (unsigned shelf = 0; shelf < 80; shelf++) {
+        write_slots(&world, shelf, 0, 2, 0);
+        if (shelf % 40 == 39)
+            flush(&world);
+    }
+    view = views_acquire(&world.engine->views);
+    run = view->tables[SHELVES].sstables->handles[0]->entry.run;
+    check(compaction_job_new(world.engine, view, SHELVES, chosen, 0, 700000, &job));
+    view_unref(view);
+    finish_job(job);
+    view = views_acquire(&world.engine->views);
+    set = view->tables[SHELVES].sstables;
+    assert_int_equal(set->count, 8); /* 80 * 64 KiB, in pieces of at most 700,000 on average */
+    for (size_t i = 0; i < set->count; i++) {
+        const struct manifest_sstable *entry = &set->handles[i]->entry;
+
+        assert_int_equal(entry->facts.first_token >> 61, entry->facts.last_token >> 61);
+        assert_int_equal(entry->run, run);
+        for (size_t j = 0; j < i; j++)
+            assert_int_not_equal(
+                entry->facts.first_token >> 61, set->handles[j]->entry.facts.first_token >> 61);
+    }
+    view_unref(view);
+    for (unsigned shelf = 0; shelf < 80; shelf++)
+        expect_shelf(&world, shelf, 2, 0);
+    end_world(&world);
+}
+
 /* ---- random jobs ---- */
 
 static void expect_model(struct world *world, uint64_t seed, uint64_t count)
@@ -278,16 +349,6 @@ static void expect_model(struct world *world, uint64_t seed, uint64_t count)
     if (!bytes_equal(buf_bytes(&expected), buf_bytes(&found)))
         fail_msg("SSTFS_SEED=%" PRIu64 "\nexpected:\n%.*s\nfound:\n%.*s", seed, (int)expected.size,
             (char *)expected.data, (int)found.size, (char *)found.data);
-}
-
-static void finish_job(struct compaction_job *job)
-{
-    int r;
-
-    while ((r = compaction_job_step(job)) > 0)
-        ;
-    check(r);
-    compaction_job_free(job);
 }
 
 /* Any of the SSTables of a table merged, or one in view of all others. */
@@ -362,6 +423,8 @@ int main(void)
         cmocka_unit_test(what_is_appended_is_written_once),
         cmocka_unit_test(what_is_deleted_comes_back_and_the_tombstones_go),
         cmocka_unit_test(garbage_is_known_after_reopening),
+        cmocka_unit_test(deletions_need_no_other_reason_to_be_flushed),
+        cmocka_unit_test(outputs_are_cut_at_fixed_bounds_of_the_ring),
         cmocka_unit_test(no_choice_of_sstables_changes_what_is_read),
     };
 

@@ -251,6 +251,33 @@ static void a_tier_is_merged_as_far_as_there_is_room(void **state)
     assert_int_equal(strategy_choose(COMPACT_GARBAGE, sstables, 64, &limits, chosen, &level), 0);
 }
 
+static void of_cut_runs_one_range_is_merged_at_a_time(void **state)
+{
+    struct strategy_sstable sstables[128];
+    struct strategy_limits limits = roomy;
+    size_t taken = 0;
+    unsigned level;
+    bool chosen[128];
+
+    (void)state;
+    for (size_t i = 0; i < 128; i++) {
+        sstables[i] = sstable_of(i / 2 + 1, 40 * MIB);
+        sstables[i].first_token = i % 2 ? 0 : INT64_MIN;
+        sstables[i].last_token = i % 2 ? INT64_MAX : -1;
+    }
+    /* There is room for the merge of one range, not of all. */
+    limits.merge_bytes_max = 64 * 40 * MIB;
+    assert_int_equal(strategy_choose(COMPACT_GARBAGE, sstables, 128, &limits, chosen, &level), 64);
+    for (size_t i = 0; i < 128; i++)
+        taken += chosen[i] && sstables[i].first_token == INT64_MIN;
+    assert_int_equal(taken, 64);
+    /* What is left of the range, of the newest run, is not merged with itself. */
+    for (size_t i = 0; i < 128; i += 2)
+        sstables[i].skip = i != 126;
+    assert_int_equal(strategy_choose(COMPACT_GARBAGE, sstables, 128, &limits, chosen, &level), 64);
+    assert_false(chosen[126]);
+}
+
 /* ---- deleted rows ---- */
 
 static void deleted_rows_bring_the_whole_table_together(void **state)
@@ -333,10 +360,11 @@ struct life {
 };
 
 /* What was chosen becomes pieces of equal ranges, as of keys that are spread over the ring. */
-static void merge(struct life *life, const bool *chosen, unsigned level, uint64_t piece_bytes)
+static void merge(struct life *life, enum compaction_policy policy, const bool *chosen,
+    unsigned level, uint64_t piece_bytes)
 {
     int64_t first = INT64_MAX, last = INT64_MIN;
-    uint64_t bytes = 0, pieces, step;
+    uint64_t bytes = 0, pieces = 1, step, newest = 0;
     size_t kept = 0;
 
     for (size_t i = 0; i < life->count; i++) {
@@ -347,15 +375,18 @@ static void merge(struct life *life, const bool *chosen, unsigned level, uint64_
             continue;
         }
         bytes += sstable->bytes;
+        newest = sstable->run > newest ? sstable->run : newest;
         first = sstable->first_token < first ? sstable->first_token : first;
         last = sstable->last_token > last ? sstable->last_token : last;
     }
     life->count = kept;
     life->written += bytes;
-    pieces = level == 0 ? 1 : bytes / piece_bytes + 1;
-    step = ((uint64_t)last - (uint64_t)first) / pieces;
+    while (bytes / pieces > piece_bytes && (level > 0 || policy == COMPACT_GARBAGE))
+        pieces *= 2;
+    step = ((uint64_t)last - (uint64_t)first) / pieces + 1;
     for (uint64_t i = 0; i < pieces; i++) {
-        struct strategy_sstable piece = sstable_of(life->next_run, bytes / pieces);
+        struct strategy_sstable piece =
+            sstable_of(policy == COMPACT_GARBAGE ? newest : life->next_run, bytes / pieces);
 
         piece.level = level;
         piece.compacted = true;
@@ -381,20 +412,21 @@ static void check_levels_do_not_overlap(const struct life *life)
 /* How many SSTables a lookup may have to ask, at worst. */
 static size_t depth(const struct life *life)
 {
-    bool levels[LEVEL_MAX + 1] = {false};
-    size_t deep = 0;
+    size_t deepest = 0;
 
-    for (size_t i = 0; i < life->count; i++) {
-        unsigned level = life->sstables[i].level;
+    for (unsigned place = 0; place < 64; place++) {
+        int64_t token = (int64_t)((uint64_t)INT64_MIN + place * (1ull << 58) + 12345);
+        size_t deep = 0;
 
-        deep += level == 0 || !levels[level];
-        levels[level] = true;
+        for (size_t i = 0; i < life->count; i++)
+            deep += life->sstables[i].first_token <= token && life->sstables[i].last_token >= token;
+        deepest = deep > deepest ? deep : deepest;
     }
-    return deep;
+    return deepest;
 }
 
 static void live(struct life *life, enum compaction_policy policy, unsigned flushes,
-    uint64_t bytes_max, size_t depth_max)
+    uint64_t bytes_max, uint64_t piece_bytes, size_t depth_max)
 {
     struct random random = {random_seed(5)};
     static bool chosen[SSTABLES_MAX];
@@ -407,7 +439,7 @@ static void live(struct life *life, enum compaction_policy policy, unsigned flus
         life->sstables[life->count++] = sstable_of(life->next_run++, bytes);
         life->flushed += bytes;
         while (strategy_choose(policy, life->sstables, life->count, &roomy, chosen, &level) > 0) {
-            merge(life, chosen, level, roomy.sstable_bytes);
+            merge(life, policy, chosen, level, piece_bytes);
             check_levels_do_not_overlap(life);
         }
         assert_true(depth(life) <= depth_max);
@@ -420,10 +452,10 @@ static void a_levelled_table_stays_few_sstables_deep(void **state)
 
     (void)state;
     /* Up to 1 GiB in level 1, then 8: two levels below three flushes. */
-    live(&life, COMPACT_LEVELLED, 200, 64 * MIB, 3 + 2);
+    live(&life, COMPACT_LEVELLED, 200, 64 * MIB, 128 * MIB, 3 + 2);
     assert_true(life.written < life.flushed * 8);
     /* Three SSTables are few to add up 256 flushes in. */
-    live(&life, COMPACT_LEVELLED, 2000, MIB, 3 + 1);
+    live(&life, COMPACT_LEVELLED, 2000, MIB, 128 * MIB, 3 + 1);
     assert_true(life.written < life.flushed * 12);
 }
 
@@ -432,9 +464,12 @@ static void a_tiered_table_is_hardly_written_again(void **state)
     static struct life life;
 
     (void)state;
-    live(&life, COMPACT_GARBAGE, 2000, 128 * MIB, 3 * 64);
+    live(&life, COMPACT_GARBAGE, 2000, 128 * MIB, 1024 * MIB, 2 * 64);
     assert_true(life.written < life.flushed * 2);
-    live(&life, COMPACT_GARBAGE, 500, 1000000, 64 + 8);
+    /* Cut into many pieces, and 64 times 64 of them. */
+    live(&life, COMPACT_GARBAGE, 6000, 16 * MIB, 64 * MIB, 3 * 64);
+    assert_true(life.written < life.flushed * 3);
+    live(&life, COMPACT_GARBAGE, 500, 1000000, 1024 * MIB, 64 + 8);
     assert_true(life.written < life.flushed * 8);
 }
 
@@ -452,6 +487,7 @@ int main(void)
         cmocka_unit_test(a_run_of_many_pieces_counts_once_and_goes_as_a_whole),
         cmocka_unit_test(eight_small_ones_are_enough),
         cmocka_unit_test(a_tier_is_merged_as_far_as_there_is_room),
+        cmocka_unit_test(of_cut_runs_one_range_is_merged_at_a_time),
         cmocka_unit_test(deleted_rows_bring_the_whole_table_together),
         cmocka_unit_test(a_tombstone_of_a_partition_counts_for_its_rows),
         cmocka_unit_test(short_of_space_fewer_deletions_will_do),
