@@ -12,6 +12,15 @@ const struct load loads[] = {
     {"get-2", "warm point reads, 2 threads", false, load_get_two},
     {"cold", "cold point reads, store 10 x the cache", false, load_get_cold},
     {"scan", "scans of 100 rows, warm", false, load_scan},
+    {"deleted", "a directory of 100,010 rows, 100,000 deleted", true, load_deleted},
+    {"overwrites", "1 million 4 KiB overwrites in one file", true, load_overwrites},
+    {"creates", "1 million creates in one directory", true, load_creates},
+    {"directory", "one directory of 10 million rows", true, load_directory},
+    {"open", "10 million files in 100,000 directories", true, load_open},
+    {"throttled", "16 throttled writers, another thread's gets", true, load_throttled},
+    {"space", "everything overwritten 10 times", true, load_space},
+    {"slow", "a disk that takes 10 ms more for each write", true, load_slow},
+    {"append", "4 KiB append and forced sync", true, load_append},
 };
 const unsigned load_count = ARRAY_COUNT(loads);
 

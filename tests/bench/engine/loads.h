@@ -7,7 +7,7 @@
 #include "bench.h"
 #include "measure.h"
 
-#define THREADS_MAX 16u
+#define THREADS_MAX 17u
 
 /* loads_rows.c */
 void load_fill_one(const struct run *run);
@@ -17,6 +17,19 @@ void load_get_one(const struct run *run);
 void load_get_two(const struct run *run);
 void load_get_cold(const struct run *run);
 void load_scan(const struct run *run);
+
+/* loads_directory.c */
+void load_deleted(const struct run *run);
+void load_overwrites(const struct run *run);
+void load_creates(const struct run *run);
+void load_directory(const struct run *run);
+
+/* loads_store.c */
+void load_open(const struct run *run);
+void load_throttled(const struct run *run);
+void load_space(const struct run *run);
+void load_slow(const struct run *run);
+void load_append(const struct run *run);
 
 /* ---- common to the loads (loads.c) ---- */
 
