@@ -1,9 +1,14 @@
 #include "sync_queue.h"
 
 #include "engine/error.h"
+#include "engine/log.h"
 #include "ranks.h"
 #include "sleeper.h"
 #include "state.h"
+
+/* More than this is flushed rather than synced when a period ends. */
+#define VALUES_SYNCED_MAX (32u << 20)
+#define FLUSH_LOOK_US 20000
 
 struct sync_waiter {
     struct sync_waiter *next;
@@ -58,6 +63,72 @@ static void serve(struct sync_queue *queue)
     }
 }
 
+/* ---- the periodic sync ---- */
+
+/* Values of tables that are being flushed, or should be, come to the device by that. */
+static void seal_values(struct sync_queue *queue)
+{
+    struct engine *engine = queue->engine;
+    int r;
+
+    mutex_lock(&engine->change);
+    r = engine_switch_memtables(engine, queue->flush_tables, &queue->flush_position);
+    mutex_unlock(&engine->change);
+    if (r < 0 && r != -EAGAIN) {
+        log_error("op=switch: %s", err_text(r));
+        queue->flush_until_us = 0;
+    }
+}
+
+static void begin_periodic(struct sync_queue *queue, uint64_t now_us)
+{
+    struct engine *engine = queue->engine;
+    uint64_t tables;
+
+    queue->periodic_position = commitlog_end(engine->log);
+    queue->flush_position = 0;
+    queue->flush_until_us = 0;
+    if (commitlog_unsynced_values(engine->log, &tables) <= VALUES_SYNCED_MAX)
+        return;
+    queue->flush_tables = tables;
+    queue->flush_until_us = now_us + engine->options.sync_period_us / 2;
+}
+
+/* Is it to wait for a flush, which writes the same bytes, but once and for all? */
+static bool waits_for_flush(struct sync_queue *queue, uint64_t now_us)
+{
+    if (now_us >= queue->flush_until_us || engine_failure(queue->engine) < 0)
+        return false;
+    if (queue->flush_position == 0)
+        seal_values(queue);
+    return queue->flush_position == 0 ||
+           !commitlog_is_flushed(queue->engine->log, queue->flush_tables, queue->flush_position);
+}
+
+/*
+ * What was written by now is durable within half a period. Many values are flushed instead of
+ * synced: else a stream would be written twice, as it is flushed soon anyway.
+ */
+static void sync_periodically(struct sync_queue *queue, uint64_t now_us)
+{
+    struct engine *engine = queue->engine;
+
+    if (queue->periodic_us > now_us)
+        return;
+    if (queue->periodic_position == 0)
+        begin_periodic(queue, now_us);
+    if (waits_for_flush(queue, now_us)) {
+        queue->periodic_us = now_us + FLUSH_LOOK_US;
+        return;
+    }
+    if (commitlog_synced(engine->log) < queue->periodic_position)
+        (void)sync_log(engine, queue->periodic_position); /* a failure is kept by the engine */
+    queue->periodic_position = 0;
+    queue->periodic_us = env_monotonic_us(engine->env) + engine->options.sync_period_us;
+}
+
+/* ---- the task ---- */
+
 static int64_t step(void *arg)
 {
     struct sync_queue *queue = arg;
@@ -71,13 +142,8 @@ static int64_t step(void *arg)
     mutex_unlock(&queue->mutex);
     if (due_us <= now_us)
         serve(queue);
-    if (periodic && queue->periodic_us <= now_us) {
-        uint64_t end = commitlog_end(engine->log);
-
-        if (commitlog_synced(engine->log) < end)
-            (void)sync_log(engine, end); /* a failure is kept by the engine */
-        queue->periodic_us = env_monotonic_us(engine->env) + engine->options.sync_period_us;
-    }
+    if (periodic)
+        sync_periodically(queue, now_us);
 
     mutex_lock(&queue->mutex);
     due_us = queue->due_us;

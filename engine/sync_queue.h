@@ -18,8 +18,14 @@ struct sync_queue {
     struct task *task;
     struct mutex mutex;
     struct sync_waiter *first, *last;
-    uint64_t due_us;      /* monotonic: the earliest moment that a waiter asks for */
-    uint64_t periodic_us; /* monotonic: when the next periodic sync is due */
+    uint64_t due_us; /* monotonic: the earliest moment that a waiter asks for */
+
+    /* Of the periodic sync; the task's alone. Times are monotonic. */
+    uint64_t periodic_us;       /* when it is due, or to be looked at again */
+    uint64_t periodic_position; /* what it is to make durable; 0: none is under way */
+    uint64_t flush_until_us;    /* by when it is to be done, flushed or not */
+    uint64_t flush_tables;      /* whose flush it waits for */
+    uint64_t flush_position;    /* up to which; 0: they are not sealed yet */
 };
 
 void sync_queue_init(struct sync_queue *queue, struct engine *engine);

@@ -141,6 +141,9 @@ int64_t commitlog_last_timestamp_us(struct commitlog *log);
  * when nobody needs any of them. May be called with older positions, which do nothing.
  */
 MUST_USE int commitlog_discard(struct commitlog *log, struct commitlog_flushed flushed);
+/** Have all of the tables (a bit each) been flushed beyond the position, as commitlog_discard() was
+ * told? */
+bool commitlog_is_flushed(struct commitlog *log, uint64_t tables, uint64_t position);
 /** Bytes of large values that a sync of everything would write now, and whose they are. */
 uint64_t commitlog_unsynced_values(struct commitlog *log, uint64_t *ret_tables);
 

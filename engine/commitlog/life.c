@@ -448,3 +448,14 @@ uint64_t commitlog_unsynced_values(struct commitlog *log, uint64_t *ret_tables)
     mutex_unlock(&log->mutex);
     return bytes;
 }
+
+bool commitlog_is_flushed(struct commitlog *log, uint64_t tables, uint64_t position)
+{
+    bool flushed = true;
+
+    mutex_lock(&log->mutex);
+    for (unsigned i = 0; i < COMMITLOG_TABLES_MAX; i++)
+        flushed &= !(tables >> i & 1) || log->values.flushed[i] >= position;
+    mutex_unlock(&log->mutex);
+    return flushed;
+}

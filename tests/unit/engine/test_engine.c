@@ -575,6 +575,38 @@ static void each_sync_mode_keeps_its_promise(void **state)
     }
 }
 
+/* At the end of a period, many values are flushed instead of synced; few are synced. */
+static void a_stream_of_values_is_flushed_instead_of_synced(void **state)
+{
+    (void)state;
+    for (unsigned megabytes = 8; megabytes <= 40; megabytes += 32) {
+        struct env *env = new_env(4ull << 30);
+        struct engine_options options = model_options();
+        struct engine *engine;
+        uint64_t flushes;
+
+        options.memory_bytes = 1u << 30;
+        check(engine_create(env, model_tables, MODEL_TABLES));
+        engine = open_with(env, &options);
+        put_rows(engine, 0, 1, 100000);
+        run_tasks(env); /* the log has slots for values from now on */
+        for (unsigned i = 1; i < megabytes * 10; i += 20) {
+            put_rows(engine, i, i + 20, 100000);
+            run_tasks(env);
+        }
+        flushes = stats_of(engine).flushes;
+        env_mem_advance(env, options.sync_period_us);
+        run_tasks(env);
+        for (unsigned i = 0; i < 20; i++) {
+            env_mem_advance(env, 20000);
+            run_tasks(env);
+        }
+        assert_int_equal(stats_of(engine).flushes > flushes, megabytes > 32);
+        check(engine_close(engine, 0));
+        env_free(env);
+    }
+}
+
 static void a_failed_sync_makes_the_store_read_only(void **state)
 {
     struct env *env = new_env(64 << 20);
@@ -921,6 +953,7 @@ int main(void)
         cmocka_unit_test(a_batch_deletes_first_and_then_writes),
         cmocka_unit_test(what_never_left_memory_leaves_no_tombstone),
         cmocka_unit_test(each_sync_mode_keeps_its_promise),
+        cmocka_unit_test(a_stream_of_values_is_flushed_instead_of_synced),
         cmocka_unit_test(a_failed_sync_makes_the_store_read_only),
         cmocka_unit_test(a_flush_that_fails_once_is_made_again_in_a_new_file),
         cmocka_unit_test(a_full_store_still_deletes_and_has_room_again_then),
