@@ -14,6 +14,7 @@
 #define SEGMENT_BYTES_MAX (32u << 20)
 #define SEGMENT_BYTES_USUAL (1u << 20)
 #define LOG_SEGMENTS_LEFT_MIN 3
+#define FLUSH_PART_BYTES_USUAL (8u << 20)
 #define ROLL_BYTES_MAX (4u << 20)
 #define CLOCK_AHEAD_US (24ll * 3600 * 1000000)
 /* 100 ns steps between 1582-10-15, where UUIDs of time count from, and 1970. */
@@ -241,6 +242,19 @@ static int check_options(const struct engine_options *options)
     return 0;
 }
 
+/* What was left to us. */
+static void fill_in_options(struct engine_options *options, struct env *env)
+{
+    if (options->flush_tasks == 0)
+        options->flush_tasks = env_processors(env) / 2;
+    if (options->flush_tasks < 1)
+        options->flush_tasks = 1;
+    if (options->flush_tasks > FLUSH_TASKS_MAX)
+        options->flush_tasks = FLUSH_TASKS_MAX;
+    if (options->flush_part_bytes == 0)
+        options->flush_part_bytes = FLUSH_PART_BYTES_USUAL;
+}
+
 static struct engine *engine_new(struct env *env, const struct engine_options *options)
 {
     struct engine *engine = aligned_alloc(_Alignof(struct engine), sizeof(*engine));
@@ -252,6 +266,7 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
     engine->tables = options->tables;
     engine->table_count = options->table_count;
     engine->options = *options;
+    fill_in_options(&engine->options, env);
     engine->lock_fd = -1;
     engine->segment_bytes = choose_segment_bytes(env);
     engine->live.engine = engine;
@@ -280,7 +295,7 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
 static void engine_free(struct engine *engine)
 {
     /* References to SSTables first, then the sweeper's own, then what they lean on. */
-    flusher_stop(&engine->flusher);
+    flusher_release(&engine->flusher);
     snapshots_release(&engine->snapshots);
     views_release(&engine->views);
     sweeper_release(&engine->sweeper);

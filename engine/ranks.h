@@ -6,6 +6,7 @@
 #define SSTFS_ENGINE_RANKS_H
 
 enum {
+    RANK_FLUSH = 2,       /* sealing, and which memtables are being flushed */
     RANK_CHANGE = 4,      /* manifest edits and the view that goes with each */
     RANK_SYNC_WAIT = 8,   /* who waits for a sync */
     RANK_ADMISSION = 9,   /* who waits for memory */

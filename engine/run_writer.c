@@ -147,7 +147,7 @@ static int end_partition(struct run_writer *run)
 
 int run_writer_step(struct run_writer *run)
 {
-    uint64_t begin = run->writer ? sstable_writer_bytes(run->writer) : 0;
+    uint64_t begin = run->writer ? sstable_writer_stream_bytes(run->writer) : 0;
     int r;
 
     for (unsigned n = 0; n < STEP_UNFILTEREDS; n++) {
@@ -167,7 +167,7 @@ int run_writer_step(struct run_writer *run)
         r = r == 0 ? end_partition(run) : sstable_writer_append(run->writer, unfiltered);
         if (r < 0)
             return r;
-        if (run->writer && sstable_writer_bytes(run->writer) - begin >= STEP_BYTES)
+        if (run->writer && sstable_writer_stream_bytes(run->writer) - begin >= STEP_BYTES)
             break;
     }
     return 1;
@@ -184,7 +184,7 @@ static void component_path(const char *folder, const struct sstable_id *id,
     snprintf(to, DATA_FOLDER_MAX + SSTABLE_FILE_NAME_MAX + 2, "%s/%s", folder, name);
 }
 
-int run_writer_link(struct run_writer *run)
+static int rename_components(struct run_writer *run, const struct sstable_id *id)
 {
     struct engine *engine = run->engine;
     const char *folder = engine->folders[run->options.table];
@@ -192,23 +192,38 @@ int run_writer_link(struct run_writer *run)
     char from[DATA_FOLDER_MAX + SSTABLE_FILE_NAME_MAX + 2];
     char to[DATA_FOLDER_MAX + SSTABLE_FILE_NAME_MAX + 2];
 
-    if (run->count == 0)
-        return 0;
-    for (size_t i = 0; i < run->count; i++) {
-        run->linked++;
-        for (unsigned c = 0; c < COMPONENT_COUNT; c++) {
-            int r;
+    for (unsigned c = 0; c < COMPONENT_COUNT; c++) {
+        int r;
 
-            if (!(components & 1u << c))
-                continue;
-            component_path("tmp", &run->sstables[i].facts.id, c, from);
-            component_path(folder, &run->sstables[i].facts.id, c, to);
-            r = io_rename(engine->env, from, to);
+        if (!(components & 1u << c))
+            continue;
+        component_path("tmp", id, c, from);
+        component_path(folder, id, c, to);
+        r = io_rename(engine->env, from, to);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int run_writer_link(struct run_writer *const *runs, size_t count)
+{
+    bool linked = false;
+
+    for (size_t i = 0; i < count; i++) {
+        struct run_writer *run = runs[i];
+
+        while (run->linked < run->count) {
+            int r = rename_components(run, &run->sstables[run->linked++].facts.id);
+
             if (r < 0)
                 return r;
+            linked = true;
         }
     }
-    return io_sync_directory(engine->env, folder);
+    return linked ? io_sync_directory(
+                        runs[0]->engine->env, runs[0]->engine->folders[runs[0]->options.table])
+                  : 0;
 }
 
 struct manifest_sstable *run_writer_sstables(struct run_writer *run, size_t *ret_count)

@@ -31,7 +31,8 @@ MUST_USE int run_writer_new(struct engine *engine, const struct run_writer_optio
     struct partition_scanner *scanner, struct run_writer **ret_run);
 /** Some 1 MiB more. 1: there is more to do; 0: all is written and synced. */
 MUST_USE int run_writer_step(struct run_writer *run);
-MUST_USE int run_writer_link(struct run_writer *run);
+/** Several of one table: its folder is synced once. */
+MUST_USE int run_writer_link(struct run_writer *const *runs, size_t count);
 /** The pieces, live, numbers and run still 0. */
 struct manifest_sstable *run_writer_sstables(struct run_writer *run, size_t *ret_count);
 /** The manifest names them now. */

@@ -16,7 +16,13 @@ static struct sstable_set *set_new(size_t count_max)
     return set;
 }
 
-static void set_unref(struct sstable_set *set)
+struct sstable_set *sstable_set_ref(struct sstable_set *set)
+{
+    atomic_fetch_add_explicit(&set->references, 1, memory_order_relaxed);
+    return set;
+}
+
+void sstable_set_unref(struct sstable_set *set)
 {
     if (!set || atomic_fetch_sub_explicit(&set->references, 1, memory_order_acq_rel) != 1)
         return;
@@ -151,7 +157,7 @@ struct view *view_copy(const struct view *view)
         memtable_ref(copy->tables[i].active);
         for (unsigned j = 0; j < copy->tables[i].sealed_count; j++)
             memtable_ref(copy->tables[i].sealed[j].memtable);
-        atomic_fetch_add_explicit(&copy->tables[i].sstables->references, 1, memory_order_relaxed);
+        sstable_set_ref(copy->tables[i].sstables);
     }
     return copy;
 }
@@ -166,7 +172,7 @@ void view_unref(struct view *view)
         memtable_unref(table->active);
         for (unsigned j = 0; j < table->sealed_count; j++)
             memtable_unref(table->sealed[j].memtable);
-        set_unref(table->sstables);
+        sstable_set_unref(table->sstables);
     }
     free(view);
 }
@@ -220,7 +226,7 @@ int view_replace_sstables(struct view *view, unsigned table_number,
     for (size_t i = 0; i < add_count; i++)
         set->handles[set->count++] = sstable_handle_ref(add[i]);
     qsort(set->handles, set->count, sizeof(*set->handles), newer_first);
-    set_unref(table->sstables);
+    sstable_set_unref(table->sstables);
     table->sstables = set;
     return 0;
 }

@@ -28,6 +28,10 @@ struct sstable_set {
     struct sstable_handle *handles[];
 };
 
+struct sstable_set *sstable_set_ref(struct sstable_set *set);
+/** NULL does nothing. */
+void sstable_set_unref(struct sstable_set *set);
+
 /** A memtable that takes no more writes but those below its end that are under way. */
 struct sealed_memtable {
     struct memtable *memtable;

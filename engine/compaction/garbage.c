@@ -116,7 +116,7 @@ static int add_up(struct counting_scanner *scanner, size_t place, struct sstable
 static void count_partition(struct counting_scanner *scanner)
 {
     const struct garbage_count *count = scanner->count;
-    const struct sstable_set *set = count->view->tables[count->table].sstables;
+    const struct sstable_set *set = count->set;
     const struct changes *changes = &scanner->changes;
 
     scanner->reading = NULL;
@@ -199,7 +199,7 @@ int garbage_scanner(struct partition_scanner *source, const struct view *view, u
     struct counting_scanner *scanner = calloc(1, sizeof(*scanner));
 
     *count = (struct garbage_count){
-        .view = view,
+        .set = sstable_set_ref(view->tables[table].sstables),
         .table = table,
         /* What is levelled is written again anyway. */
         .overwrites = source->schema->compaction == COMPACT_GARBAGE,
@@ -221,6 +221,7 @@ int garbage_scanner(struct partition_scanner *source, const struct view *view, u
 
 void garbage_count_release(struct garbage_count *count)
 {
+    sstable_set_unref(count->set);
     free(count->bytes);
     *count = GARBAGE_COUNT_INIT;
 }
@@ -259,7 +260,7 @@ static void add_to_run(
 void garbage_record(
     const struct garbage_count *count, const struct view *now, struct manifest_edit *edit)
 {
-    const struct sstable_set *before = count->view->tables[count->table].sstables;
+    const struct sstable_set *before = count->set;
 
     for (size_t i = 0; i < before->count; i++) {
         if (before->handles[i]->successor_run == 0)

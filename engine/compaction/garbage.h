@@ -12,10 +12,10 @@
 #include "view.h"
 
 struct garbage_count {
-    const struct view *view; /* borrowed: as the flush found it */
+    struct sstable_set *set; /* as the flush found it */
     unsigned table;
     bool overwrites; /* count them too */
-    uint64_t *bytes; /* of each SSTable of the view */
+    uint64_t *bytes; /* of each SSTable of the set */
 };
 #define GARBAGE_COUNT_INIT ((struct garbage_count){0})
 

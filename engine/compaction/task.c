@@ -322,7 +322,7 @@ static int finish(struct compaction_job *job)
     struct sstable_handle **handles;
     uint64_t written = 0;
     size_t count = 0;
-    int r = run_writer_link(job->run);
+    int r = run_writer_link(&job->run, 1);
 
     if (r < 0)
         return r;

@@ -344,6 +344,11 @@ uint64_t env_random(struct env *env)
     return env->ops->random(env);
 }
 
+unsigned env_processors(struct env *env)
+{
+    return env->ops->processors(env);
+}
+
 uint64_t event_ticket(struct event *event)
 {
     return __atomic_load_n(&event->count, __ATOMIC_SEQ_CST);

@@ -36,6 +36,7 @@ struct env_ops {
     uint64_t (*wall_us)(struct env *env);
     uint64_t (*monotonic_us)(struct env *env);
     uint64_t (*random)(struct env *env);
+    unsigned (*processors)(struct env *env);
 
     void (*signal)(struct env *env, struct event *event);
     void (*wait)(struct env *env, struct event *event, uint64_t ticket);

@@ -414,6 +414,11 @@ static uint64_t fault_random(struct env *env)
     return mem_ops.random(env);
 }
 
+static unsigned fault_processors(struct env *env)
+{
+    return mem_ops.processors(env);
+}
+
 /* ---- control ---- */
 
 void env_fault_fail_at(struct env *env, uint64_t nth, int error)
@@ -501,6 +506,7 @@ static const struct env_ops fault_ops = {
     .wall_us = fault_wall_us,
     .monotonic_us = fault_monotonic_us,
     .random = fault_random,
+    .processors = fault_processors,
     .signal = mem_signal,
     .wait = mem_wait,
     .task_start = mem_task_start,

@@ -547,6 +547,12 @@ static uint64_t mem_ops_random(struct env *env)
     return mem_random(mem_env_of(env));
 }
 
+static unsigned mem_processors(struct env *env)
+{
+    (void)env;
+    return 1;
+}
+
 void env_mem_advance(struct env *env, uint64_t us)
 {
     mem_env_of(env)->monotonic_us += us;
@@ -630,6 +636,7 @@ const struct env_ops mem_ops = {
     .wall_us = mem_wall_us,
     .monotonic_us = mem_monotonic_us,
     .random = mem_ops_random,
+    .processors = mem_processors,
     .signal = mem_signal,
     .wait = mem_wait,
     .task_start = mem_task_start,

@@ -402,6 +402,14 @@ static uint64_t posix_random(struct env *env)
     return value;
 }
 
+static unsigned posix_processors(struct env *env)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+
+    (void)env;
+    return count > 0 ? (unsigned)count : 1;
+}
+
 /* ---- events ---- */
 
 static struct event_bucket *event_bucket_of(struct env *env, const struct event *event)
@@ -600,6 +608,7 @@ static const struct env_ops posix_ops = {
     .wall_us = posix_wall_us,
     .monotonic_us = posix_monotonic_us,
     .random = posix_random,
+    .processors = posix_processors,
     .signal = posix_signal,
     .wait = posix_wait,
     .task_start = posix_task_start,

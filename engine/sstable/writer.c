@@ -361,6 +361,11 @@ uint64_t sstable_writer_bytes(const struct sstable_writer *writer)
     return output_position(&writer->outputs[COMPONENT_DATA]);
 }
 
+uint64_t sstable_writer_stream_bytes(const struct sstable_writer *writer)
+{
+    return writer->position;
+}
+
 uint64_t sstable_writer_partitions(const struct sstable_writer *writer)
 {
     return writer->stats.partitions;

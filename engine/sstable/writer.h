@@ -40,6 +40,8 @@ MUST_USE int sstable_writer_write(
     struct sstable_writer *writer, struct partition_iterator *partition, bool *ret_written);
 
 uint64_t sstable_writer_bytes(const struct sstable_writer *writer); /* of Data.db so far */
+/** Of what has been put, before it was compressed. */
+uint64_t sstable_writer_stream_bytes(const struct sstable_writer *writer);
 uint64_t sstable_writer_partitions(const struct sstable_writer *writer);
 
 /** Completes and syncs all components; frees the writer, also on failure. */

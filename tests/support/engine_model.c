@@ -45,6 +45,9 @@ struct engine_options model_options(void)
         .memory_bytes = 32 << 20,
         .sync_mode = SYNC_PERIODIC,
         .sync_period_us = 5000000,
+        /* So that what is small here as well is flushed in parts. */
+        .flush_tasks = 2,
+        .flush_part_bytes = 1,
     };
 }
 

@@ -39,9 +39,11 @@ struct engine_options {
     unsigned table_count;
     uint64_t memory_bytes; /* memtables, caches and buffers together; at least 32 MiB */
     enum sync_mode sync_mode;
-    uint64_t sync_period_us; /* SYNC_PERIODIC; 1 to 60 s */
-    bool read_only;          /* not a byte is written; needed for a snapshot's folder */
-    int64_t gc_grace_s;      /* 0: tombstones go as soon as nothing lies below them */
+    uint64_t sync_period_us;   /* SYNC_PERIODIC; 1 to 60 s */
+    bool read_only;            /* not a byte is written; needed for a snapshot's folder */
+    unsigned flush_tasks;      /* that write memtables out; 0: half of the processors, at most 8 */
+    uint64_t flush_part_bytes; /* a memtable is split among them in parts not smaller; 0: 8 MiB */
+    int64_t gc_grace_s;        /* 0: tombstones go as soon as nothing lies below them */
 };
 
 /** The facts of store.json (of a snapshot folder: of its snapshot.json). */

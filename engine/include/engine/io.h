@@ -107,6 +107,9 @@ uint64_t env_wall_us(struct env *env); /* since 1970 */
 uint64_t env_monotonic_us(struct env *env);
 uint64_t env_random(struct env *env);
 
+/** How many processors the machine has for us. */
+unsigned env_processors(struct env *env);
+
 /* ---- waiting and background work ---- */
 
 /*

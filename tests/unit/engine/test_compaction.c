@@ -42,6 +42,7 @@ static void open_world(struct world *world, int64_t gc_grace_s)
 
     options.gc_grace_s = gc_grace_s;
     options.memory_bytes = 512 << 20; /* nothing is flushed but by the test */
+    options.flush_tasks = 1;          /* what is garbage is asked of each flush as a whole */
     check(engine_open(world->env, &options, &world->engine));
 }
 
