@@ -6,32 +6,80 @@
 #include "engine/coding.h"
 #include "engine/error.h"
 
-void digest_encode(struct buf *to, uint32_t crc)
-{
-    char text[16];
-    int length = snprintf(text, sizeof(text), "%u", crc);
+#define CRC_DIGITS_MAX 10u
 
-    buf_append(to, text, (size_t)length);
+void digest_encode(struct buf *to, const struct component_digests *digests)
+{
+    char text[64];
+
+    buf_append(to, text, (size_t)snprintf(text, sizeof(text), "%u", digests->crc[COMPONENT_DATA]));
+    for (unsigned i = 0; i < COMPONENT_COUNT; i++) {
+        if (i == COMPONENT_DATA || !component_set_has(digests->known, (enum sstable_component)i))
+            continue;
+        buf_append(to, text,
+            (size_t)snprintf(text, sizeof(text), "\n%s %u",
+                component_name((enum sstable_component)i), digests->crc[i]));
+    }
 }
 
-int digest_decode(struct bytes text, uint32_t *ret_crc)
+static int decode_crc(struct bytes digits, uint32_t *ret_crc)
 {
     uint64_t value = 0;
 
-    /* An editor's newline at the end is no damage. */
-    if (text.size > 0 && text.data[text.size - 1] == '\n')
-        text.size--;
-    if (text.size == 0 || text.size > 10)
-        return err_new(-EUCLEAN, "%zu bytes, want 1 to 10 digits", text.size);
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9')
+    if (digits.size == 0 || digits.size > CRC_DIGITS_MAX)
+        return err_new(-EUCLEAN, "%zu bytes, want 1 to 10 digits", digits.size);
+    for (size_t i = 0; i < digits.size; i++) {
+        if (digits.data[i] < '0' || digits.data[i] > '9')
             return err_new(-EUCLEAN, "byte %zu is not a digit", i);
-        value = value * 10 + (uint64_t)(text.data[i] - '0');
+        value = value * 10 + (uint64_t)(digits.data[i] - '0');
     }
     if (value > UINT32_MAX)
         return err_new(-EUCLEAN, "%llu is over 32 bits", (unsigned long long)value);
     *ret_crc = (uint32_t)value;
     return 0;
+}
+
+/** What is before the next `end`, which is gone over, or all. */
+static struct bytes take_until(struct bytes *from, char end)
+{
+    const uint8_t *at = memchr(from->data, end, from->size);
+    size_t size = at ? (size_t)(at - from->data) : from->size, gone = at ? size + 1 : size;
+    struct bytes taken = bytes_of(from->data, size);
+
+    *from = bytes_of(from->data + gone, from->size - gone);
+    return taken;
+}
+
+static int decode_line(struct bytes line, struct component_digests *digests)
+{
+    struct bytes name = take_until(&line, ' ');
+
+    for (unsigned i = 0; i < COMPONENT_COUNT; i++) {
+        enum sstable_component component = (enum sstable_component)i;
+
+        if (component == COMPONENT_DATA || component_set_has(digests->known, component) ||
+            !bytes_equal(name, bytes_of_string(component_name(component))))
+            continue;
+        digests->known |= 1u << i;
+        return decode_crc(line, &digests->crc[i]);
+    }
+    return err_new(-EUCLEAN, "a line that names no component, or one named before");
+}
+
+int digest_decode(struct bytes text, struct component_digests *ret_digests)
+{
+    struct component_digests digests = {.known = 1u << COMPONENT_DATA};
+    int r;
+
+    /* An editor's newline at the end is no damage. */
+    if (text.size > 0 && text.data[text.size - 1] == '\n')
+        text.size--;
+    r = decode_crc(take_until(&text, '\n'), &digests.crc[COMPONENT_DATA]);
+    while (r == 0 && text.size > 0)
+        r = decode_line(take_until(&text, '\n'), &digests);
+    if (r == 0)
+        *ret_digests = digests;
+    return r;
 }
 
 int crc_table_check(struct bytes content, uint64_t data_bytes, uint32_t *ret_chunk_bytes)

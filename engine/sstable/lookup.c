@@ -8,8 +8,9 @@
 #include "sstable/slice.h"
 
 /*
- * A lookup: token range, bloom filter, clustering range; then the summary says which section of
- * Index.db may hold the key, and its entry where the partition lies (slice.c goes on from there).
+ * A lookup: token range, bloom filter, clustering range; then the index map says which part of
+ * Index.db may hold the key, and its entry where the partition lies (slice.c and row_lookup.c go on
+ * from there).
  */
 
 #define COMPONENT_BYTES_MAX (8ull << 30)
@@ -23,11 +24,11 @@ static void free_chunks(struct chunk_table *chunks)
     free(chunks);
 }
 
-static void free_summary(struct summary *summary)
+static void free_index_map(struct index_map *map)
 {
-    if (summary)
-        summary_release(summary);
-    free(summary);
+    if (map)
+        index_map_release(map);
+    free(map);
 }
 
 static void free_filter(struct filter *filter)
@@ -40,7 +41,7 @@ static void free_filter(struct filter *filter)
 void sstable_free_loaded(struct sstable *sstable)
 {
     free_chunks(atomic_load(&sstable->chunks));
-    free_summary(atomic_load(&sstable->summary));
+    free_index_map(atomic_load(&sstable->index_map));
     free_filter(atomic_load(&sstable->filter));
 }
 
@@ -85,67 +86,25 @@ int sstable_get_chunks(struct sstable *sstable, const struct chunk_table **ret_c
     return 0;
 }
 
-/** Without a Summary.db: out of Index.db, as Cassandra does. */
-static int build_summary(struct sstable *sstable, struct buf *content)
+int sstable_get_index_map(struct sstable *sstable, const struct index_map **ret_map)
 {
-    struct summary_builder builder;
-    struct index_entry entry;
-    struct stream index;
-    uint64_t at = 0;
-    int r = 0;
-
-    summary_builder_init(&builder, sstable->own_schema.min_index_interval);
-    stream_init(&index, sstable, STREAM_INDEX, true);
-    while (r == 0 && at < sstable->index_bytes) {
-        r = stream_get_entry(&index, at, &entry);
-        if (r < 0)
-            break;
-        summary_builder_add(&builder, entry.key, at);
-        at += entry.entry_bytes;
-    }
-    if (r == 0)
-        summary_encode(content, &builder);
-    stream_release(&index);
-    summary_builder_release(&builder);
-    return r < 0 ? r : buf_error(content) < 0 ? err_new(-ENOMEM, "a summary") : 0;
-}
-
-static int load_summary(struct sstable *sstable, struct summary *summary)
-{
-    struct buf content = BUF_INIT;
+    struct index_map *map = atomic_load_explicit(&sstable->index_map, memory_order_acquire);
+    struct index_map *others = NULL;
     int r;
 
-    if (component_set_has(sstable->components, COMPONENT_SUMMARY))
-        r = sstable_read_component(sstable, COMPONENT_SUMMARY, COMPONENT_BYTES_MAX, &content);
-    else
-        r = build_summary(sstable, &content);
-    if (r < 0) {
-        buf_release(&content);
-        return r;
-    }
-    r = summary_decode(content.data, content.size, summary);
-    return r < 0 ? sstable_damaged(sstable, r, COMPONENT_SUMMARY, 0) : 0;
-}
-
-int sstable_get_summary(struct sstable *sstable, const struct summary **ret_summary)
-{
-    struct summary *summary = atomic_load_explicit(&sstable->summary, memory_order_acquire);
-    struct summary *others = NULL;
-    int r;
-
-    if (!summary) {
-        summary = calloc(1, sizeof(*summary));
-        r = summary ? load_summary(sstable, summary) : err_new(-ENOMEM, "a summary");
+    if (!map) {
+        map = calloc(1, sizeof(*map));
+        r = map ? index_map_build(sstable, map) : err_new(-ENOMEM, "an index");
         if (r < 0) {
-            free_summary(summary);
+            free_index_map(map);
             return r;
         }
-        if (!atomic_compare_exchange_strong(&sstable->summary, &others, summary)) {
-            free_summary(summary);
-            summary = others;
+        if (!atomic_compare_exchange_strong(&sstable->index_map, &others, map)) {
+            free_index_map(map);
+            map = others;
         }
     }
-    *ret_summary = summary;
+    *ret_map = map;
     return 0;
 }
 
@@ -214,32 +173,6 @@ int stream_get_entry(struct stream *index, uint64_t at, struct index_entry *ret_
     return 0;
 }
 
-/** What of Index.db is between two entries of the summary. */
-static int find_section(struct sstable *sstable, const struct decorated_key *key,
-    bool first_if_before, uint64_t *ret_start, uint64_t *ret_end)
-{
-    const struct summary *summary;
-    int64_t number;
-    int r;
-
-    r = sstable_get_summary(sstable, &summary);
-    if (r < 0)
-        return r;
-    number = summary_find(summary, key);
-    if (number < 0 && !first_if_before)
-        return 0;
-    if (number < 0)
-        number = 0;
-    *ret_start = summary->entries[number].index_position;
-    *ret_end = number + 1 < summary->count ? summary->entries[number + 1].index_position
-                                           : sstable->index_bytes;
-    if (*ret_start >= *ret_end || *ret_end > sstable->index_bytes) {
-        err_new(-EUCLEAN, "entry %lld points behind Index.db", (long long)number);
-        return sstable_damaged(sstable, -EUCLEAN, COMPONENT_SUMMARY, 0);
-    }
-    return 1;
-}
-
 /** How many bytes of the window are whole entries of other keys: most of a section is only passed.
  */
 static size_t skip_others(struct bytes window, struct bytes key)
@@ -264,13 +197,15 @@ static size_t skip_others(struct bytes window, struct bytes key)
 int sstable_find_entry(struct sstable *sstable, struct stream *index,
     const struct decorated_key *key, struct index_entry *ret_entry, uint64_t *ret_entry_at)
 {
+    const struct index_map *map;
     struct bytes window;
     uint64_t at, end;
     int r;
 
-    r = find_section(sstable, key, false, &at, &end);
-    if (r <= 0)
+    r = sstable_get_index_map(sstable, &map);
+    if (r < 0)
         return r;
+    index_map_find(map, key->token, sstable->index_bytes, &at, &end);
     while (at < end) {
         r = stream_window(index, at, 1, &window);
         if (r < 0)
@@ -287,24 +222,20 @@ int sstable_find_entry(struct sstable *sstable, struct stream *index,
         }
         at += ret_entry->entry_bytes;
     }
-    /* Nothing else tells an index that was cut between two entries. */
-    if (end == sstable->index_bytes && !bytes_equal(ret_entry->key, sstable->last_key)) {
-        err_new(-EUCLEAN, "ends before the last key's entry");
-        return sstable_damaged(sstable, -EUCLEAN, COMPONENT_INDEX, end);
-    }
     return 0;
 }
 
 int sstable_find_token(
     struct sstable *sstable, struct stream *index, int64_t token, struct index_entry *ret_entry)
 {
-    struct decorated_key key = {token, BYTES_LITERAL("")};
+    const struct index_map *map;
     uint64_t at, end;
     int r;
 
-    r = find_section(sstable, &key, true, &at, &end);
+    r = sstable_get_index_map(sstable, &map);
     if (r < 0)
         return r;
+    index_map_find(map, token, sstable->index_bytes, &at, &end);
     while (at < sstable->index_bytes) {
         r = stream_get_entry(index, at, ret_entry);
         if (r < 0)

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "engine/assert.h"
+#include "base/crc32.h"
 #include "engine/error.h"
 #include "rows/compare.h"
 #include "sstable/digest.h"
@@ -11,7 +11,7 @@
 /* What a table that is opened without a schema is taken to want. */
 #define DEFAULT_COLUMN_INDEX_BYTES 65536u
 #define DEFAULT_GC_GRACE_S 864000
-#define SUMMARY_KEYS_BYTES_MAX (2 * (4 + KEY_BYTES_MAX))
+#define SUMMARY_INTERVAL 128u
 
 int sstable_damaged(
     const struct sstable *sstable, int code, enum sstable_component component, uint64_t offset)
@@ -50,14 +50,29 @@ static int stat_components(struct sstable *sstable)
     return 0;
 }
 
+int sstable_check_digest(
+    const struct sstable *sstable, enum sstable_component component, uint32_t crc)
+{
+    uint32_t expected = sstable->digests.crc[component];
+
+    if (!component_set_has(sstable->digests.known, component) || crc == expected)
+        return 0;
+    err_new(-EBADMSG, "checksum of the file is %u, Digest.crc32 has %u", crc, expected);
+    return sstable_damaged(sstable, -EBADMSG, component, 0);
+}
+
 int sstable_read_component(const struct sstable *sstable, enum sstable_component component,
     size_t size_max, struct buf *ret_content)
 {
     AUTO(freep) char *path = sstable_path(sstable->folder, &sstable->id, component);
+    int r;
 
     if (!path)
         return err_new(-ENOMEM, "path of a component");
-    return io_read_file(sstable->env, path, size_max, ret_content);
+    r = io_read_file(sstable->env, path, size_max, ret_content);
+    return r < 0 ? r
+                 : sstable_check_digest(
+                       sstable, component, crc32_update(0, ret_content->data, ret_content->size));
 }
 
 static int open_component(struct sstable *sstable, enum sstable_component component, int *ret_fd)
@@ -219,38 +234,34 @@ static int open_statistics(struct sstable *sstable, const struct table_schema *s
     return name_own_schema(sstable);
 }
 
-/** First and last key, and the interval, without reading the entries between. */
+/** First and last key, and the interval; without Summary.db out of Index.db, as Cassandra does. */
 static int open_summary(struct sstable *sstable)
 {
-    struct buf *part = &sstable->keys_content;
-    const struct summary *summary;
-    uint64_t entries_bytes;
+    struct buf *content = &sstable->keys_content;
+    const struct index_map *map;
     int r;
 
-    sstable->own_schema.min_index_interval = 128;
+    sstable->own_schema.min_index_interval = SUMMARY_INTERVAL;
     if (!component_set_has(sstable->components, COMPONENT_SUMMARY)) {
-        r = sstable_get_summary(sstable, &summary);
+        r = sstable_get_index_map(sstable, &map);
         if (r < 0)
             return r;
-        sstable->first_key = summary->first_key;
-        sstable->last_key = summary->last_key;
+        buf_append_bytes(content, buf_bytes(&map->first_key));
+        buf_append_bytes(content, buf_bytes(&map->last_key));
+        if (buf_error(content) < 0)
+            return err_new(-ENOMEM, "first and last key");
+        sstable->first_key = bytes_of(content->data, map->first_key.size);
+        sstable->last_key = bytes_of(content->data + map->first_key.size, map->last_key.size);
         return 0;
     }
-    r = read_part(sstable, COMPONENT_SUMMARY, 0, SUMMARY_HEADER_BYTES, part);
-    if (r < 0)
-        return r;
-    r = summary_decode_header(
-        buf_bytes(part), &sstable->own_schema.min_index_interval, &entries_bytes);
-    if (r < 0)
-        return sstable_damaged(sstable, r, COMPONENT_SUMMARY, 0);
-    r = read_part(sstable, COMPONENT_SUMMARY, SUMMARY_HEADER_BYTES + entries_bytes,
-        SUMMARY_KEYS_BYTES_MAX, part);
-    if (r < 0)
-        return r;
-    r = summary_decode_keys(buf_bytes(part), &sstable->first_key, &sstable->last_key);
-    return r < 0 ? sstable_damaged(
-                       sstable, r, COMPONENT_SUMMARY, SUMMARY_HEADER_BYTES + entries_bytes)
-                 : 0;
+    r = sstable_read_component(sstable, COMPONENT_SUMMARY, SUMMARY_BYTES_MAX, content);
+    if (r == 0) {
+        r = summary_decode_ends(buf_bytes(content), &sstable->own_schema.min_index_interval,
+            &sstable->first_key, &sstable->last_key);
+        if (r < 0)
+            r = sstable_damaged(sstable, r, COMPONENT_SUMMARY, 0);
+    }
+    return r;
 }
 
 static int open_digest(struct sstable *sstable)
@@ -262,9 +273,10 @@ static int open_digest(struct sstable *sstable)
         return 0;
     r = sstable_read_component(sstable, COMPONENT_DIGEST, 1u << 10, &text);
     if (r == 0) {
-        r = digest_decode(buf_bytes(&text), &sstable->facts.digest);
+        r = digest_decode(buf_bytes(&text), &sstable->digests);
         if (r < 0)
             r = sstable_damaged(sstable, r, COMPONENT_DIGEST, 0);
+        sstable->facts.digest = sstable->digests.crc[COMPONENT_DATA];
     }
     buf_release(&text);
     return r;
@@ -299,6 +311,8 @@ static int open_all(struct sstable *sstable, const struct table_schema *schema)
 
     r = stat_components(sstable);
     if (r == 0)
+        r = open_digest(sstable);
+    if (r == 0)
         r = check_components(sstable);
     if (r == 0)
         r = open_component(sstable, COMPONENT_DATA, &sstable->data_fd);
@@ -310,8 +324,6 @@ static int open_all(struct sstable *sstable, const struct table_schema *schema)
         r = open_statistics(sstable, schema);
     if (r == 0)
         r = open_summary(sstable);
-    if (r == 0)
-        r = open_digest(sstable);
     return r < 0 ? r : gather_facts(sstable);
 }
 

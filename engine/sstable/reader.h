@@ -12,6 +12,7 @@
 #include "sstable/descriptor.h"
 #include "sstable/filter.h"
 #include "sstable/index.h"
+#include "sstable/index_map.h"
 #include "sstable/stats.h"
 #include "sstable/summary.h"
 
@@ -21,6 +22,8 @@ struct chunk_table {
         content; /* CompressionInfo.db or CRC.db; empty: an uncompressed table without CRCs */
     struct compression_info compression; /* if it is compressed */
 };
+
+#define SUMMARY_BYTES_MAX (1ull << 32)
 
 struct sstable {
     _Atomic uint32_t references;
@@ -35,9 +38,10 @@ struct sstable {
     struct table_schema own_schema; /* as the header has it */
     const struct table_schema *schema;
     struct serialization_header header;
+    struct component_digests digests; /* what Digest.crc32 has */
     struct buf statistics_content;
     struct statistics statistics;
-    struct buf keys_content; /* the end of Summary.db */
+    struct buf keys_content; /* Summary.db */
     struct bytes first_key, last_key;
 
     int data_fd, index_fd;
@@ -49,7 +53,7 @@ struct sstable {
 
     /* Loaded by the first who needs it; whoever comes second frees his own. */
     _Atomic(struct chunk_table *) chunks;
-    _Atomic(struct summary *) summary;
+    _Atomic(struct index_map *) index_map;
     _Atomic(struct filter *) filter;
 
     _Atomic uint64_t filter_negatives, filter_false_positives, chunk_reads, index_reads;
@@ -60,11 +64,14 @@ MUST_USE int sstable_damaged(
     const struct sstable *sstable, int code, enum sstable_component component, uint64_t offset);
 
 MUST_USE int sstable_get_chunks(struct sstable *sstable, const struct chunk_table **ret_chunks);
-MUST_USE int sstable_get_summary(struct sstable *sstable, const struct summary **ret_summary);
+MUST_USE int sstable_get_index_map(struct sstable *sstable, const struct index_map **ret_map);
 MUST_USE int sstable_get_filter(struct sstable *sstable, const struct filter **ret_filter);
 /** Frees what the above loaded; for the last unref. */
 void sstable_free_loaded(struct sstable *sstable);
-/** The whole of a component; not there: -ENOENT. */
+/** Whether all of a component, whose CRC-32 is `crc`, is as it was written: 0, if that is known. */
+MUST_USE int sstable_check_digest(
+    const struct sstable *sstable, enum sstable_component component, uint32_t crc);
+/** The whole of a component, which is checked; not there: -ENOENT. */
 MUST_USE int sstable_read_component(const struct sstable *sstable, enum sstable_component component,
     size_t size_max, struct buf *ret_content);
 
@@ -76,6 +83,7 @@ struct stream {
     struct sstable *sstable;
     enum stream_kind kind;
     bool is_sequential; /* own buffers and read-ahead; else pieces of the chunk cache */
+    const struct index_map *index_map; /* of Index.db; NULL: not needed yet */
     uint64_t size;
     uint32_t piece_bytes;
     struct chunk *held; /* random: the piece that was asked for last */

@@ -6,7 +6,6 @@
 #include "engine/error.h"
 #include "sstable/digest.h"
 
-#define INDEX_PAGE_BYTES 16384u
 #define READ_AHEAD_BYTES (256u << 10)
 #define DECODE_BYTES_MIN 64u
 
@@ -97,21 +96,34 @@ static int load_compressed(struct stream *stream, const struct chunk_table *tabl
     return 0;
 }
 
+/** What the checksum of a stored piece must be; false: nothing is known. */
+static bool checksum_of(
+    struct stream *stream, const struct chunk_table *table, uint64_t number, uint32_t *ret_crc)
+{
+    if (stream->kind == STREAM_INDEX)
+        *ret_crc = stream->index_map->page_crcs[number];
+    else if (table->content.size > 0)
+        *ret_crc = crc_table_get(buf_bytes(&table->content), number);
+    else
+        return false;
+    return true;
+}
+
 static int load_plain(struct stream *stream, const struct chunk_table *table, uint64_t number,
     uint8_t *to, size_t size)
 {
     uint64_t offset = number * stream->piece_bytes;
     struct bytes stored;
+    uint32_t crc;
     int r;
 
     r = read_raw(stream, offset, size, &stored);
     if (r < 0)
         return r;
-    if (table && table->content.size > 0 &&
-        crc32_update(0, stored.data, size) != crc_table_get(buf_bytes(&table->content), number)) {
+    if (checksum_of(stream, table, number, &crc) && crc32_update(0, stored.data, size) != crc) {
         err_new(-EBADMSG, "chunk %llu: checksum of %zu bytes does not fit",
             (unsigned long long)number, size);
-        return sstable_damaged(stream->sstable, -EBADMSG, COMPONENT_DATA, offset);
+        return sstable_damaged(stream->sstable, -EBADMSG, component_of(stream), offset);
     }
     memcpy(to, stored.data, size);
     return 0;
@@ -121,16 +133,17 @@ static int load_plain(struct stream *stream, const struct chunk_table *table, ui
 static int load_piece(struct stream *stream, uint64_t number, uint8_t *to, size_t size)
 {
     const struct chunk_table *table = NULL;
-    int r;
+    int r = 0;
 
-    if (stream->kind == STREAM_DATA) {
+    if (stream->kind == STREAM_DATA)
         r = sstable_get_chunks(stream->sstable, &table);
-        if (r < 0)
-            return r;
-        if (stream->sstable->is_compressed)
-            return load_compressed(stream, table, number, to, size);
-    }
-    return load_plain(stream, table, number, to, size);
+    else if (!stream->index_map)
+        r = sstable_get_index_map(stream->sstable, &stream->index_map);
+    if (r < 0)
+        return r;
+    return stream->kind == STREAM_DATA && stream->sstable->is_compressed
+               ? load_compressed(stream, table, number, to, size)
+               : load_plain(stream, table, number, to, size);
 }
 
 static size_t piece_size(const struct stream *stream, uint64_t number)

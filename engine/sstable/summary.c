@@ -9,6 +9,8 @@
 /* The sampling level of a summary that leaves none of its samples out. */
 #define SAMPLING_FULL 128u
 #define POSITION_BYTES 8u
+/* Interval, count, bytes of offsets and entries, and two more numbers. */
+#define HEADER_BYTES 24u
 
 void summary_builder_init(struct summary_builder *builder, uint32_t interval)
 {
@@ -77,7 +79,7 @@ static struct bytes get_ibytes(struct decoder *d)
     return get_bytes(d, size);
 }
 
-int summary_decode_header(struct bytes header, uint32_t *ret_interval, uint64_t *ret_entries_bytes)
+static int decode_header(struct bytes header, uint32_t *ret_interval, uint64_t *ret_entries_bytes)
 {
     struct decoder d = decoder_of(header);
     uint32_t interval = get_be32(&d);
@@ -93,7 +95,7 @@ int summary_decode_header(struct bytes header, uint32_t *ret_interval, uint64_t 
     return 0;
 }
 
-int summary_decode_keys(struct bytes tail, struct bytes *ret_first_key, struct bytes *ret_last_key)
+static int decode_keys(struct bytes tail, struct bytes *ret_first_key, struct bytes *ret_last_key)
 {
     struct decoder d = decoder_of(tail);
     struct bytes first = get_ibytes(&d);
@@ -132,33 +134,52 @@ static int decode_entry(
     return 0;
 }
 
+/** All but the entries. */
+static int decode_frame(struct bytes content, struct summary *summary, uint64_t *ret_entries_bytes)
+{
+    uint64_t entries_bytes = 0;
+    int r = decode_header(content, &summary->interval, &entries_bytes);
+
+    if (r < 0)
+        return r;
+    if (content.size < HEADER_BYTES || entries_bytes > content.size - HEADER_BYTES)
+        return err_new(
+            -EUCLEAN, "%llu bytes of entries do not fit in", (unsigned long long)entries_bytes);
+    summary->count = load_be32(content.data + 4);
+    *ret_entries_bytes = entries_bytes;
+    return decode_keys(bytes_of(content.data + HEADER_BYTES + entries_bytes,
+                           content.size - HEADER_BYTES - entries_bytes),
+        &summary->first_key, &summary->last_key);
+}
+
+int summary_decode_ends(struct bytes content, uint32_t *ret_interval, struct bytes *ret_first_key,
+    struct bytes *ret_last_key)
+{
+    struct summary summary = SUMMARY_INIT;
+    uint64_t entries_bytes = 0;
+    int r = decode_frame(content, &summary, &entries_bytes);
+
+    *ret_interval = summary.interval;
+    *ret_first_key = summary.first_key;
+    *ret_last_key = summary.last_key;
+    return r;
+}
+
 int summary_decode(uint8_t *content, size_t size, struct summary *ret_summary)
 {
     AUTO(freep) uint8_t *owned = content;
     AUTO(freep) struct summary_entry *entries = NULL;
     struct summary summary = SUMMARY_INIT;
-    uint64_t entries_bytes;
-    const uint8_t *base;
-    int r;
+    uint64_t entries_bytes = 0;
+    int r = decode_frame(bytes_of(content, size), &summary, &entries_bytes);
 
-    r = summary_decode_header(bytes_of(content, size), &summary.interval, &entries_bytes);
-    if (r < 0)
-        return r;
-    if (size < SUMMARY_HEADER_BYTES || entries_bytes > size - SUMMARY_HEADER_BYTES)
-        return err_new(
-            -EUCLEAN, "%llu bytes of entries do not fit in", (unsigned long long)entries_bytes);
-    summary.count = load_be32(content + 4);
-    base = content + SUMMARY_HEADER_BYTES;
-    r = summary_decode_keys(
-        bytes_of(base + entries_bytes, size - SUMMARY_HEADER_BYTES - entries_bytes),
-        &summary.first_key, &summary.last_key);
     if (r < 0)
         return r;
     entries = malloc(summary.count * sizeof(*entries));
     if (!entries)
         return err_new(-ENOMEM, "a summary of %u entries", summary.count);
     for (uint32_t i = 0; i < summary.count; i++) {
-        r = decode_entry(base, entries_bytes, summary.count, i, &entries[i]);
+        r = decode_entry(content + HEADER_BYTES, entries_bytes, summary.count, i, &entries[i]);
         if (r < 0)
             return r;
     }
@@ -175,22 +196,4 @@ void summary_release(struct summary *summary)
     free(summary->entries);
     free(summary->content);
     *summary = SUMMARY_INIT;
-}
-
-int64_t summary_find(const struct summary *summary, const struct decorated_key *key)
-{
-    int64_t low = -1, high = summary->count;
-
-    /* entries[low] <= key < entries[high] */
-    while (high - low > 1) {
-        int64_t middle = low + (high - low) / 2;
-        const struct summary_entry *entry = &summary->entries[middle];
-        struct decorated_key at = {entry->token, entry->key};
-
-        if (decorated_key_compare(&at, key) <= 0)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
 }

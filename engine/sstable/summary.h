@@ -45,15 +45,8 @@ struct summary {
 MUST_USE int summary_decode(uint8_t *content, size_t size, struct summary *ret_summary);
 void summary_release(struct summary *summary);
 
-/** Bytes at the start of the file that say how long its entries are, and how long they are. */
-#define SUMMARY_HEADER_BYTES 24u
-MUST_USE int summary_decode_header(
-    struct bytes header, uint32_t *ret_interval, uint64_t *ret_entries_bytes);
-/** First and last key out of what follows the entries. */
-MUST_USE int summary_decode_keys(
-    struct bytes tail, struct bytes *ret_first_key, struct bytes *ret_last_key);
-
-/** The number of the last entry at or before `key`; -1: all are behind it. */
-int64_t summary_find(const struct summary *summary, const struct decorated_key *key);
+/** Interval, first and last key, borrowed from the content; the entries are not looked at. */
+MUST_USE int summary_decode_ends(struct bytes content, uint32_t *ret_interval,
+    struct bytes *ret_first_key, struct bytes *ret_last_key);
 
 #endif

@@ -21,7 +21,7 @@
 
 struct verifier {
     struct sstable *sstable;
-    const struct summary *summary;
+    struct summary summary;
     const struct filter *filter;
     struct stream data, index;
     struct stream blocks; /* of Index.db too: IndexInfos of the partition at hand */
@@ -86,11 +86,7 @@ static int verify_digest(struct sstable *sstable)
         crc = crc32_update(crc, piece, (size_t)count);
         at += (uint64_t)count;
     }
-    if (crc == sstable->facts.digest)
-        return 0;
-    err_new(
-        -EBADMSG, "checksum of the file is %u, Digest.crc32 has %u", crc, sstable->facts.digest);
-    return sstable_damaged(sstable, -EBADMSG, COMPONENT_DATA, 0);
+    return sstable_check_digest(sstable, COMPONENT_DATA, crc);
 }
 
 /* ---- the promoted index ---- */
@@ -265,7 +261,7 @@ static int check_entry(struct verifier *verifier, uint64_t position)
 
 static int check_summary_entry(struct verifier *verifier)
 {
-    const struct summary *summary = verifier->summary;
+    const struct summary *summary = &verifier->summary;
     const struct summary_entry *entry = &summary->entries[verifier->summary_at];
 
     if (verifier->summary_at == summary->count || entry->index_position > verifier->entry_at)
@@ -395,13 +391,31 @@ static int verify_statistics(struct verifier *verifier)
     return 0;
 }
 
+/** Nothing but its first and last key is read else; without one there is nothing to verify. */
+static int load_summary(struct verifier *verifier)
+{
+    struct sstable *sstable = verifier->sstable;
+    struct buf content = BUF_INIT;
+    int r;
+
+    if (!component_set_has(sstable->components, COMPONENT_SUMMARY))
+        return 0;
+    r = sstable_read_component(sstable, COMPONENT_SUMMARY, SUMMARY_BYTES_MAX, &content);
+    if (r < 0) {
+        buf_release(&content);
+        return r;
+    }
+    r = summary_decode(content.data, content.size, &verifier->summary);
+    return r < 0 ? sstable_damaged(sstable, r, COMPONENT_SUMMARY, 0) : 0;
+}
+
 static int verify_partitions(struct verifier *verifier)
 {
     struct sstable *sstable = verifier->sstable;
     uint64_t position = 0;
     int r;
 
-    r = sstable_get_summary(sstable, &verifier->summary);
+    r = load_summary(verifier);
     if (r == 0)
         r = sstable_get_filter(sstable, &verifier->filter);
     if (r < 0)
@@ -415,7 +429,7 @@ static int verify_partitions(struct verifier *verifier)
     if (verifier->entry_at != verifier->index.size)
         return damaged(
             verifier, COMPONENT_INDEX, verifier->entry_at, "entries behind the last partition");
-    if (verifier->summary_at != verifier->summary->count)
+    if (verifier->summary_at != verifier->summary.count)
         return damaged(verifier, COMPONENT_SUMMARY, 0, "entries behind the last partition");
     if (!bytes_equal(buf_bytes(&verifier->previous_key), sstable->last_key))
         return damaged(verifier, COMPONENT_SUMMARY, 0, "last key is not that of Data.db");
@@ -443,6 +457,7 @@ int sstable_verify(struct sstable *sstable)
     owned_clustering_init(&verifier->previous);
     stats_collector_init(&verifier->seen, sstable->schema);
     r = verify_partitions(verifier);
+    summary_release(&verifier->summary);
     stats_collector_release(&verifier->seen);
     owned_clustering_release(&verifier->previous);
     partition_cursor_release(&verifier->cursor);

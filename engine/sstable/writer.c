@@ -371,6 +371,17 @@ uint64_t sstable_writer_partitions(const struct sstable_writer *writer)
     return writer->stats.partitions;
 }
 
+/** Of the components that are written by now: all but this one and TOC.txt. */
+static void encode_digests(const struct sstable_writer *writer, struct buf *to)
+{
+    struct component_digests digests = {.known = writer->components};
+
+    digests.known &= ~(1u << COMPONENT_DIGEST | 1u << COMPONENT_TOC);
+    for (unsigned i = 0; i < COMPONENT_COUNT; i++)
+        digests.crc[i] = writer->outputs[i].crc;
+    digest_encode(to, &digests);
+}
+
 static void encode_component(
     struct sstable_writer *writer, enum sstable_component component, struct buf *to)
 {
@@ -398,7 +409,7 @@ static void encode_component(
         buf_append_bytes(to, buf_bytes(&writer->chunk_table));
         break;
     case COMPONENT_DIGEST:
-        digest_encode(to, writer->outputs[COMPONENT_DATA].crc);
+        encode_digests(writer, to);
         break;
     case COMPONENT_TOC:
         toc_encode(to, writer->components);

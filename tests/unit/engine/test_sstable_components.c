@@ -301,16 +301,34 @@ static void chunks_of_any_length_come_back_compressed_or_raw(void **state)
     assert_int_equal(compression_max_bytes(16384, 0), CHUNK_ALWAYS_COMPRESSED);
 }
 
-static void a_digest_is_decimal_digits_and_nothing_else(void **state)
+static void a_digest_is_decimal_digits_and_lines_of_other_components(void **state)
 {
-    uint32_t crc = 0;
+    struct component_digests written = {
+        .known = 1u << COMPONENT_DATA | 1u << COMPONENT_INDEX | 1u << COMPONENT_FILTER};
+    struct component_digests digests = {0};
+    struct buf text = BUF_INIT;
 
     (void)state;
-    assert_int_equal(digest_decode(BYTES_LITERAL("4294967295"), &crc), 0);
-    assert_int_equal(crc, UINT32_MAX);
-    assert_int_equal(digest_decode(BYTES_LITERAL("4294967296"), &crc), -EUCLEAN);
-    assert_int_equal(digest_decode(BYTES_LITERAL(""), &crc), -EUCLEAN);
-    assert_int_equal(digest_decode(BYTES_LITERAL("12a"), &crc), -EUCLEAN);
+    assert_int_equal(digest_decode(BYTES_LITERAL("4294967295"), &digests), 0);
+    assert_int_equal(digests.known, 1u << COMPONENT_DATA);
+    assert_int_equal(digests.crc[COMPONENT_DATA], UINT32_MAX);
+    assert_int_equal(digest_decode(BYTES_LITERAL("4294967296"), &digests), -EUCLEAN);
+    assert_int_equal(digest_decode(BYTES_LITERAL(""), &digests), -EUCLEAN);
+    assert_int_equal(digest_decode(BYTES_LITERAL("12a"), &digests), -EUCLEAN);
+    assert_int_equal(digest_decode(BYTES_LITERAL("12\nIndex.db"), &digests), -EUCLEAN);
+    assert_int_equal(digest_decode(BYTES_LITERAL("12\nIndey.db 3"), &digests), -EUCLEAN);
+    assert_int_equal(
+        digest_decode(BYTES_LITERAL("12\nIndex.db 3\nIndex.db 3"), &digests), -EUCLEAN);
+
+    written.crc[COMPONENT_DATA] = 7;
+    written.crc[COMPONENT_INDEX] = UINT32_MAX;
+    digest_encode(&text, &written);
+    assert_int_equal(digest_decode(buf_bytes(&text), &digests), 0);
+    assert_int_equal(digests.known, written.known);
+    assert_memory_equal(digests.crc, written.crc, sizeof(written.crc));
+    buf_append_u8(&text, 0);
+    assert_string_equal((const char *)text.data, "7\nIndex.db 4294967295\nFilter.db 0");
+    buf_release(&text);
 }
 
 int main(void)
@@ -326,7 +344,7 @@ int main(void)
         cmocka_unit_test(ids_are_ordered_by_their_time),
         cmocka_unit_test(a_list_of_components_is_read_back),
         cmocka_unit_test(chunks_of_any_length_come_back_compressed_or_raw),
-        cmocka_unit_test(a_digest_is_decimal_digits_and_nothing_else),
+        cmocka_unit_test(a_digest_is_decimal_digits_and_lines_of_other_components),
     };
 
     return cmocka_run_group_tests_name("sstable/components", tests, load_vectors, free_vectors);
