@@ -17,7 +17,8 @@ struct parked {
     unsigned table;
     uint64_t bytes;
     enum admission class;
-    uint64_t due_us; /* monotonic: admitted, but not to go on before; 0: not admitted yet */
+    uint64_t began_us; /* monotonic: when it came */
+    uint64_t due_us;   /* monotonic: admitted, but not to go on before; 0: not admitted yet */
     struct batch **ret_batch;
     engine_go go;
     void *arg;
@@ -79,7 +80,11 @@ void admission_flush_begins(struct admissions *admission, unsigned table, uint64
 
 void admission_flush_ends(struct admissions *admission, unsigned table)
 {
-    pace_flush_ends(&admission->tables[table].pace, env_monotonic_us(admission->engine->env));
+    struct engine *engine = admission->engine;
+    uint64_t began_us =
+        pace_flush_ends(&admission->tables[table].pace, env_monotonic_us(engine->env));
+
+    engine_note_latency(engine, LATENCY_FLUSH, began_us);
 }
 
 /* Whether the table has room for `bytes`, which then are counted. */
@@ -194,6 +199,7 @@ static int park(struct admissions *admission, const struct parked *wanted)
         return -ENOMEM;
     }
     *parked = *wanted;
+    parked->began_us = env_monotonic_us(engine->env);
     mutex_lock(&admission->mutex);
     if (admission->last_parked)
         admission->last_parked->next = parked;
@@ -326,6 +332,7 @@ static void serve(struct admissions *admission)
 
         if (r == 0)
             r = make_batch(admission->engine, ready->table, ready->bytes, ready->ret_batch);
+        engine_note_latency(admission->engine, LATENCY_ADMISSION, ready->began_us);
         ready->go(ready->arg, r);
         free(ready);
         ready = next;

@@ -137,8 +137,10 @@ static int write_batch(struct engine *engine, struct batch *batch, uint64_t *ret
 
 int engine_apply(struct engine *engine, struct batch *batch, uint64_t *ret_position)
 {
+    uint64_t began_us = engine_sample_us(engine);
     int r = write_batch(engine, batch, ret_position);
 
+    engine_note_latency(engine, LATENCY_APPLY, began_us);
     engine_discard_batch(engine, batch);
     return r;
 }

@@ -143,6 +143,7 @@ static int read_page(struct cursor *cursor, const struct view *view)
 static int next_page(struct cursor *cursor)
 {
     struct engine *engine = cursor->engine;
+    uint64_t began_us = env_monotonic_us(engine->env);
     struct epoch_slot *slot;
     const struct view *view;
     int r;
@@ -158,6 +159,7 @@ static int next_page(struct cursor *cursor)
     view = views_enter(&engine->views, &slot);
     r = read_page(cursor, view);
     views_leave(&engine->views, slot);
+    engine_note_latency(engine, LATENCY_SCAN, began_us);
     atomic_fetch_add_explicit(&engine->counters.scan_rows, cursor->count, memory_order_relaxed);
     return r;
 }

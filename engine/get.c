@@ -267,6 +267,7 @@ int engine_get(struct source *source, unsigned table, struct bytes key,
     struct engine *engine = source->engine;
     struct epoch_slot *slot;
     const struct view *view;
+    uint64_t began_us = engine_sample_us(engine);
     struct get get;
     int r = read_check_table(engine, table);
 
@@ -287,5 +288,6 @@ int engine_get(struct source *source, unsigned table, struct bytes key,
         r = give_row(engine, &get, ret_row);
     get_release(&get);
     views_leave(&engine->views, slot);
+    engine_note_latency(engine, LATENCY_GET, began_us);
     return read_failed(engine, table, "get", r);
 }

@@ -22,20 +22,21 @@ void pace_flush_begins(struct pace *pace, uint64_t bytes, uint64_t now_us)
     atomic_store(&pace->began_us, now_us ? now_us : 1);
 }
 
-void pace_flush_ends(struct pace *pace, uint64_t now_us)
+uint64_t pace_flush_ends(struct pace *pace, uint64_t now_us)
 {
     uint64_t began_us = atomic_exchange(&pace->began_us, 0);
     uint64_t bytes = atomic_load(&pace->flushing_bytes);
     uint64_t before, measured;
 
     if (began_us == 0 || bytes < MEASURED_BYTES_MIN)
-        return;
+        return began_us;
     before = atomic_load(&pace->bytes_per_s);
     measured = bytes * 1000000 / (now_us > began_us ? now_us - began_us : 1);
     /* Slower is believed at once. */
     if (measured > before)
         measured = (before + measured) / 2;
     atomic_store(&pace->bytes_per_s, measured > BYTES_PER_S_MIN ? measured : BYTES_PER_S_MIN);
+    return began_us;
 }
 
 /* How long it is until memory comes back. A flush that is overdue has some time to go still: half

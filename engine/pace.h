@@ -27,8 +27,10 @@ struct pace {
 void pace_init(struct pace *pace);
 /** A memtable of `bytes` begins to be flushed, or begins again. */
 void pace_flush_begins(struct pace *pace, uint64_t bytes, uint64_t now_us);
-/** It has been; small ones say nothing of the disk and are not measured. */
-void pace_flush_ends(struct pace *pace, uint64_t now_us);
+/** It has been; small ones say nothing of the disk and are not measured. When it began; 0: none
+ * did.
+ */
+uint64_t pace_flush_ends(struct pace *pace, uint64_t now_us);
 /**
  * µs that who was admitted with `bytes` is to wait for, at most PACE_DELAY_US_MAX. `used`: of
  * `budget`, these bytes included.

@@ -64,6 +64,7 @@ struct engine {
     struct views views;
     struct epochs writers; /* who is between log and memtable (README.md, "Switching memtables") */
     struct counters counters;
+    struct latency_histogram latencies[ENGINE_LATENCIES];
     _Atomic int failure; /* negative errno that made it read-only, or 0 */
     _Atomic uint64_t last_id_tick;
     struct event progress; /* signalled when something in the background got done */
@@ -114,6 +115,13 @@ void engine_data_folder(const struct table_schema *schema, char to[DATA_FOLDER_M
 MUST_USE int engine_finish_create(struct env *env, const struct table_schema *tables,
     unsigned table_count, const struct manifest_state *state);
 MUST_USE int engine_check_tables(const struct table_schema *tables, unsigned table_count);
+
+/* ---- stats.c ---- */
+
+/** When it began, for one call in 16, else 0: of what is too short to be timed always. */
+uint64_t engine_sample_us(struct engine *engine);
+/** It has lasted until now since `began_us` (monotonic; 0: it is not timed). */
+void engine_note_latency(struct engine *engine, enum engine_latency latency, uint64_t began_us);
 
 /* ---- coordinator.c ---- */
 

@@ -30,8 +30,10 @@ void sync_queue_release(struct sync_queue *queue)
 
 static int sync_log(struct engine *engine, uint64_t position)
 {
+    uint64_t began_us = env_monotonic_us(engine->env);
     int r = commitlog_sync(engine->log, position);
 
+    engine_note_latency(engine, LATENCY_SYNC, began_us);
     if (r < 0)
         engine_fail(engine, r, "sync the commit log");
     return r;

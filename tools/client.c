@@ -133,6 +133,28 @@ int command_compact(int argc, char **argv)
     return ask_and_forget(argc, argv);
 }
 
+static long long number_in(const json_t *object, const char *name)
+{
+    return (long long)json_integer_value(json_object_get(object, name));
+}
+
+static void print_latencies(json_t *latencies)
+{
+    const char *name;
+    json_t *value;
+
+    printf("\n%-26s %12s %10s %10s %10s %10s\n", "took, us", "count", "mean", "50 %", "99 %",
+        "99.9 %");
+    json_object_foreach(latencies, name, value)
+    {
+        long long count = number_in(value, "count");
+
+        printf("%-26s %12lld %10lld %10lld %10lld %10lld\n", name, count,
+            number_in(value, "sum_us") / (count ? count : 1), number_in(value, "p50_us"),
+            number_in(value, "p99_us"), number_in(value, "p999_us"));
+    }
+}
+
 static void print_stats(const json_t *stats)
 {
     const char *name;
@@ -143,6 +165,8 @@ static void print_stats(const json_t *stats)
         long long number = (long long)json_integer_value(value);
         char size[SIZE_TEXT_MAX];
 
+        if (json_is_object(value))
+            continue;
         if (strstr(name, "bytes") && number >= 1024) {
             format_size((uint64_t)number, size);
             printf("%-26s %20lld  %s\n", name, number, size);
@@ -150,26 +174,31 @@ static void print_stats(const json_t *stats)
             printf("%-26s %20lld\n", name, number);
         }
     }
+    print_latencies(json_object_get(stats, "latencies"));
 }
 
 int command_stats(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"json", no_argument, NULL, 'j'}, {0}};
-    bool as_json = false;
+    static const struct option long_options[] = {
+        {"json", no_argument, NULL, 'j'}, {"metrics", no_argument, NULL, 'm'}, {0}};
+    bool as_json = false, as_metrics = false;
     json_t *stats = NULL;
     int option, r;
 
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-        if (option != 'j')
+        if (option != 'j' && option != 'm')
             return complain_usage(argv[0]);
-        as_json = true;
+        as_json |= option == 'j';
+        as_metrics |= option == 'm';
     }
     if (optind + 1 != argc)
         return complain_usage(argv[0]);
-    r = control_ask(argv[optind], "stats", &stats);
+    r = control_ask(argv[optind], as_metrics ? "metrics" : "stats", &stats);
     if (r < 0)
         return complain_of(r, "stats");
-    if (as_json) {
+    if (as_metrics) {
+        fputs(json_string_value(stats), stdout);
+    } else if (as_json) {
         json_dumpf(stats, stdout, JSON_INDENT(2));
         putchar('\n');
     } else {

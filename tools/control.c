@@ -19,8 +19,7 @@
 #define CONNECTIONS_MAX 16
 
 struct control {
-    struct engine *engine;
-    struct fs *fs;
+    struct metrics_sources sources;
     int folder, listener, stop;
     pthread_t thread;
 
@@ -92,52 +91,6 @@ int control_write_line(int fd, const json_t *message)
 #define PUT(object, stats, field)                                                                  \
     json_object_set_new((object), #field, json_integer((json_int_t)(stats).field))
 
-json_t *stats_to_json(struct engine *engine, struct fs *fs)
-{
-    struct engine_stats e = {0};
-    struct fs_stats f = {0};
-    json_t *to = json_object();
-
-    engine_get_stats(engine, &e);
-    fs_get_stats(fs, &f);
-    PUT(to, e, batches);
-    PUT(to, e, batch_bytes);
-    PUT(to, e, gets);
-    PUT(to, e, scans);
-    PUT(to, e, scan_rows);
-    PUT(to, e, log_records);
-    PUT(to, e, log_bytes);
-    PUT(to, e, log_syncs);
-    PUT(to, e, log_segments);
-    PUT(to, e, memtable_bytes);
-    PUT(to, e, memtable_bytes_max);
-    PUT(to, e, flushes);
-    PUT(to, e, flush_bytes);
-    PUT(to, e, compactions);
-    PUT(to, e, compaction_bytes_read);
-    PUT(to, e, compaction_bytes_written);
-    PUT(to, e, sstables);
-    PUT(to, e, sstable_bytes);
-    PUT(to, e, cache_hits);
-    PUT(to, e, cache_misses);
-    PUT(to, e, cache_bytes);
-    PUT(to, e, admissions_paced);
-    PUT(to, e, admissions_parked);
-    PUT(to, e, filter_negatives);
-    PUT(to, e, filter_false_positives);
-    PUT(to, e, replayed_records);
-    PUT(to, e, replay_dropped_bytes);
-    PUT(to, e, snapshots);
-    PUT(to, e, bad_reads);
-    PUT(to, e, disk_total_bytes);
-    PUT(to, e, disk_available_bytes);
-    PUT(to, f, nodes);
-    PUT(to, f, handles);
-    PUT(to, f, orphans);
-    json_object_set_new(to, "failure", json_integer(engine_failure(engine)));
-    return to;
-}
-
 static int add_snapshot(void *arg, const struct snapshot_info *info)
 {
     json_t *to = json_object();
@@ -158,13 +111,22 @@ static int run_command(struct control *control, const char *command, json_t **re
     int r;
 
     if (strcmp(command, "stats") == 0) {
-        *ret_result = stats_to_json(control->engine, control->fs);
+        *ret_result = metrics_to_json(&control->sources);
+        return *ret_result ? 0 : -ENOMEM;
+    }
+    if (strcmp(command, "metrics") == 0) {
+        AUTO(buf_release) struct buf text = BUF_INIT;
+
+        r = metrics_to_text(&control->sources, &text);
+        if (r < 0)
+            return r;
+        *ret_result = json_stringn((const char *)text.data, text.size);
         return *ret_result ? 0 : -ENOMEM;
     }
     if (strcmp(command, "snapshots") == 0) {
         json_t *list = json_array();
 
-        r = list ? engine_snapshot_list(control->engine, add_snapshot, list) : -ENOMEM;
+        r = list ? engine_snapshot_list(control->sources.engine, add_snapshot, list) : -ENOMEM;
         if (r < 0)
             json_decref(list);
         else
@@ -173,9 +135,9 @@ static int run_command(struct control *control, const char *command, json_t **re
     }
     *ret_result = NULL;
     if (strcmp(command, "flush") == 0)
-        return engine_flush(control->engine, TABLES_ALL);
+        return engine_flush(control->sources.engine, TABLES_ALL);
     if (strcmp(command, "compact") == 0)
-        return engine_compact(control->engine, TABLES_ALL);
+        return engine_compact(control->sources.engine, TABLES_ALL);
     return err_new(-EINVAL, "unknown command '%s'", command);
 }
 
@@ -330,15 +292,14 @@ static int control_listen(struct control *control, const char *store)
 }
 
 int control_start(
-    const char *store, struct engine *engine, struct fs *fs, struct control **ret_control)
+    const char *store, const struct metrics_sources *sources, struct control **ret_control)
 {
     struct control *control = calloc(1, sizeof(*control));
     int r;
 
     if (!control)
         return -ENOMEM;
-    control->engine = engine;
-    control->fs = fs;
+    control->sources = *sources;
     control->folder = control->listener = control->stop = -1;
     for (int i = 0; i < CONNECTIONS_MAX; i++)
         control->connections[i] = -1;

@@ -4,6 +4,7 @@
  * A Unix socket, 0600, for the daemon's user and root. A line of JSON each way:
  *
  *   {"command":"stats"}             -> {"result":{…}}
+ *   {"command":"metrics"}           -> {"result":"…"}   as OpenMetrics text
  *   {"command":"snapshots"}         -> {"result":[{"tag":…},…]}
  *   {"command":"flush"|"compact"}   -> {"result":null}   when done
  *                                   -> {"error":-28,"text":"…"}
@@ -16,7 +17,7 @@
 
 #include <jansson.h>
 
-#include "fs/fs.h"
+#include "metrics.h"
 
 #define CONTROL_NAME "control"
 #define CONTROL_LINE_BYTES_MAX (1u << 20)
@@ -25,14 +26,11 @@
 
 struct control;
 
-/** `store` is the store's path. Starts a thread; engine and fs must outlive it. */
+/** `store` is the store's path. Starts a thread; what `sources` point to must outlive it. */
 MUST_USE int control_start(
-    const char *store, struct engine *engine, struct fs *fs, struct control **ret_control);
+    const char *store, const struct metrics_sources *sources, struct control **ret_control);
 /** Ends when running commands have. Removes the socket. NULL does nothing. */
 void control_stop(struct control *control);
-
-/** What {"command":"stats"} answers; NULL: no memory. */
-json_t *stats_to_json(struct engine *engine, struct fs *fs);
 
 /* ---- the commands' side ---- */
 

@@ -184,10 +184,16 @@ static void on_ready(void *arg)
     say_status(daemon, EXIT_DONE, "");
 }
 
+static struct metrics_sources sources_of(const struct daemon *daemon)
+{
+    return (struct metrics_sources){daemon->engine, daemon->fs, daemon->session};
+}
+
 static void on_report(void *arg)
 {
     struct daemon *daemon = arg;
-    json_t *stats = stats_to_json(daemon->engine, daemon->fs);
+    struct metrics_sources sources = sources_of(daemon);
+    json_t *stats = metrics_to_json(&sources);
     AUTO(freep) char *text = json_dumps(stats, JSON_COMPACT);
 
     log_info("stats %s", text ? text : "");
@@ -248,15 +254,15 @@ static int open_session(struct daemon *daemon)
         .ready = on_ready,
         .report = on_report,
         .arg = daemon};
+    struct metrics_sources sources;
     int r;
 
-    /* A read-only store is not written to, so it has no socket; nothing there could be changed. */
-    if (!plan->options->read_only) {
-        r = control_start(plan->store, daemon->engine, daemon->fs, &daemon->control);
-        if (r < 0)
-            return r;
-    }
-    return session_open(&options, daemon->fs, &daemon->session);
+    r = session_open(&options, daemon->fs, &daemon->session);
+    if (r < 0 || plan->options->read_only)
+        return r;
+    /* Of a store that is written to only: the socket is in it; nothing could be changed else. */
+    sources = sources_of(daemon);
+    return control_start(plan->store, &sources, &daemon->control);
 }
 
 /* Each part that was opened, in the reverse order; the first failure. */

@@ -31,7 +31,7 @@ static const struct command commands[] = {
         "the rows of SSTables as JSON, as sstabledump prints them", command_dump},
     {"flush", "MNT", "write what is in memory to SSTables", command_flush},
     {"compact", "MNT", "merge the SSTables of each table", command_compact},
-    {"stats", "[--json] MNT", "counters of a running mount", command_stats},
+    {"stats", "[--json|--metrics] MNT", "counters and latencies of a running mount", command_stats},
     {"help", "[COMMAND]", "this text", command_help},
     {"version", "", "the program's version", command_version},
 };

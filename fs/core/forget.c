@@ -4,8 +4,6 @@
 
 #include "core/core.h"
 
-/* A node with what the allocator and the table need, and a name of usual length. */
-#define NODE_BYTES (sizeof(struct node) + 80)
 #define ASKED_AT_ONCE 256u
 #define CHAINS_AT_ONCE 4096u
 #define WAIT_US_MIN 1000

@@ -227,6 +227,7 @@ void fs_get_stats(struct fs *fs, struct fs_stats *ret_stats)
     pthread_mutex_unlock(&fs->reclaimer.mutex);
     *ret_stats = (struct fs_stats){
         .nodes = node_table_count(fs),
+        .node_bytes = node_table_count(fs) * NODE_BYTES,
         .handles = atomic_load(&fs->handle_count),
         .orphans = queued + atomic_load(&fs->open_orphans),
     };

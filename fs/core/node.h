@@ -83,6 +83,9 @@ struct node {
     _Atomic uint64_t name_changes; /* directories: names added, removed, replaced in it */
 };
 
+/** A node with what the allocator and the table need, and a name of usual length. */
+#define NODE_BYTES (sizeof(struct node) + 80)
+
 /** Whether it is a directory: a loaded node's type never changes, so no lock is needed. */
 static inline bool node_is_directory(const struct node *node)
 {

@@ -39,7 +39,7 @@ static int run_getattr(struct request *request)
 void op_getattr(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *file)
 {
     static const struct request_type type = {
-        .name = "getattr", .run = run_getattr, .reply = reply_attributes};
+        .operation = OPERATION_GETATTR, .run = run_getattr, .reply = reply_attributes};
     struct request *request = request_new(fuse, &type, ino);
 
     (void)file;
@@ -96,7 +96,7 @@ static int run_setattr(struct request *request)
 void op_setattr(fuse_req_t fuse, fuse_ino_t ino, struct stat *attributes, int to_set,
     struct fuse_file_info *file)
 {
-    static const struct request_type type = {.name = "setattr",
+    static const struct request_type type = {.operation = OPERATION_SETATTR,
         .changes = true,
         .table = TABLE_DIRENTS,
         .run = run_setattr,
@@ -128,7 +128,7 @@ static int reply_readlink(struct request *request)
 void op_readlink(fuse_req_t fuse, fuse_ino_t ino)
 {
     static const struct request_type type = {
-        .name = "readlink", .run = run_readlink, .reply = reply_readlink};
+        .operation = OPERATION_READLINK, .run = run_readlink, .reply = reply_readlink};
     struct request *request = request_new(fuse, &type, ino);
 
     if (request)
@@ -198,7 +198,7 @@ static int run_setxattr(struct request *request)
 void op_setxattr(
     fuse_req_t fuse, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
-    static const struct request_type type = {.name = "setxattr",
+    static const struct request_type type = {.operation = OPERATION_SETXATTR,
         .changes = true,
         .table = TABLE_DIRENTS,
         .run = run_setxattr,
@@ -220,7 +220,7 @@ static int run_removexattr(struct request *request)
 
 void op_removexattr(fuse_req_t fuse, fuse_ino_t ino, const char *name)
 {
-    static const struct request_type type = {.name = "removexattr",
+    static const struct request_type type = {.operation = OPERATION_REMOVEXATTR,
         .changes = true,
         .table = TABLE_DIRENTS,
         .run = run_removexattr,
@@ -257,7 +257,7 @@ static int run_getxattr(struct request *request)
 void op_getxattr(fuse_req_t fuse, fuse_ino_t ino, const char *name, size_t size)
 {
     static const struct request_type type = {
-        .name = "getxattr", .run = run_getxattr, .reply = reply_xattr};
+        .operation = OPERATION_GETXATTR, .run = run_getxattr, .reply = reply_xattr};
     struct request *request = request_xattr(fuse, &type, ino, name);
 
     if (!request)
@@ -278,7 +278,7 @@ static int run_listxattr(struct request *request)
 void op_listxattr(fuse_req_t fuse, fuse_ino_t ino, size_t size)
 {
     static const struct request_type type = {
-        .name = "listxattr", .run = run_listxattr, .reply = reply_xattr};
+        .operation = OPERATION_LISTXATTR, .run = run_listxattr, .reply = reply_xattr};
     struct request *request = request_new(fuse, &type, ino);
 
     if (!request)

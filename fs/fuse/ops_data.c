@@ -45,8 +45,8 @@ static void undo_open(struct request *request)
 void op_open(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *file)
 {
     static const struct request_type open_type = {
-        .name = "open", .run = run_open, .reply = reply_open, .undo = undo_open};
-    static const struct request_type truncate_type = {.name = "open",
+        .operation = OPERATION_OPEN, .run = run_open, .reply = reply_open, .undo = undo_open};
+    static const struct request_type truncate_type = {.operation = OPERATION_OPEN,
         .changes = true,
         .table = TABLE_DIRENTS,
         .run = run_open,
@@ -83,7 +83,7 @@ void op_read(
     fuse_req_t fuse, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *file)
 {
     static const struct request_type type = {
-        .name = "read", .run = run_read, .reply = reply_answer};
+        .operation = OPERATION_READ, .run = run_read, .reply = reply_answer};
     struct request *request = request_on_file(fuse, &type, ino, file);
 
     if (!request)
@@ -108,12 +108,12 @@ static int reply_written(struct request *request)
 void op_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t size, off_t offset,
     struct fuse_file_info *file)
 {
-    static const struct request_type small_type = {.name = "write",
+    static const struct request_type small_type = {.operation = OPERATION_WRITE,
         .changes = true,
         .table = TABLE_SMALL,
         .run = run_write,
         .reply = reply_written};
-    static const struct request_type blocks_type = {.name = "write",
+    static const struct request_type blocks_type = {.operation = OPERATION_WRITE,
         .changes = true,
         .table = TABLE_BLOCKS,
         .run = run_write,
@@ -149,7 +149,7 @@ void op_copy_file_range(fuse_req_t fuse, fuse_ino_t from_ino, off_t from_offset,
     struct fuse_file_info *from_file, fuse_ino_t ino, off_t offset, struct fuse_file_info *file,
     size_t size, int flags)
 {
-    static const struct request_type type = {.name = "copy_file_range",
+    static const struct request_type type = {.operation = OPERATION_COPY_FILE_RANGE,
         .changes = true,
         .table = TABLE_BLOCKS,
         .run = run_copy,
@@ -177,7 +177,7 @@ static int run_fallocate(struct request *request)
 void op_fallocate(fuse_req_t fuse, fuse_ino_t ino, int mode, off_t offset, off_t size,
     struct fuse_file_info *file)
 {
-    static const struct request_type type = {.name = "fallocate",
+    static const struct request_type type = {.operation = OPERATION_FALLOCATE,
         .changes = true,
         .table = TABLE_BLOCKS,
         .run = run_fallocate,
@@ -208,7 +208,7 @@ void op_lseek(
     fuse_req_t fuse, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *file)
 {
     static const struct request_type type = {
-        .name = "lseek", .run = run_lseek, .reply = reply_lseek};
+        .operation = OPERATION_LSEEK, .run = run_lseek, .reply = reply_lseek};
     struct request *request;
 
     if (offset < 0) {
@@ -233,7 +233,7 @@ static int run_fsync(struct request *request)
 void op_fsync(fuse_req_t fuse, fuse_ino_t ino, int datasync, struct fuse_file_info *file)
 {
     static const struct request_type type = {
-        .name = "fsync", .run = run_fsync, .reply = reply_done};
+        .operation = OPERATION_FSYNC, .run = run_fsync, .reply = reply_done};
     struct request *request = request_on_file(fuse, &type, ino, file);
 
     /* The log has data and attributes in one record: there is no cheaper half. */

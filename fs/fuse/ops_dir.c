@@ -19,8 +19,10 @@ static void undo_opendir(struct request *request)
 
 void op_opendir(fuse_req_t fuse, fuse_ino_t ino, struct fuse_file_info *file)
 {
-    static const struct request_type type = {
-        .name = "opendir", .run = run_opendir, .reply = reply_open, .undo = undo_opendir};
+    static const struct request_type type = {.operation = OPERATION_OPENDIR,
+        .run = run_opendir,
+        .reply = reply_open,
+        .undo = undo_opendir};
     struct request *request = request_new(fuse, &type, ino);
 
     if (!request)
@@ -157,7 +159,7 @@ void op_readdir(
     fuse_req_t fuse, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *file)
 {
     static const struct request_type type = {
-        .name = "readdir", .run = run_readdir, .reply = reply_answer};
+        .operation = OPERATION_READDIR, .run = run_readdir, .reply = reply_answer};
 
     start_listing(fuse, &type, ino, size, offset, file);
 }
@@ -165,8 +167,10 @@ void op_readdir(
 void op_readdirplus(
     fuse_req_t fuse, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *file)
 {
-    static const struct request_type type = {
-        .name = "readdirplus", .run = run_readdirplus, .reply = reply_answer, .undo = undo_listing};
+    static const struct request_type type = {.operation = OPERATION_READDIRPLUS,
+        .run = run_readdirplus,
+        .reply = reply_answer,
+        .undo = undo_listing};
 
     start_listing(fuse, &type, ino, size, offset, file);
 }

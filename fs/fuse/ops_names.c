@@ -35,7 +35,7 @@ static int run_lookup(struct request *request)
 void op_lookup(fuse_req_t fuse, fuse_ino_t parent, const char *name)
 {
     static const struct request_type type = {
-        .name = "lookup", .run = run_lookup, .reply = reply_entry, .undo = undo_entry};
+        .operation = OPERATION_LOOKUP, .run = run_lookup, .reply = reply_entry, .undo = undo_entry};
     struct request *request = request_named(fuse, &type, parent, name);
 
     if (request)
@@ -52,7 +52,7 @@ static int run_mknod(struct request *request)
 
 void op_mknod(fuse_req_t fuse, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-    static const struct request_type type = {.name = "mknod",
+    static const struct request_type type = {.operation = OPERATION_MKNOD,
         .changes = true,
         .table = TABLE_DIRENTS,
         .run = run_mknod,
@@ -75,7 +75,7 @@ static int run_mkdir(struct request *request)
 
 void op_mkdir(fuse_req_t fuse, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    static const struct request_type type = {.name = "mkdir",
+    static const struct request_type type = {.operation = OPERATION_MKDIR,
         .changes = true,
         .table = TABLE_DIRENTS,
         .run = run_mkdir,
@@ -97,7 +97,7 @@ static int run_symlink(struct request *request)
 
 void op_symlink(fuse_req_t fuse, const char *target, fuse_ino_t parent, const char *name)
 {
-    static const struct request_type type = {.name = "symlink",
+    static const struct request_type type = {.operation = OPERATION_SYMLINK,
         .changes = true,
         .table = TABLE_DIRENTS,
         .run = run_symlink,
@@ -119,7 +119,7 @@ static int run_link(struct request *request)
 
 void op_link(fuse_req_t fuse, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
-    static const struct request_type type = {.name = "link",
+    static const struct request_type type = {.operation = OPERATION_LINK,
         .changes = true,
         .table = TABLE_DIRENTS,
         .run = run_link,
@@ -142,7 +142,7 @@ static int run_create(struct request *request)
 void op_create(
     fuse_req_t fuse, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *file)
 {
-    static const struct request_type type = {.name = "create",
+    static const struct request_type type = {.operation = OPERATION_CREATE,
         .changes = true,
         .table = TABLE_DIRENTS,
         .run = run_create,
@@ -166,7 +166,7 @@ static int run_unlink(struct request *request)
 
 void op_unlink(fuse_req_t fuse, fuse_ino_t parent, const char *name)
 {
-    static const struct request_type type = {.name = "unlink",
+    static const struct request_type type = {.operation = OPERATION_UNLINK,
         .changes = true,
         .table = TABLE_DIRENTS,
         .run = run_unlink,
@@ -186,7 +186,7 @@ static int run_rmdir(struct request *request)
 
 void op_rmdir(fuse_req_t fuse, fuse_ino_t parent, const char *name)
 {
-    static const struct request_type type = {.name = "rmdir",
+    static const struct request_type type = {.operation = OPERATION_RMDIR,
         .changes = true,
         .table = TABLE_DIRENTS,
         .run = run_rmdir,
@@ -208,7 +208,7 @@ static int run_rename(struct request *request)
 void op_rename(fuse_req_t fuse, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
     const char *new_name, unsigned flags)
 {
-    static const struct request_type type = {.name = "rename",
+    static const struct request_type type = {.operation = OPERATION_RENAME,
         .changes = true,
         .table = TABLE_DIRENTS,
         .run = run_rename,

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "engine/assert.h"
 #include "engine/buf.h"
@@ -10,6 +11,48 @@
 
 /* Who comes second, the worker that has copied the arguments or the callback, goes on. */
 enum handover { HANDOVER_NONE, HANDOVER_KEPT, HANDOVER_ARRIVED };
+
+const char *session_operation_name(enum session_operation operation)
+{
+    static const char *const names[] = {
+        [OPERATION_COPY_FILE_RANGE] = "copy_file_range",
+        [OPERATION_CREATE] = "create",
+        [OPERATION_FALLOCATE] = "fallocate",
+        [OPERATION_FSYNC] = "fsync",
+        [OPERATION_GETATTR] = "getattr",
+        [OPERATION_GETXATTR] = "getxattr",
+        [OPERATION_LINK] = "link",
+        [OPERATION_LISTXATTR] = "listxattr",
+        [OPERATION_LOOKUP] = "lookup",
+        [OPERATION_LSEEK] = "lseek",
+        [OPERATION_MKDIR] = "mkdir",
+        [OPERATION_MKNOD] = "mknod",
+        [OPERATION_OPEN] = "open",
+        [OPERATION_OPENDIR] = "opendir",
+        [OPERATION_READ] = "read",
+        [OPERATION_READDIR] = "readdir",
+        [OPERATION_READDIRPLUS] = "readdirplus",
+        [OPERATION_READLINK] = "readlink",
+        [OPERATION_REMOVEXATTR] = "removexattr",
+        [OPERATION_RENAME] = "rename",
+        [OPERATION_RMDIR] = "rmdir",
+        [OPERATION_SETATTR] = "setattr",
+        [OPERATION_SETXATTR] = "setxattr",
+        [OPERATION_SYMLINK] = "symlink",
+        [OPERATION_UNLINK] = "unlink",
+        [OPERATION_WRITE] = "write",
+    };
+
+    return names[operation];
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
 
 struct request *request_new(fuse_req_t fuse, const struct request_type *type, uint64_t ino)
 {
@@ -25,6 +68,7 @@ struct request *request_new(fuse_req_t fuse, const struct request_type *type, ui
     request->session = session;
     request->fuse = fuse;
     request->ino = ino;
+    request->began_us = now_us();
     request->caller = (struct fs_caller){
         .uid = context->uid,
         .gid = context->gid,
@@ -42,6 +86,7 @@ static void request_free(struct request *request)
 {
     struct session *session = request->session;
 
+    latency_add(&session->latencies[request->type->operation], now_us() - request->began_us);
     buf_release(&request->answer);
     buf_release(&request->counted);
     free(request->kept);
@@ -71,8 +116,9 @@ static void log_failure(const struct request *request, int r)
     int code = request_errno(r);
 
     if (code == EIO || code == ENOMEM)
-        log_error("op=%s ino=%llu offset=%llu: %s", request->type->name,
-            (unsigned long long)request->ino, (unsigned long long)request->offset, err_text(r));
+        log_error("op=%s ino=%llu offset=%llu: %s",
+            session_operation_name(request->type->operation), (unsigned long long)request->ino,
+            (unsigned long long)request->offset, err_text(r));
 }
 
 static void request_finish(struct request *request, int r, bool has_run)

@@ -25,8 +25,8 @@
 struct request;
 
 struct request_type {
-    const char *name; /* for the log */
-    bool changes;     /* fs_begin() before run, fs_end() after it; else fs_settle() before */
+    enum session_operation operation;
+    bool changes; /* fs_begin() before run, fs_end() after it; else fs_settle() before */
     enum fs_table table;
     int (*run)(struct request *request); /* may itself answer -EINPROGRESS: then request_resume */
     int (*reply)(struct request *request);
@@ -42,6 +42,7 @@ struct request {
     struct fs_caller caller;
 
     /* arguments */
+    uint64_t began_us; /* monotonic */
     uint64_t ino, new_parent;
     struct bytes name, new_name, data; /* names are followed by a NUL */
     struct fuse_file_info file;

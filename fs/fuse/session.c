@@ -204,6 +204,12 @@ int session_serve(struct session *session)
     return r < 0 ? err_new(r, "talk to the kernel: %s", strerror(-r)) : 0;
 }
 
+void session_get_latency(const struct session *session, enum session_operation operation,
+    struct latency_values *ret_values)
+{
+    latency_get(&session->latencies[operation], ret_values);
+}
+
 void session_close(struct session *session)
 {
     if (!session)

@@ -23,6 +23,8 @@ struct session {
     bool has_acls;        /* the kernel checks access by ACLs, and leaves the umask to us */
     _Atomic bool is_over; /* the loop has ended: nobody needs to be woken */
 
+    struct latency_histogram latencies[SESSION_OPERATIONS];
+
     /* Requests taken and not yet answered. The last one out says so. */
     pthread_mutex_t mutex;
     pthread_cond_t is_quiet;

@@ -15,6 +15,7 @@
 #ifndef SSTFS_ENGINE_ENGINE_H
 #define SSTFS_ENGINE_ENGINE_H
 
+#include "engine/latency.h"
 #include "engine/io.h"
 #include "engine/mutation.h"
 #include "engine/schema.h"
@@ -201,6 +202,18 @@ MUST_USE int engine_snapshot_delete(struct engine *engine, const char *tag);
 typedef int (*sstable_each)(void *arg, unsigned table, const struct sstable_facts *facts);
 MUST_USE int engine_sstables(struct engine *engine, sstable_each each, void *arg);
 
+/** What is timed. */
+enum engine_latency {
+    LATENCY_ADMISSION, /* of who was paced or had to wait */
+    LATENCY_APPLY,     /* log and memtables; every 16th */
+    LATENCY_SYNC,      /* of the log */
+    LATENCY_GET,       /* every 16th */
+    LATENCY_SCAN,      /* one page of a cursor */
+    LATENCY_FLUSH,     /* of one memtable */
+    ENGINE_LATENCIES
+};
+const char *engine_latency_name(enum engine_latency latency);
+
 struct engine_stats {
     uint64_t batches, batch_bytes, gets, scans, scan_rows;
     uint64_t log_records, log_bytes, log_syncs, log_segments;
@@ -214,6 +227,7 @@ struct engine_stats {
     uint64_t snapshots;
     uint64_t bad_reads; /* checksum failures and the like met by reads */
     uint64_t disk_total_bytes, disk_available_bytes; /* less reserve and unflushed bytes */
+    struct latency_values latencies[ENGINE_LATENCIES];
 };
 void engine_get_stats(struct engine *engine, struct engine_stats *ret_stats);
 

@@ -224,7 +224,7 @@ MUST_USE int fs_read_directory(struct fs *fs, struct fs_handle *handle, uint64_t
 MUST_USE int fs_settle(struct fs *fs, uint64_t ino, engine_go go, void *arg);
 
 struct fs_stats {
-    uint64_t nodes, handles, orphans;
+    uint64_t nodes, node_bytes, handles, orphans;
 };
 void fs_get_stats(struct fs *fs, struct fs_stats *ret_stats);
 

@@ -23,6 +23,38 @@ struct session;
 
 #define SESSION_GRACE_S 30
 
+/** What the kernel asks for, as far as it is timed. */
+enum session_operation {
+    OPERATION_COPY_FILE_RANGE,
+    OPERATION_CREATE,
+    OPERATION_FALLOCATE,
+    OPERATION_FSYNC,
+    OPERATION_GETATTR,
+    OPERATION_GETXATTR,
+    OPERATION_LINK,
+    OPERATION_LISTXATTR,
+    OPERATION_LOOKUP,
+    OPERATION_LSEEK,
+    OPERATION_MKDIR,
+    OPERATION_MKNOD,
+    OPERATION_OPEN,
+    OPERATION_OPENDIR,
+    OPERATION_READ,
+    OPERATION_READDIR,
+    OPERATION_READDIRPLUS,
+    OPERATION_READLINK,
+    OPERATION_REMOVEXATTR,
+    OPERATION_RENAME,
+    OPERATION_RMDIR,
+    OPERATION_SETATTR,
+    OPERATION_SETXATTR,
+    OPERATION_SYMLINK,
+    OPERATION_UNLINK,
+    OPERATION_WRITE,
+    SESSION_OPERATIONS
+};
+const char *session_operation_name(enum session_operation operation);
+
 struct session_options {
     const char *source;      /* what df and findmnt show: the store's absolute path */
     const char *mountpoint;  /* absolute */
@@ -44,6 +76,9 @@ MUST_USE int session_open(
     const struct session_options *options, struct fs *fs, struct session **ret_session);
 /** Returns 0 when all requests that were taken are answered and no more come. */
 MUST_USE int session_serve(struct session *session);
+/** How long requests took, from their arrival to the reply. */
+void session_get_latency(const struct session *session, enum session_operation operation,
+    struct latency_values *ret_values);
 /** Unmounts if it still is mounted. NULL does nothing. */
 void session_close(struct session *session);
 

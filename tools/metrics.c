@@ -1,0 +1,196 @@
+#include "metrics.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "engine/buf.h"
+#include "engine/error.h"
+
+struct all_stats {
+    struct engine_stats engine;
+    struct fs_stats fs;
+};
+
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
+
+static const struct metric {
+    const char *name;
+    enum metric_kind kind;
+    size_t offset; /* in struct all_stats */
+    const char *help;
+} metrics[] = {
+#define ENGINE(field, kind, help)                                                                  \
+    {                                                                                              \
+#field, kind, offsetof(struct all_stats, engine.field), help                               \
+    }
+#define FS(field, kind, help)                                                                      \
+    {                                                                                              \
+#field, kind, offsetof(struct all_stats, fs.field), help                                   \
+    }
+    ENGINE(batches, METRIC_COUNTER, "batches of mutations applied"),
+    ENGINE(batch_bytes, METRIC_COUNTER, "their size"),
+    ENGINE(gets, METRIC_COUNTER, "rows asked for by key"),
+    ENGINE(scans, METRIC_COUNTER, "slices opened"),
+    ENGINE(scan_rows, METRIC_COUNTER, "rows that slices gave"),
+    ENGINE(log_records, METRIC_COUNTER, "records appended to the commit log"),
+    ENGINE(log_bytes, METRIC_COUNTER, "their size"),
+    ENGINE(log_syncs, METRIC_COUNTER, "syncs of the commit log"),
+    ENGINE(log_segments, METRIC_GAUGE, "segments of the commit log in use"),
+    ENGINE(memtable_bytes, METRIC_GAUGE, "memory of memtables"),
+    ENGINE(memtable_bytes_max, METRIC_GAUGE, "the most that it ever was, with what was admitted"),
+    ENGINE(flushes, METRIC_COUNTER, "memtables flushed"),
+    ENGINE(flush_bytes, METRIC_COUNTER, "size of the SSTables made by that"),
+    ENGINE(compactions, METRIC_COUNTER, "compactions finished"),
+    ENGINE(compaction_bytes_read, METRIC_COUNTER, "size of the SSTables they merged"),
+    ENGINE(compaction_bytes_written, METRIC_COUNTER, "size of the SSTables they made"),
+    ENGINE(sstables, METRIC_GAUGE, "live SSTables"),
+    ENGINE(sstable_bytes, METRIC_GAUGE, "their size"),
+    ENGINE(cache_hits, METRIC_COUNTER, "chunks found in the chunk cache"),
+    ENGINE(cache_misses, METRIC_COUNTER, "chunks read and decompressed"),
+    ENGINE(cache_bytes, METRIC_GAUGE, "memory of the chunk cache"),
+    ENGINE(admissions_paced, METRIC_COUNTER, "batches that were slowed to what a flush takes"),
+    ENGINE(admissions_parked, METRIC_COUNTER, "batches that waited for memory or space"),
+    ENGINE(filter_negatives, METRIC_COUNTER, "SSTables that a bloom filter spared a read"),
+    ENGINE(filter_false_positives, METRIC_COUNTER, "SSTables that it did not, in vain"),
+    ENGINE(replayed_records, METRIC_GAUGE, "records of the commit log replayed at the mount"),
+    ENGINE(replay_dropped_bytes, METRIC_GAUGE, "end of the commit log dropped as never synced"),
+    ENGINE(snapshots, METRIC_GAUGE, "snapshots there are"),
+    ENGINE(bad_reads, METRIC_COUNTER, "reads that met damage"),
+    ENGINE(disk_total_bytes, METRIC_GAUGE, "size of the store's disk"),
+    ENGINE(disk_available_bytes, METRIC_GAUGE, "left on it, less reserve and what is unflushed"),
+    FS(nodes, METRIC_GAUGE, "inodes remembered"),
+    FS(node_bytes, METRIC_GAUGE, "memory they take, about"),
+    FS(handles, METRIC_GAUGE, "open files and directories"),
+    FS(orphans, METRIC_GAUGE, "files removed whose content is not yet"),
+#undef ENGINE
+#undef FS
+};
+
+static void take_all(const struct metrics_sources *sources, struct all_stats *to)
+{
+    engine_get_stats(sources->engine, &to->engine);
+    fs_get_stats(sources->fs, &to->fs);
+}
+
+static uint64_t value_of(const struct all_stats *all, const struct metric *metric)
+{
+    uint64_t value;
+
+    memcpy(&value, (const char *)all + metric->offset, sizeof(value));
+    return value;
+}
+
+/* ---- JSON ---- */
+
+static void put_latency(json_t *to, const char *name, const struct latency_values *values)
+{
+    if (values->count == 0)
+        return;
+    json_object_set_new(to, name,
+        json_pack("{s:I, s:I, s:I, s:I, s:I}", "count", (json_int_t)values->count, "sum_us",
+            (json_int_t)values->sum_us, "p50_us", (json_int_t)latency_quantile_us(values, 500),
+            "p99_us", (json_int_t)latency_quantile_us(values, 990), "p999_us",
+            (json_int_t)latency_quantile_us(values, 999)));
+}
+
+json_t *metrics_to_json(const struct metrics_sources *sources)
+{
+    struct all_stats all;
+    json_t *to = json_object(), *latencies = json_object();
+
+    take_all(sources, &all);
+    for (size_t i = 0; i < ARRAY_COUNT(metrics); i++)
+        json_object_set_new(
+            to, metrics[i].name, json_integer((json_int_t)value_of(&all, &metrics[i])));
+    json_object_set_new(to, "failure", json_integer(engine_failure(sources->engine)));
+    for (unsigned i = 0; i < ENGINE_LATENCIES; i++)
+        put_latency(latencies, engine_latency_name(i), &all.engine.latencies[i]);
+    for (unsigned i = 0; sources->session && i < SESSION_OPERATIONS; i++) {
+        struct latency_values values;
+        char name[64];
+
+        session_get_latency(sources->session, i, &values);
+        snprintf(name, sizeof(name), "request_%s", session_operation_name(i));
+        put_latency(latencies, name, &values);
+    }
+    json_object_set_new(to, "latencies", latencies);
+    return to;
+}
+
+/* ---- OpenMetrics ---- */
+
+static void print(struct buf *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void print(struct buf *to, const char *format, ...)
+{
+    char line[256];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    buf_append(to, line, strlen(line));
+}
+
+static void print_metric(struct buf *to, const struct metric *metric, uint64_t value)
+{
+    bool is_counter = metric->kind == METRIC_COUNTER;
+    size_t size = strlen(metric->name);
+
+    print(to, "# TYPE sstfs_%s %s\n", metric->name, is_counter ? "counter" : "gauge");
+    if (size > 6 && strcmp(metric->name + size - 6, "_bytes") == 0)
+        print(to, "# UNIT sstfs_%s bytes\n", metric->name);
+    print(to, "# HELP sstfs_%s %s\n", metric->name, metric->help);
+    print(to, "sstfs_%s%s %" PRIu64 "\n", metric->name, is_counter ? "_total" : "", value);
+}
+
+static void print_latency_head(struct buf *to, const char *family, const char *help)
+{
+    print(to, "# TYPE sstfs_%s_seconds histogram\n", family);
+    print(to, "# UNIT sstfs_%s_seconds seconds\n", family);
+    print(to, "# HELP sstfs_%s_seconds %s\n", family, help);
+}
+
+static void print_latency(struct buf *to, const char *family, const char *label, const char *name,
+    const struct latency_values *values)
+{
+    uint64_t count = 0;
+
+    if (values->count == 0)
+        return;
+    for (unsigned i = 0; i < LATENCY_BUCKETS - 1; i++) {
+        count += values->buckets[i];
+        print(to, "sstfs_%s_seconds_bucket{%s=\"%s\",le=\"%.6f\"} %" PRIu64 "\n", family, label,
+            name, (double)(1ull << i) / 1e6, count);
+    }
+    print(to, "sstfs_%s_seconds_bucket{%s=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", family, label, name,
+        values->count);
+    print(
+        to, "sstfs_%s_seconds_count{%s=\"%s\"} %" PRIu64 "\n", family, label, name, values->count);
+    print(to, "sstfs_%s_seconds_sum{%s=\"%s\"} %.6f\n", family, label, name,
+        (double)values->sum_us / 1e6);
+}
+
+int metrics_to_text(const struct metrics_sources *sources, struct buf *to)
+{
+    struct all_stats all;
+
+    take_all(sources, &all);
+    for (size_t i = 0; i < ARRAY_COUNT(metrics); i++)
+        print_metric(to, &metrics[i], value_of(&all, &metrics[i]));
+    print_latency_head(to, "engine", "how long parts of the engine took; apply, get: every 16th");
+    for (unsigned i = 0; i < ENGINE_LATENCIES; i++)
+        print_latency(to, "engine", "part", engine_latency_name(i), &all.engine.latencies[i]);
+    print_latency_head(to, "request", "how long requests of the kernel took to be answered");
+    for (unsigned i = 0; sources->session && i < SESSION_OPERATIONS; i++) {
+        struct latency_values values;
+
+        session_get_latency(sources->session, i, &values);
+        print_latency(to, "request", "operation", session_operation_name(i), &values);
+    }
+    print(to, "# EOF\n");
+    return buf_error(to);
+}
