@@ -4,11 +4,11 @@
 
 #include "engine/assert.h"
 
-/* One node in four is on the level above: 4^height nodes are what a height is good for. */
+/* One node in two is on the level above: 2^height nodes are what a height is good for. */
 #define HEIGHT_STEP 2u
 
 struct level {
-    _Atomic(struct skiplist_node *) first;
+    struct skiplist_link first;
     struct skiplist_node *finger; /* the writer's: last node here up to the one located last */
 };
 
@@ -29,11 +29,26 @@ static struct skiplist_tower *writers_tower(struct skiplist *list)
     return atomic_load_explicit(&list->tower, memory_order_relaxed);
 }
 
+/* The writer changes links, of a list that others only read. */
+static struct skiplist_link *link_of(
+    const struct skiplist_tower *tower, const struct skiplist_node *node, unsigned level)
+{
+    const struct skiplist_link *link = node ? &node->links[level] : &tower->levels[level].first;
+
+    return (struct skiplist_link *)(uintptr_t)link;
+}
+
 static struct skiplist_node *load_next(
     const struct skiplist_tower *tower, const struct skiplist_node *node, unsigned level)
 {
-    return node ? atomic_load_explicit(&node->next[level], memory_order_acquire)
-                : atomic_load_explicit(&tower->levels[level].first, memory_order_acquire);
+    return atomic_load_explicit(&link_of(tower, node, level)->next, memory_order_acquire);
+}
+
+static void link_init(struct skiplist_link *link, const struct skiplist_link *copy)
+{
+    atomic_init(&link->next, copy ? atomic_load_explicit(&copy->next, memory_order_relaxed) : NULL);
+    atomic_init(
+        &link->prefix, copy ? atomic_load_explicit(&copy->prefix, memory_order_relaxed) : 0);
 }
 
 static int compare(const struct skiplist_key *key, const struct skiplist_node *node)
@@ -54,14 +69,14 @@ static int make_room(struct skiplist *list, struct arena *arena)
     unsigned height = old_height + HEIGHT_STEP;
     struct skiplist_tower *tower;
 
-    if (old && (old_height == SKIPLIST_HEIGHT_MAX || list->count < 1u << (2 * old_height)))
+    if (old && (old_height == SKIPLIST_HEIGHT_MAX || list->count < 1u << old_height))
         return 0;
     tower = arena_alloc(arena, sizeof(*tower) + height * sizeof(tower->levels[0]));
     if (!tower)
         return -ENOMEM;
     tower->height = height;
     for (unsigned i = 0; i < height; i++) {
-        atomic_init(&tower->levels[i].first, i < old_height ? load_next(old, NULL, i) : NULL);
+        link_init(&tower->levels[i].first, i < old_height ? &old->levels[i].first : NULL);
         tower->levels[i].finger = i < old_height ? old->levels[i].finger : NULL;
     }
     atomic_store_explicit(&list->tower, tower, memory_order_release);
@@ -77,10 +92,12 @@ static struct skiplist_node *descend(const struct skiplist_tower *tower,
     bool equal = false;
 
     for (;;) {
-        struct skiplist_node *next = load_next(tower, node, level);
+        const struct skiplist_link *link = link_of(tower, node, level);
+        struct skiplist_node *next = atomic_load_explicit(&link->next, memory_order_acquire);
 
         if (next && next != not_before) {
-            int r = compare(key, next);
+            bool is_below = key->prefix < atomic_load_explicit(&link->prefix, memory_order_relaxed);
+            int r = is_below ? -1 : compare(key, next);
 
             if (r > 0) {
                 node = next;
@@ -159,7 +176,7 @@ unsigned skiplist_draw_height(struct skiplist *list)
     list->random ^= list->random << 13;
     list->random ^= list->random >> 17;
     list->random ^= list->random << 5;
-    height = 1 + (unsigned)__builtin_ctz(list->random) / 2;
+    height = 1 + (unsigned)__builtin_ctz(list->random);
     return height < height_max ? height : height_max;
 }
 
@@ -170,14 +187,12 @@ void skiplist_insert(struct skiplist *list, const struct skiplist_place *place,
 
     ASSERT(height >= 1 && height <= tower->height);
     for (unsigned i = 0; i < height; i++)
-        atomic_init(&node->next[i], load_next(tower, place->before[i], i));
+        link_init(&node->links[i], link_of(tower, place->before[i], i));
     for (unsigned i = 0; i < height; i++) {
-        struct skiplist_node *before = place->before[i];
+        struct skiplist_link *link = link_of(tower, place->before[i], i);
 
-        if (before)
-            atomic_store_explicit(&before->next[i], node, memory_order_release);
-        else
-            atomic_store_explicit(&tower->levels[i].first, node, memory_order_release);
+        atomic_store_explicit(&link->prefix, node->prefix, memory_order_relaxed);
+        atomic_store_explicit(&link->next, node, memory_order_release);
     }
     list->count++;
     point_finger(tower, place, node);

@@ -2,8 +2,8 @@
  * An ordered list that is only ever added to: one writer at a time, any number of readers without
  * a lock.
  *
- *   tower  [2]------------------> d ----------> nil        levels above 0 skip three of four nodes
- *          [1]---------> b -----> d ----------> nil        each
+ *   tower  [2]------------------> d ----------> nil        levels above 0 skip every other node
+ *          [1]---------> b -----> d ----------> nil
  *          [0]---> a --> b --> c --> d --> e -> nil
  *
  * Nodes are embedded at the end of what they order, and live as long as the arena that they come
@@ -12,7 +12,10 @@
  * ascending insertions and repeated updates of one key search nothing.
  *
  * Each node has a prefix: 64 bits that never contradict the order (a < b implies prefix(a) <=
- * prefix(b)), so that most comparisons touch no key and call no function.
+ * prefix(b)), so that most comparisons touch no key and call no function. A link knows the prefix
+ * of the node it leads to: a search comes only to nodes that it goes on from, each of which is a
+ * cache miss in a large memtable. The prefix is written before the link, and what comes into a link
+ * is before what was there: so a reader sees the prefix of the node that it sees, or a lower one.
  */
 #ifndef SSTFS_MEMTABLE_SKIPLIST_H
 #define SSTFS_MEMTABLE_SKIPLIST_H
@@ -22,12 +25,19 @@
 #include "base/arena.h"
 #include "engine/auto.h"
 
-#define SKIPLIST_HEIGHT_MAX 12 /* 16 million nodes before levels are missed */
+#define SKIPLIST_HEIGHT_MAX 24 /* 16 million nodes before levels are missed */
+
+struct skiplist_node;
+
+struct skiplist_link {
+    _Atomic(struct skiplist_node *) next;
+    _Atomic uint64_t prefix; /* not above that of `next` */
+};
 
 /** The last member of what is ordered, allocated with skiplist_node_extra_bytes() behind it. */
 struct skiplist_node {
     uint64_t prefix;
-    _Atomic(struct skiplist_node *) next[];
+    struct skiplist_link links[];
 };
 
 /** What is sought. `compare` is asked only between equal prefixes: <0 when the key is before. */
@@ -66,7 +76,7 @@ unsigned skiplist_draw_height(struct skiplist *list);
 
 static inline size_t skiplist_node_extra_bytes(unsigned height)
 {
-    return height * sizeof(_Atomic(struct skiplist_node *));
+    return height * sizeof(struct skiplist_link);
 }
 
 /** Publishes `node` of drawn `height`, its content and prefix complete, at a place just located. */
@@ -81,7 +91,7 @@ struct skiplist_node *skiplist_first(const struct skiplist *list);
 
 static inline struct skiplist_node *skiplist_next(const struct skiplist_node *node)
 {
-    return atomic_load_explicit(&node->next[0], memory_order_acquire);
+    return atomic_load_explicit(&node->links[0].next, memory_order_acquire);
 }
 
 #endif
