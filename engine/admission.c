@@ -183,6 +183,7 @@ static int make_batch(
         give_back(&engine->admission, table, bytes);
         return -ENOMEM;
     }
+    batch_expect(batch, bytes);
     *batch_reservation(batch) = (struct batch_reservation){table, bytes};
     *ret_batch = batch;
     return 0;

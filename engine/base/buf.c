@@ -17,33 +17,35 @@ void buf_clear(struct buf *buf)
     buf->error = 0;
 }
 
-uint8_t *buf_extend(struct buf *buf, size_t size)
+void buf_reserve(struct buf *buf, size_t capacity)
 {
-    size_t wanted;
+    uint8_t *data;
+
+    if (buf->error < 0 || capacity <= buf->capacity)
+        return;
+    data = realloc(buf->data, capacity);
+    if (!data) {
+        buf->error = -ENOMEM;
+        return;
+    }
+    buf->data = data;
+    buf->capacity = capacity;
+}
+
+uint8_t *buf_grow_and_extend(struct buf *buf, size_t size)
+{
+    size_t wanted, capacity = buf->capacity ? buf->capacity : BUF_CAPACITY_MIN;
     uint8_t *start;
 
+    if (__builtin_add_overflow(buf->size, size, &wanted))
+        buf->error = -ENOMEM;
+    while (buf->error == 0 && capacity < wanted) {
+        if (__builtin_mul_overflow(capacity, (size_t)2, &capacity))
+            capacity = wanted;
+    }
+    buf_reserve(buf, capacity);
     if (buf->error < 0)
         return NULL;
-    if (__builtin_add_overflow(buf->size, size, &wanted)) {
-        buf->error = -ENOMEM;
-        return NULL;
-    }
-    if (wanted > buf->capacity || !buf->data) {
-        size_t capacity = buf->capacity ? buf->capacity : BUF_CAPACITY_MIN;
-        uint8_t *data;
-
-        while (capacity < wanted) {
-            if (__builtin_mul_overflow(capacity, (size_t)2, &capacity))
-                capacity = wanted;
-        }
-        data = realloc(buf->data, capacity);
-        if (!data) {
-            buf->error = -ENOMEM;
-            return NULL;
-        }
-        buf->data = data;
-        buf->capacity = capacity;
-    }
     start = buf->data + buf->size;
     buf->size = wanted;
     return start;

@@ -14,6 +14,10 @@
 #define NO_OFFSET SIZE_MAX
 /* Memory beyond the encoded bytes that a memtable may keep alive, as a share of them. */
 #define SLACK_SHARE 4
+/* No memtable keeps a record that is smaller: it has no value that is large. */
+#define KEPT_BYTES_MIN 1024u
+/* Rows of more cells than that take memory of their own for them. */
+#define OWN_ITEMS 14u
 
 struct item {
     size_t start; /* of its bytes in the buffer */
@@ -45,7 +49,7 @@ struct batch {
     bool row_stands_alone; /* is one without items */
     const struct column *columns;
     unsigned column_count;
-    struct item *items;
+    struct item *items; /* `own_items`, or from malloc */
     unsigned item_count, item_capacity;
     bool items_disordered;
     struct buf sorted; /* scratch */
@@ -55,6 +59,7 @@ struct batch {
 
     struct record_memory *memory; /* made beforehand, so that handing over cannot fail */
     struct batch_reservation reservation;
+    struct item own_items[OWN_ITEMS];
 };
 
 struct record_memory *record_memory_new(uint8_t *data, size_t bytes)
@@ -96,6 +101,11 @@ struct batch_reservation *batch_reservation(struct batch *batch)
     return &batch->reservation;
 }
 
+void batch_expect(struct batch *batch, size_t bytes)
+{
+    buf_reserve(&batch->out, bytes < BATCH_BYTES_MAX ? bytes : BATCH_BYTES_MAX);
+}
+
 struct batch *batch_new(const struct table_schema *schemas, unsigned table_count)
 {
     struct batch *batch;
@@ -113,6 +123,8 @@ struct batch *batch_new(const struct table_schema *schemas, unsigned table_count
     batch->table_count = table_count;
     batch->update = NO_OFFSET;
     batch->row = NO_OFFSET;
+    batch->items = batch->own_items;
+    batch->item_capacity = OWN_ITEMS;
     return batch;
 }
 
@@ -123,8 +135,9 @@ void batch_free(struct batch *batch)
     record_memory_unref(batch->memory);
     buf_release(&batch->out);
     buf_release(&batch->sorted);
-    free(batch->items);
     free(batch->spans);
+    if (batch->items != batch->own_items)
+        free(batch->items);
     free(batch);
 }
 
@@ -371,16 +384,19 @@ void batch_static_row(struct batch *batch, unsigned table, struct bytes key)
 
 static bool grow_items(struct batch *batch)
 {
-    unsigned capacity = batch->item_capacity ? batch->item_capacity * 2 : 32;
+    bool is_own = batch->items == batch->own_items;
+    unsigned capacity = batch->item_capacity * 2;
     struct item *items;
 
     if (batch->item_count < batch->item_capacity)
         return true;
-    items = realloc(batch->items, capacity * sizeof(*items));
+    items = realloc(is_own ? NULL : batch->items, capacity * sizeof(*items));
     if (!items) {
         batch->error = -ENOMEM;
         return false;
     }
+    if (is_own)
+        memcpy(items, batch->own_items, sizeof(batch->own_items));
     batch->items = items;
     batch->item_capacity = capacity;
     return true;
@@ -521,7 +537,7 @@ struct record_memory *batch_take_memory(struct batch *batch)
     ASSERT(batch->finished && memory);
     /* Memtables keep this alive for long: give back what is not used. It may move only if nothing
      * points into it yet, which holds, as visits come after. */
-    if (out->capacity - out->size > out->size / SLACK_SHARE) {
+    if (out->size >= KEPT_BYTES_MIN && out->capacity - out->size > out->size / SLACK_SHARE) {
         uint8_t *data = realloc(out->data, out->size ? out->size : 1);
         if (data)
             out->data = data;

@@ -25,6 +25,8 @@ void record_memory_unref(struct record_memory *memory);
 
 /** For the engine: a batch for `table_count` tables of `schemas`, without admission. */
 struct batch *batch_new(const struct table_schema *schemas, unsigned table_count);
+/** Takes memory for about so many encoded bytes at once. */
+void batch_expect(struct batch *batch, size_t bytes);
 /** NULL does nothing. */
 void batch_free(struct batch *batch);
 /** What engine_admit() keeps with a batch: the memory set aside for it. Zero in a new one. */

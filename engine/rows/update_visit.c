@@ -11,6 +11,8 @@
 #include "rows/update_format.h"
 
 #define US_PER_S 1000000
+/* Rows of more cells than that take memory from malloc for them. */
+#define STACK_CELLS 32
 
 struct visit {
     const struct table_schema *schema;
@@ -23,7 +25,8 @@ struct visit {
 
     struct decoder in;
     /* Of the row being read; they grow and are used again. */
-    struct cell *cells;
+    struct cell *cells;      /* on the stack, or `more_cells` */
+    struct cell *more_cells; /* from malloc */
     size_t cell_count, cell_capacity;
     struct complex_deletion *complex_deletions;
     size_t complex_deletion_count, complex_deletion_capacity;
@@ -48,6 +51,23 @@ static int grow(void *array_pointer, size_t count, size_t *capacity, size_t size
         return -ENOMEM;
     *array = grown;
     *capacity = wanted;
+    return 0;
+}
+
+static int grow_cells(struct visit *visit)
+{
+    size_t wanted = visit->cell_capacity * 2;
+    struct cell *grown;
+
+    if (visit->cell_count < visit->cell_capacity)
+        return 0;
+    grown = realloc(visit->more_cells, wanted * sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    if (!visit->more_cells)
+        memcpy(grown, visit->cells, visit->cell_count * sizeof(*grown));
+    visit->cells = visit->more_cells = grown;
+    visit->cell_capacity = wanted;
     return 0;
 }
 
@@ -135,7 +155,7 @@ static int read_cell(struct visit *visit, const struct type *type, unsigned colu
     struct item_place *now)
 {
     struct cell *cell;
-    int r = grow(&visit->cells, visit->cell_count, &visit->cell_capacity, sizeof(*cell));
+    int r = grow_cells(visit);
 
     if (r < 0)
         return r;
@@ -286,7 +306,12 @@ int batch_visit(const struct table_schema *schemas, unsigned table_count, struct
 {
     struct decoder in = decoder_of(updates);
     int64_t seconds = timestamp_us / US_PER_S;
-    struct visit visit = {.visitor = visitor, .arg = arg, .timestamp_us = timestamp_us};
+    struct cell cells[STACK_CELLS];
+    struct visit visit = {.visitor = visitor,
+        .arg = arg,
+        .timestamp_us = timestamp_us,
+        .cells = cells,
+        .cell_capacity = STACK_CELLS};
     int r = 0;
 
     ASSERT(table_count <= UPDATE_TABLES_MAX);
@@ -315,7 +340,7 @@ int batch_visit(const struct table_schema *schemas, unsigned table_count, struct
     }
     if (r == 0 && decoder_left(&in) > 0)
         r = bad(&visit, "bytes after the last one");
-    free(visit.cells);
+    free(visit.more_cells);
     free(visit.complex_deletions);
     return r;
 }

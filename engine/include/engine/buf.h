@@ -25,8 +25,22 @@ void buf_release(struct buf *buf);
 /** Empties it and clears the error, keeping the memory. */
 void buf_clear(struct buf *buf);
 
+/** Memory for `capacity` bytes in all, where it is known how much will come. */
+void buf_reserve(struct buf *buf, size_t capacity);
+/** As buf_extend(), when the memory at hand is not enough. */
+uint8_t *buf_grow_and_extend(struct buf *buf, size_t size);
+
 /** Room for `size` more bytes at the end, now part of the buffer, uninitialised; NULL if none. */
-uint8_t *buf_extend(struct buf *buf, size_t size);
+static inline uint8_t *buf_extend(struct buf *buf, size_t size)
+{
+    uint8_t *start;
+
+    if (buf->error < 0 || !buf->data || buf->capacity - buf->size < size)
+        return buf_grow_and_extend(buf, size);
+    start = buf->data + buf->size;
+    buf->size += size;
+    return start;
+}
 
 void buf_append(struct buf *buf, const void *data, size_t size);
 void buf_append_bytes(struct buf *buf, struct bytes bytes);

@@ -267,6 +267,29 @@ static void an_inserted_row_needs_no_cell(void **state)
     batch_free(batch);
 }
 
+static void a_row_may_have_any_number_of_cells(void **state)
+{
+    enum { ENTRIES = 200 };
+    struct batch *batch = batch_new(schemas, ARRAY_COUNT(schemas));
+    char text[ENTRIES * 16 + 64];
+    size_t at;
+    (void)state;
+
+    assert_non_null(batch);
+    batch_row(batch, 0, key_of(9), &ROW(""), false);
+    /* From the last to the first: what came out of order is put in order, however much it is. */
+    for (unsigned i = ENTRIES; i-- > 0;) {
+        uint8_t path = (uint8_t)i;
+        batch_map_put(batch, 3, bytes_of(&path, 1), BYTES("v"));
+    }
+    at = (size_t)snprintf(text, sizeof(text), "0:9 row 4(00000007,)");
+    for (unsigned i = 0; i < ENTRIES; i++)
+        at += (size_t)snprintf(text + at, sizeof(text) - at, " 3[%02x]T=76", i);
+    snprintf(text + at, sizeof(text) - at, "\n");
+    expect(batch, 3, text);
+    batch_free(batch);
+}
+
 static void mutations_of_one_partition_share_an_update(void **state)
 {
     struct batch *batch = batch_new(schemas, ARRAY_COUNT(schemas));
@@ -442,6 +465,7 @@ int main(void)
         cmocka_unit_test(updates_of_tables_not_wanted_are_skipped),
         cmocka_unit_test(what_says_nothing_is_not_encoded),
         cmocka_unit_test(an_inserted_row_needs_no_cell),
+        cmocka_unit_test(a_row_may_have_any_number_of_cells),
         cmocka_unit_test(mutations_of_one_partition_share_an_update),
         cmocka_unit_test(a_batch_that_grows_too_large_is_refused),
         cmocka_unit_test(too_many_updates_are_refused),
