@@ -11,6 +11,7 @@
 
 #define PAGE_ROWS 128
 #define PAGE_BYTES (1u << 20)
+#define DEAD_ROWS_MANY 1000
 #define ARENA_PIECE_BYTES (32u << 10)
 
 /* A bound with memory of its own. */
@@ -29,8 +30,9 @@ struct cursor {
     struct arena page;
     struct row rows[PAGE_ROWS];
     unsigned count, next;
-    bool at_end; /* behind this page there is nothing */
-    int failure; /* a listing is never silently short: it goes on failing */
+    bool at_end;                   /* behind this page there is nothing */
+    int failure;                   /* a listing is never silently short: it goes on failing */
+    uint64_t live_rows, dead_rows; /* met so far */
 };
 
 static int own_bound_set(struct own_bound *to, const struct clustering *from, uint8_t kind)
@@ -137,7 +139,19 @@ static int read_page(struct cursor *cursor, const struct view *view)
         partition = NULL;
         return r;
     }
-    return fill(cursor, partition);
+    r = fill(cursor, partition);
+    cursor->live_rows += cursor->count;
+    cursor->dead_rows += live_partition_dead_rows(partition);
+    return r;
+}
+
+/* It is worth a compaction: once, as then it is known. */
+static void report_dead_rows(struct cursor *cursor)
+{
+    if (cursor->dead_rows < DEAD_ROWS_MANY || cursor->dead_rows <= cursor->live_rows)
+        return;
+    compaction_note_dead(&cursor->engine->compaction, cursor->table, buf_bytes(&cursor->key));
+    cursor->dead_rows = 0;
 }
 
 static int next_page(struct cursor *cursor)
@@ -160,6 +174,7 @@ static int next_page(struct cursor *cursor)
     r = read_page(cursor, view);
     views_leave(&engine->views, slot);
     engine_note_latency(engine, LATENCY_SCAN, began_us);
+    report_dead_rows(cursor);
     atomic_fetch_add_explicit(&engine->counters.scan_rows, cursor->count, memory_order_relaxed);
     return r;
 }

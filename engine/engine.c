@@ -300,6 +300,7 @@ static void engine_free(struct engine *engine)
     views_release(&engine->views);
     sweeper_release(&engine->sweeper);
     admission_release(&engine->admission);
+    compaction_release(&engine->compaction);
     disk_space_release(&engine->disk_space);
     sync_queue_release(&engine->sync_queue);
     manifest_free(engine->manifest);

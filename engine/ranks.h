@@ -13,6 +13,7 @@ enum {
     RANK_DISK_SPACE = 10, /* the file "reserve" */
     /* 30: commitlog/ */
     RANK_VIEW = 32, /* the list of retired views */
+    RANK_COMPACTION_TARGET = 34,
     RANK_SSTABLE_HANDLE = 36,
     RANK_SWEEPER = 38,
     /* 40, 41: memtable/; 60: cache/ */

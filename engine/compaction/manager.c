@@ -1,182 +1,14 @@
 #include "compaction/manager.h"
 
-#include "compaction/strategy.h"
+#include "compaction/choose.h"
+#include "compaction/pace.h"
 #include "compaction/task.h"
 #include "engine/error.h"
 #include "engine/log.h"
-#include "rows/update.h"
 #include "state.h"
 
 #define FULL_DISK_US 5000000
 #define SWEEP_US 1000000 /* how long those who wait for space wait for the sweeper */
-
-/* ---- choosing ---- */
-
-#define SSTABLE_BYTES_MAX (128u << 20)
-#define INPUT_BYTES (512u << 10) /* of memory, that an input takes */
-#define INPUTS_MIN 8
-
-/* The SSTables of the table as the strategy sees them. NULL: no memory. */
-static struct strategy_sstable *describe(
-    const struct compaction *compaction, const struct view *view, unsigned table)
-{
-    const struct sstable_set *set = view->tables[table].sstables;
-    struct strategy_sstable *sstables = calloc(set->count + 1, sizeof(*sstables));
-
-    for (size_t i = 0; sstables && i < set->count; i++) {
-        const struct sstable_handle *handle = set->handles[i];
-        const struct manifest_sstable *entry = &handle->entry;
-
-        sstables[i] = (struct strategy_sstable){
-            .run = entry->run,
-            .level = entry->level,
-            .bytes = entry->facts.total_bytes,
-            .garbage_bytes = atomic_load(&handle->garbage_bytes),
-            .rows = entry->facts.rows,
-            .partitions = entry->facts.partitions,
-            .tombstones = entry->facts.tombstones,
-            .partition_tombstones = entry->partition_tombstones,
-            .first_token = entry->facts.first_token,
-            .last_token = entry->facts.last_token,
-            .compacted = entry->compacted,
-            .outdated = entry->number < compaction->collected[table],
-            .skip = atomic_load(&handle->suspect),
-        };
-    }
-    return sstables;
-}
-
-/* Small enough to be one of several on this disk, and in this memory. */
-static uint64_t sstable_bytes(struct engine *engine, uint64_t piece_bytes)
-{
-    uint64_t bytes = piece_bytes;
-
-    if (bytes > engine->options.memory_bytes / 8)
-        bytes = engine->options.memory_bytes / 8;
-    return bytes < SSTABLE_BYTES_MAX ? bytes : SSTABLE_BYTES_MAX;
-}
-
-static struct strategy_limits limits_now(struct engine *engine)
-{
-    uint64_t piece_bytes = disk_space_piece_bytes(&engine->disk_space);
-    struct strategy_limits limits = {
-        .piece_bytes = piece_bytes,
-        .sstable_bytes = sstable_bytes(engine, piece_bytes),
-        .inputs_max = engine->memory.background / INPUT_BYTES,
-        .tombstones_stay = engine->options.gc_grace_s > 0,
-    };
-    uint64_t total_bytes;
-
-    if (limits.inputs_max < INPUTS_MIN)
-        limits.inputs_max = INPUTS_MIN;
-    disk_space_get(&engine->disk_space, &total_bytes, &limits.bytes_max);
-    limits.short_of_space = limits.bytes_max < total_bytes / 10;
-    limits.full = limits.bytes_max < BATCH_BYTES_MAX;
-    limits.near_full = disk_space_is_near_full(&engine->disk_space);
-    /* What merges take for a while is missed by writers. */
-    limits.merge_bytes_max = limits.bytes_max / (limits.near_full ? 4 : 1);
-    /* The reserve is there for what gives space back. */
-    limits.merge_bytes_max += engine->disk_space.reserve_bytes;
-    limits.bytes_max += engine->disk_space.reserve_bytes;
-    return limits;
-}
-
-/* Whether there may be rows in `handle` that `cover` deletes or replaces, as far as numbers tell.
- */
-static bool may_cover(const struct sstable_handle *cover, const struct sstable_handle *handle)
-{
-    const struct sstable_facts *above = &cover->entry.facts, *below = &handle->entry.facts;
-
-    return cover != handle && !atomic_load(&cover->suspect) &&
-           above->max_timestamp_us >= below->min_timestamp_us &&
-           above->first_token <= below->last_token && above->last_token >= below->first_token;
-}
-
-/* A job for the SSTable at `place` in view of all that may cover it. 0: nothing does. */
-static int collect(struct compaction *compaction, const struct view *view, unsigned table,
-    size_t place, uint64_t bytes_max)
-{
-    const struct sstable_set *set = view->tables[table].sstables;
-    struct sstable_handle *handle = set->handles[place];
-    AUTO(freep) struct sstable_handle **covers = calloc(set->count, sizeof(*covers));
-    size_t count = 0;
-    int r;
-
-    if (!covers)
-        return -ENOMEM;
-    for (size_t i = 0; i < set->count; i++)
-        if (may_cover(set->handles[i], handle))
-            covers[count++] = set->handles[i];
-    /* Those that deleted were purged since, as something else holds them now; or are damaged. */
-    if (count == 0) {
-        atomic_store(&handle->garbage_bytes, 0);
-        return 0;
-    }
-    r = compaction_job_new_single(
-        compaction->engine, view, table, place, bytes_max, covers, count, &compaction->job);
-    return r < 0 ? r : 1;
-}
-
-/* A job that gives space back: 1; 0: there is none. */
-static int choose_garbage(struct compaction *compaction, const struct view *view, unsigned table)
-{
-    AUTO(freep) struct strategy_sstable *sstables = describe(compaction, view, table);
-    struct engine *engine = compaction->engine;
-    struct strategy_limits limits = limits_now(engine);
-    size_t count = view->tables[table].sstables->count, place;
-    int r = 0;
-
-    if (!sstables)
-        return -ENOMEM;
-    while (r == 0 && strategy_choose_collection(
-                         engine->tables[table].compaction, sstables, count, &limits, &place)) {
-        r = collect(compaction, view, table, place, limits.piece_bytes);
-        sstables[place].skip = true;
-    }
-    if (r != 0 || !strategy_choose_outdated(sstables, count, &limits, &place))
-        return r;
-    r = compaction_job_new_single(
-        engine, view, table, place, limits.piece_bytes, NULL, 0, &compaction->job);
-    return r < 0 ? r : 1;
-}
-
-static size_t choose_all(enum compaction_policy policy, const struct strategy_sstable *sstables,
-    size_t count, const struct strategy_limits *limits, bool *chosen, unsigned *ret_level)
-{
-    uint64_t bytes = 0;
-    size_t taken = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        chosen[i] = !sstables[i].skip;
-        taken += chosen[i];
-        if (chosen[i])
-            bytes = add_saturating(bytes, sstables[i].bytes);
-    }
-    *ret_level = strategy_level_of_all(policy, bytes, limits);
-    return taken;
-}
-
-/* A job for the table, or none (0). `all`: of all its SSTables, whatever the strategy says. */
-static int choose(struct compaction *compaction, const struct view *view, unsigned table, bool all)
-{
-    AUTO(freep) struct strategy_sstable *sstables = describe(compaction, view, table);
-    AUTO(freep) bool *chosen = NULL;
-    struct engine *engine = compaction->engine;
-    enum compaction_policy policy = engine->tables[table].compaction;
-    struct strategy_limits limits = limits_now(engine);
-    size_t count = view->tables[table].sstables->count;
-    unsigned level;
-    int r;
-
-    chosen = calloc(count + 1, sizeof(*chosen));
-    if (!sstables || !chosen)
-        return -ENOMEM;
-    if ((all ? choose_all : strategy_choose)(policy, sstables, count, &limits, chosen, &level) == 0)
-        return 0;
-    r = compaction_job_new(engine, view, table, chosen, level,
-        level > 0 ? limits.sstable_bytes : limits.piece_bytes, &compaction->job);
-    return r < 0 ? r : 1;
-}
 
 static uint64_t asked_for(struct compaction *compaction, unsigned table)
 {
@@ -213,16 +45,18 @@ static int next_job(struct compaction *compaction)
 
         if (asked == 0)
             continue;
-        r = choose(compaction, view, i, true);
+        r = choose_merge(compaction, view, i, true);
         if (r == 1)
             compaction_job_set_asked(compaction->job, asked);
         else
             answer(compaction, i, asked, r);
     }
+    if (r == 0)
+        r = choose_target(compaction, view);
     for (unsigned i = 0; i < view->table_count && r == 0; i++) {
         r = choose_garbage(compaction, view, i);
         if (r == 0) {
-            r = choose(compaction, view, i, false);
+            r = choose_merge(compaction, view, i, false);
             atomic_store(&compaction->yields, false);
             atomic_store(&compaction->merging, r == 1);
         }
@@ -275,10 +109,43 @@ static void note_collection(struct compaction *compaction)
     mutex_unlock(&engine->change);
 }
 
+static bool is_waited_for(struct compaction *compaction)
+{
+    struct engine *engine = compaction->engine;
+    bool waited_for = false;
+
+    mutex_lock(&engine->change);
+    for (unsigned i = 0; i < engine->table_count; i++)
+        waited_for |= compaction->asked[i] > compaction->done[i];
+    mutex_unlock(&engine->change);
+    return waited_for;
+}
+
+/* Whether anybody read or wrote since the last step. */
+static bool others_are_at_work(struct compaction *compaction)
+{
+    struct counters *counters = &compaction->engine->counters;
+    uint64_t activity = atomic_load_explicit(&counters->batches, memory_order_relaxed) +
+                        atomic_load_explicit(&counters->gets, memory_order_relaxed) +
+                        atomic_load_explicit(&counters->scans, memory_order_relaxed);
+    bool at_work = activity != compaction->activity;
+
+    compaction->activity = activity;
+    return at_work;
+}
+
+static int64_t rest_after(struct compaction *compaction, uint64_t step_us)
+{
+    if (!others_are_at_work(compaction) || compaction->in_haste || is_waited_for(compaction))
+        return TASK_AGAIN;
+    return (int64_t)pace_rest_us(step_us, compaction->debt);
+}
+
 static int64_t step(void *arg)
 {
     struct compaction *compaction = arg;
     struct engine *engine = compaction->engine;
+    uint64_t began_us = env_monotonic_us(engine->env);
     int r;
 
     if (engine_failure(engine) < 0)
@@ -304,12 +171,18 @@ static int64_t step(void *arg)
         note_collection(compaction);
         end_job(compaction);
     }
-    return TASK_AGAIN;
+    return rest_after(compaction, env_monotonic_us(engine->env) - began_us);
 }
 
 void compaction_init(struct compaction *compaction, struct engine *engine)
 {
     *compaction = (struct compaction){.engine = engine};
+    target_init(&compaction->target);
+}
+
+void compaction_release(struct compaction *compaction)
+{
+    target_release(&compaction->target);
 }
 
 int compaction_start(struct compaction *compaction)
@@ -336,6 +209,12 @@ void compaction_kick(struct compaction *compaction)
 {
     if (compaction->task)
         task_kick(compaction->engine->env, compaction->task);
+}
+
+void compaction_note_dead(struct compaction *compaction, unsigned table, struct bytes key)
+{
+    if (compaction->task && target_set(&compaction->target, table, key))
+        compaction_kick(compaction);
 }
 
 bool compaction_gives_space(struct compaction *compaction)

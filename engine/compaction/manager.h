@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "compaction/target.h"
 #include "engine/engine.h"
 
 struct compaction_job;
@@ -15,6 +16,10 @@ struct compaction {
     struct engine *engine;
     struct task *task;
     struct compaction_job *job; /* under way */
+    bool in_haste;              /* it is waited for, or there is no space */
+    double debt;                /* of its table */
+    uint64_t activity;          /* of others, as of the last step */
+    struct compaction_target target;
     /* SSTables of lower numbers are older than the last collection of garbage. */
     uint64_t collected[ENGINE_TABLES_MAX];
 
@@ -29,10 +34,13 @@ struct compaction {
 };
 
 void compaction_init(struct compaction *compaction, struct engine *engine);
+void compaction_release(struct compaction *compaction);
 MUST_USE int compaction_start(struct compaction *compaction);
 /** The job under way is abandoned. */
 void compaction_stop(struct compaction *compaction);
 void compaction_kick(struct compaction *compaction);
+/** A scan of the partition met many dead rows, and fewer live ones. From any thread. */
+void compaction_note_dead(struct compaction *compaction, unsigned table, struct bytes key);
 /**
  * Somebody has no room on the disk. True: there will be some soon, as a merge is under way, which
  * is abandoned, or something was compacted a moment ago; the pacer is kicked then.

@@ -53,5 +53,7 @@ MUST_USE int live_row(const struct column *columns, const struct row *const *row
  */
 MUST_USE int live_partition(
     struct partition_iterator *source, int64_t now_s, struct partition_iterator **ret_iterator);
+/** Rows that such an iterator has left out so far. */
+uint64_t live_partition_dead_rows(const struct partition_iterator *iterator);
 
 #endif

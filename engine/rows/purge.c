@@ -282,6 +282,7 @@ bool row_lives(const struct row *row, struct deletion active)
 
 struct live_iterator {
     struct partition_iterator base;
+    uint64_t dead_rows;
     int64_t now_s;
     struct reading reading;
 };
@@ -336,8 +337,14 @@ static int live_next(struct partition_iterator *base, const struct unfiltered **
         *ret = &reading->out;
         if (r != 0)
             return r;
+        iterator->dead_rows++;
     }
     return r;
+}
+
+uint64_t live_partition_dead_rows(const struct partition_iterator *iterator)
+{
+    return CONTAINER_OF(iterator, struct live_iterator, base)->dead_rows;
 }
 
 static void live_close(struct partition_iterator *base)

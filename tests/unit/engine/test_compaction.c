@@ -284,6 +284,111 @@ static void deletions_need_no_other_reason_to_be_flushed(void **state)
     end_world(&world);
 }
 
+/* ---- many dead rows ---- */
+
+#define THINGS 0
+
+static void write_or_delete_things(
+    struct world *world, unsigned id, unsigned first, unsigned end, bool write)
+{
+    for (unsigned n = first; n < end;) {
+        uint8_t key[KEY_BYTES_BIGINT];
+        struct batch *batch = admit(world);
+
+        key_bigint(key, id);
+        for (unsigned i = 0; i < 100 && n < end; i++, n++) {
+            char name[16];
+            struct bytes values[] = {bytes_of(name, 8)};
+            struct clustering clustering = {values, 1, KIND_ROW};
+
+            snprintf(name, sizeof(name), "%08u", n);
+            if (write) {
+                batch_row(batch, THINGS, bytes_of(key, sizeof(key)), &clustering, true);
+                batch_cell(batch, 0, bytes_of(name, 8));
+            } else {
+                batch_delete_row(batch, THINGS, bytes_of(key, sizeof(key)), &clustering);
+            }
+        }
+        apply(world, batch);
+    }
+}
+
+static unsigned scan_things(struct world *world, unsigned id)
+{
+    const struct slice all = SLICE_ALL;
+    struct cursor *cursor = NULL;
+    uint8_t key[KEY_BYTES_BIGINT];
+    const struct row *row;
+    unsigned rows = 0;
+    int r;
+
+    key_bigint(key, id);
+    check(engine_scan(engine_live(world->engine), THINGS, bytes_of(key, sizeof(key)), &all,
+        COLUMNS_ALL, &cursor));
+    while ((r = cursor_next(cursor, &row)) > 0)
+        rows++;
+    check(r);
+    cursor_close(cursor);
+    rest(world);
+    return rows;
+}
+
+static uint64_t tombstones_of_things(struct world *world)
+{
+    struct view *view = views_acquire(&world->engine->views);
+    const struct sstable_set *set = view->tables[THINGS].sstables;
+    uint64_t tombstones = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        tombstones += set->handles[i]->entry.facts.tombstones;
+    view_unref(view);
+    return tombstones;
+}
+
+static void a_scan_over_many_dead_rows_has_them_compacted(void **state)
+{
+    struct world world;
+
+    (void)state;
+    new_world(&world, random_seed(1), 0);
+    for (unsigned id = 0; id < 10; id++)
+        write_or_delete_things(&world, id, 0, 3000, true);
+    flush(&world);
+    write_or_delete_things(&world, 4, 5, 3000, false);
+    flush(&world);
+    assert_int_equal(scan_things(&world, 3), 3000);
+    assert_int_equal(tombstones_of_things(&world), 2995);
+    assert_int_equal(stats_of(&world).compactions, 0);
+    assert_int_equal(scan_things(&world, 4), 5);
+    assert_int_equal(tombstones_of_things(&world), 0);
+    assert_int_equal(stats_of(&world).compactions, 1);
+    /* Deletions that are in memory yet are flushed first. */
+    write_or_delete_things(&world, 5, 5, 3000, false);
+    assert_int_equal(scan_things(&world, 5), 5);
+    assert_int_equal(tombstones_of_things(&world), 0);
+    assert_int_equal(stats_of(&world).compactions, 2);
+    for (unsigned id = 0; id < 10; id++)
+        assert_int_equal(scan_things(&world, id), id == 4 || id == 5 ? 5 : 3000);
+    assert_int_equal(stats_of(&world).compactions, 2);
+    end_world(&world);
+}
+
+static void tombstones_that_must_stay_are_not_compacted_for_nothing(void **state)
+{
+    struct world world;
+
+    (void)state;
+    new_world(&world, random_seed(1), 1000000);
+    write_or_delete_things(&world, 1, 0, 3000, true);
+    flush(&world);
+    write_or_delete_things(&world, 1, 5, 3000, false);
+    flush(&world);
+    for (unsigned n = 0; n < 3; n++)
+        assert_int_equal(scan_things(&world, 1), 5);
+    assert_int_equal(stats_of(&world).compactions, 0);
+    end_world(&world);
+}
+
 /* ---- pieces ---- */
 
 static void finish_job(struct compaction_job *job)
@@ -425,6 +530,8 @@ int main(void)
         cmocka_unit_test(what_is_deleted_comes_back_and_the_tombstones_go),
         cmocka_unit_test(garbage_is_known_after_reopening),
         cmocka_unit_test(deletions_need_no_other_reason_to_be_flushed),
+        cmocka_unit_test(a_scan_over_many_dead_rows_has_them_compacted),
+        cmocka_unit_test(tombstones_that_must_stay_are_not_compacted_for_nothing),
         cmocka_unit_test(outputs_are_cut_at_fixed_bounds_of_the_ring),
         cmocka_unit_test(no_choice_of_sstables_changes_what_is_read),
     };

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "compaction/strategy.h"
+#include "compaction/pace.h"
 #include "support/random.h"
 
 #define MIB (1ull << 20)
@@ -350,6 +350,29 @@ static void what_was_just_purged_is_not_purged_again(void **state)
     assert_int_equal(choose(COMPACT_LEVELLED, sstables, 2, chosen, &level), 0);
 }
 
+/* ---- pace ---- */
+
+static void compaction_rests_three_quarters_of_the_time_and_less_when_behind(void **state)
+{
+    struct strategy_sstable sstables[300];
+
+    (void)state;
+    for (size_t i = 0; i < 300; i++)
+        sstables[i] = sstable_of(i + 1, MIB);
+    assert_int_equal(pace_rest_us(1000, pace_debt(COMPACT_LEVELLED, sstables, 4)), 3000);
+    assert_in_range(pace_rest_us(1000, pace_debt(COMPACT_LEVELLED, sstables, 8)), 100, 2000);
+    assert_int_equal(pace_rest_us(1000, pace_debt(COMPACT_LEVELLED, sstables, 12)), 0);
+    assert_int_equal(pace_rest_us(1000, pace_debt(COMPACT_LEVELLED, sstables, 300)), 0);
+    assert_int_equal(pace_rest_us(1000, pace_debt(COMPACT_GARBAGE, sstables, 64)), 3000);
+    assert_in_range(pace_rest_us(1000, pace_debt(COMPACT_GARBAGE, sstables, 160)), 100, 2000);
+    assert_int_equal(pace_rest_us(1000, pace_debt(COMPACT_GARBAGE, sstables, 256)), 0);
+    /* Of a levelled table only what is at level 0 counts. */
+    for (size_t i = 4; i < 300; i++)
+        sstables[i].level = 1;
+    assert_int_equal(pace_rest_us(1000, pace_debt(COMPACT_LEVELLED, sstables, 300)), 3000);
+    assert_int_equal(pace_rest_us(UINT64_MAX, 0), 1000000);
+}
+
 /* ---- lives ---- */
 
 struct life {
@@ -492,6 +515,7 @@ int main(void)
         cmocka_unit_test(a_tombstone_of_a_partition_counts_for_its_rows),
         cmocka_unit_test(short_of_space_fewer_deletions_will_do),
         cmocka_unit_test(what_was_just_purged_is_not_purged_again),
+        cmocka_unit_test(compaction_rests_three_quarters_of_the_time_and_less_when_behind),
         cmocka_unit_test(a_levelled_table_stays_few_sstables_deep),
         cmocka_unit_test(a_tiered_table_is_hardly_written_again),
     };
