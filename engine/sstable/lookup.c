@@ -265,11 +265,7 @@ bool sstable_may_contain(struct sstable *sstable, const struct decorated_key *ke
     return false;
 }
 
-/**
- * Whether no row from `start` to `end` can be here, nor anything else that a reader of the
- * partition must know: a static row, or any deletion.
- */
-static bool is_outside(
+bool sstable_rows_are_outside(
     const struct sstable *sstable, const struct clustering *start, const struct clustering *end)
 {
     const struct statistics *statistics = &sstable->statistics;
@@ -278,13 +274,20 @@ static bool is_outside(
     struct clustering max = {
         statistics->max_clustering, (uint8_t)statistics->max_clustering_count, KIND_INCL_END};
 
-    if (sstable->header.statics.count > 0 ||
-        statistics->min_local_deletion_time_s != LOCAL_DELETION_TIME_NONE ||
-        min.count > sstable->schema->clustering_count ||
+    if (min.count > sstable->schema->clustering_count ||
         max.count > sstable->schema->clustering_count)
         return false;
     return clustering_compare(sstable->schema, end, &min) < 0 ||
            clustering_compare(sstable->schema, start, &max) > 0;
+}
+
+/* Nor anything else that a reader of the partition must know: a static row, or any deletion. */
+static bool is_outside(
+    const struct sstable *sstable, const struct clustering *start, const struct clustering *end)
+{
+    return sstable->header.statics.count == 0 &&
+           sstable->statistics.min_local_deletion_time_s == LOCAL_DELETION_TIME_NONE &&
+           sstable_rows_are_outside(sstable, start, end);
 }
 
 int sstable_find_partition(struct sstable *sstable, struct stream *index,

@@ -119,6 +119,9 @@ MUST_USE int stream_get(struct stream *stream, uint64_t position, size_t max, co
 /** 1 and the entry (key borrowed from the stream), with its place in Index.db; 0: not there. */
 MUST_USE int sstable_find_entry(struct sstable *sstable, struct stream *index,
     const struct decorated_key *key, struct index_entry *ret_entry, uint64_t *ret_entry_at);
+/** Whether no row from `start` to `end` can be here, of any partition. */
+bool sstable_rows_are_outside(
+    const struct sstable *sstable, const struct clustering *start, const struct clustering *end);
 /**
  * The same for readers: 0 also if the filter knows that it is not there, or if nothing between
  * `start` (NULL: the static row is asked for) and `end` can be.

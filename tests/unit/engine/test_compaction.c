@@ -217,6 +217,34 @@ static void what_is_appended_is_written_once(void **state)
     end_world(&world);
 }
 
+static uint64_t garbage_of(struct world *world, unsigned table)
+{
+    struct view *view = views_acquire(&world->engine->views);
+    const struct sstable_set *set = view->tables[table].sstables;
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        bytes += atomic_load(&set->handles[i]->garbage_bytes);
+    view_unref(view);
+    return bytes;
+}
+
+static void rows_beside_those_of_before_are_no_garbage_of_theirs(void **state)
+{
+    struct world world;
+
+    (void)state;
+    new_world(&world, random_seed(1), 0);
+    for (unsigned slot = 0; slot < 2; slot++) {
+        for (unsigned shelf = 0; shelf < 10; shelf++)
+            write_slots(&world, shelf, slot, slot + 1, 0);
+        check(engine_flush(world.engine, 1ull << SHELVES));
+    }
+    assert_int_equal(stats_of(&world).compactions, 0);
+    assert_int_equal(garbage_of(&world, SHELVES), 0);
+    end_world(&world);
+}
+
 static void what_is_deleted_comes_back_and_the_tombstones_go(void **state)
 {
     struct world world;
@@ -527,6 +555,7 @@ int main(void)
         cmocka_unit_test(what_is_overwritten_takes_no_more_than_half_again),
         cmocka_unit_test(half_of_each_sstable_overwritten_comes_back_too),
         cmocka_unit_test(what_is_appended_is_written_once),
+        cmocka_unit_test(rows_beside_those_of_before_are_no_garbage_of_theirs),
         cmocka_unit_test(what_is_deleted_comes_back_and_the_tombstones_go),
         cmocka_unit_test(garbage_is_known_after_reopening),
         cmocka_unit_test(deletions_need_no_other_reason_to_be_flushed),
