@@ -25,18 +25,33 @@ void stream_init(
     };
 }
 
+static enum sstable_component component_of(const struct stream *stream)
+{
+    return stream->kind == STREAM_DATA ? COMPONENT_DATA : COMPONENT_INDEX;
+}
+
+static int fd_of(const struct stream *stream)
+{
+    return stream->kind == STREAM_DATA ? stream->sstable->data_fd : stream->sstable->index_fd;
+}
+
+/** Who reads straight through leaves nothing of it in the kernel's cache: what was read, up to
+ * `end`, is not read again. */
+static void forget_read(struct stream *stream, uint64_t end)
+{
+    if (stream->is_sequential && stream->raw.size > 0 && end > stream->raw_offset)
+        io_forget(
+            stream->sstable->env, fd_of(stream), stream->raw_offset, end - stream->raw_offset);
+}
+
 void stream_release(struct stream *stream)
 {
+    forget_read(stream, stream->raw_offset + stream->raw.size);
     if (stream->held)
         chunk_release(stream->sstable->cache, stream->held);
     stream->held = NULL;
     buf_release(&stream->window);
     buf_release(&stream->raw);
-}
-
-static enum sstable_component component_of(const struct stream *stream)
-{
-    return stream->kind == STREAM_DATA ? COMPONENT_DATA : COMPONENT_INDEX;
 }
 
 /** Stored bytes of the file, borrowed until the next call; a sequential stream reads ahead. */
@@ -52,13 +67,13 @@ static int read_raw(struct stream *stream, uint64_t offset, size_t size, struct 
         *ret_raw = bytes_of(stream->raw.data + (offset - stream->raw_offset), size);
         return 0;
     }
+    forget_read(stream, offset);
     buf_clear(&stream->raw);
     if (!buf_extend(&stream->raw, wanted))
         return err_new(-ENOMEM, "%zu bytes to read into", wanted);
     atomic_fetch_add_explicit(
         is_data ? &sstable->chunk_reads : &sstable->index_reads, 1, memory_order_relaxed);
-    count = io_read(sstable->env, is_data ? sstable->data_fd : sstable->index_fd, stream->raw.data,
-        wanted, offset);
+    count = io_read(sstable->env, fd_of(stream), stream->raw.data, wanted, offset);
     if (count < 0) {
         buf_clear(&stream->raw);
         return sstable_damaged(sstable, (int)count, component_of(stream), offset);
