@@ -65,6 +65,7 @@ static int begin_part(struct flush_part *part, const struct view *view)
     memtable_get_stats(job->memtable, &stats);
     options.writer = (struct sstable_writer_options){
         .expected_partitions = stats.partitions / job->part_count + 64,
+        .expected_rows = stats.rows / job->part_count + 64,
         .min_timestamp_us = stats.min_timestamp_us,
         .min_local_deletion_time_s = stats.min_local_deletion_time_s,
         .min_ttl_s = stats.min_ttl_s,

@@ -36,6 +36,7 @@ static void note_bases(struct sstable_writer_options *to, const struct sstable_f
     if (facts->min_ttl_s < to->min_ttl_s)
         to->min_ttl_s = facts->min_ttl_s;
     to->expected_partitions += facts->partitions;
+    to->expected_rows += facts->rows;
 }
 
 /* All inputs merged. */
@@ -134,7 +135,9 @@ static int begin(struct compaction_job *job)
         .bytes_max = add_saturating(job->bytes_max, job->bytes_max),
         .range_bits = range_bits(job),
         .compacted = !job->keeps_run || job->inputs[0]->entry.compacted,
-        .writer = {0, INT64_MAX, LOCAL_DELETION_TIME_NONE, INT32_MAX},
+        .writer = {.min_timestamp_us = INT64_MAX,
+            .min_local_deletion_time_s = LOCAL_DELETION_TIME_NONE,
+            .min_ttl_s = INT32_MAX},
     };
     struct purge purge = {.max_purgeable = purge_scope_max_purgeable, .arg = &job->purge_scope};
     struct partition_scanner *scanner = NULL;
@@ -142,12 +145,14 @@ static int begin(struct compaction_job *job)
 
     for (size_t i = 0; i < job->count; i++)
         note_bases(&options.writer, &job->inputs[i]->entry.facts);
-    /* The filter of a piece need not hold what goes into the others. */
-    if (job->input_bytes > job->bytes_max)
+    /* The filters of a piece need not hold what goes into the others. */
+    if (job->input_bytes > job->bytes_max) {
+        double share = (double)job->bytes_max / (double)job->input_bytes;
+
         options.writer.expected_partitions =
-            (uint64_t)((double)options.writer.expected_partitions *
-                       ((double)job->bytes_max / (double)job->input_bytes)) +
-            1;
+            (uint64_t)((double)options.writer.expected_partitions * share) + 1;
+        options.writer.expected_rows = (uint64_t)((double)options.writer.expected_rows * share) + 1;
+    }
     engine_purge_times(job->engine, &purge);
     r = scan_inputs(job, &scanner);
     if (r < 0)

@@ -7,6 +7,8 @@
 #include "engine/error.h"
 
 #define HASH_COUNT_MAX 64u
+/* Odd and irregular: what is mixed into a hash shall change all of it. */
+#define HASH_FACTOR 0x9e3779b97f4a7c15ull
 
 /* Hashes and bits a key for a chance, as BloomCalculations.computeBloomSpec() answers. */
 static const struct {
@@ -61,9 +63,8 @@ static uint64_t bit_of(uint64_t x, uint64_t capacity)
     return (uint64_t)(remainder < 0 ? -remainder : remainder);
 }
 
-void filter_add(struct filter *filter, struct bytes key)
+static void add_hash(struct filter *filter, struct murmur3_hash hash)
 {
-    struct murmur3_hash hash = murmur3_hash(key);
     uint64_t capacity = filter->word_count * 64, x = (uint64_t)hash.h2;
 
     for (uint32_t i = 0; i < filter->hash_count; i++) {
@@ -74,9 +75,8 @@ void filter_add(struct filter *filter, struct bytes key)
     }
 }
 
-bool filter_may_contain(const struct filter *filter, struct bytes key)
+static bool may_contain_hash(const struct filter *filter, struct murmur3_hash hash)
 {
-    struct murmur3_hash hash = murmur3_hash(key);
     uint64_t capacity = filter->word_count * 64, x = (uint64_t)hash.h2;
 
     if (capacity == 0)
@@ -91,6 +91,44 @@ bool filter_may_contain(const struct filter *filter, struct bytes key)
     return true;
 }
 
+void filter_add(struct filter *filter, struct bytes key)
+{
+    add_hash(filter, murmur3_hash(key));
+}
+
+bool filter_may_contain(const struct filter *filter, struct bytes key)
+{
+    return may_contain_hash(filter, murmur3_hash(key));
+}
+
+/* ---- rows ---- */
+
+static struct murmur3_hash hash_of_row(struct bytes key, const struct clustering *clustering)
+{
+    struct murmur3_hash hash = murmur3_hash(key);
+
+    for (unsigned i = 0; clustering && i < clustering->count; i++) {
+        struct murmur3_hash value = murmur3_hash(clustering->values[i]);
+
+        hash.h1 = (int64_t)((uint64_t)hash.h1 * HASH_FACTOR + (uint64_t)value.h1);
+        hash.h2 = (int64_t)((uint64_t)hash.h2 * HASH_FACTOR + (uint64_t)value.h2);
+    }
+    return hash;
+}
+
+void row_filter_add(struct filter *filter, struct bytes key, const struct clustering *clustering)
+{
+    add_hash(filter, hash_of_row(key, clustering));
+}
+
+bool row_filter_may_contain(
+    const struct filter *filter, struct bytes key, const struct clustering *clustering)
+{
+    return may_contain_hash(filter, hash_of_row(key, clustering));
+}
+
+/* ---- on disk ---- */
+
 void filter_encode(struct buf *to, const struct filter *filter)
 {
     put_be32(to, filter->hash_count);
@@ -98,27 +136,49 @@ void filter_encode(struct buf *to, const struct filter *filter)
     buf_append(to, filter->bits, filter->word_count * 8);
 }
 
-int filter_decode(struct bytes content, struct filter *ret_filter)
+static int decode_filter(struct decoder *d, struct filter *ret_filter)
 {
-    struct decoder d = decoder_of(content);
     struct filter filter = FILTER_INIT;
+    struct bytes bits;
 
-    if (content.size == 0) {
-        *ret_filter = filter;
-        return 0;
-    }
-    filter.hash_count = get_be32(&d);
-    filter.word_count = get_be32(&d);
-    if (decoder_failed(&d) || filter.hash_count == 0 || filter.hash_count > HASH_COUNT_MAX)
+    filter.hash_count = get_be32(d);
+    filter.word_count = get_be32(d);
+    if (decoder_failed(d) || filter.hash_count == 0 || filter.hash_count > HASH_COUNT_MAX)
         return err_new(-EUCLEAN, "hash count %u", filter.hash_count);
-    if (filter.word_count == 0 || decoder_left(&d) != filter.word_count * 8)
-        return err_new(-EUCLEAN, "%zu bytes of bits, want %llu", decoder_left(&d),
+    bits = get_bytes(d, filter.word_count * 8);
+    if (decoder_failed(d) || bits.size == 0)
+        return err_new(-EUCLEAN, "%zu bytes of bits, want %llu", decoder_left(d),
             (unsigned long long)filter.word_count * 8);
-    filter.bits = malloc(filter.word_count * 8);
+    filter.bits = malloc(bits.size);
     if (!filter.bits)
         return err_new(
             -ENOMEM, "a bloom filter of %llu words", (unsigned long long)filter.word_count);
-    memcpy(filter.bits, d.at, filter.word_count * 8);
+    memcpy(filter.bits, bits.data, bits.size);
     *ret_filter = filter;
     return 0;
+}
+
+int filters_decode(struct bytes content, struct sstable_filters *ret_filters)
+{
+    struct sstable_filters filters = {FILTER_INIT, FILTER_INIT};
+    struct decoder d = decoder_of(content);
+    int r = 0;
+
+    if (content.size > 0)
+        r = decode_filter(&d, &filters.partitions);
+    if (r == 0 && decoder_left(&d) > 0)
+        r = decode_filter(&d, &filters.rows);
+    if (r == 0 && decoder_left(&d) > 0)
+        r = err_new(-EUCLEAN, "%zu bytes behind all filters", decoder_left(&d));
+    if (r < 0)
+        filters_release(&filters);
+    else
+        *ret_filters = filters;
+    return r;
+}
+
+void filters_release(struct sstable_filters *filters)
+{
+    filter_release(&filters->partitions);
+    filter_release(&filters->rows);
 }

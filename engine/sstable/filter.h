@@ -1,13 +1,14 @@
 /*
  * Filter.db: a bloom filter over partition keys (FORMAT.md, "Filter.db"; Cassandra:
  * utils/BloomFilter.java, utils/BloomCalculations.java). A key it does not know is surely not in
- * the table.
+ * the table. Behind it, where Cassandra does not look, may be one over rows.
  */
 #ifndef SSTFS_SSTABLE_FILTER_H
 #define SSTFS_SSTABLE_FILTER_H
 
 #include "engine/auto.h"
 #include "engine/buf.h"
+#include "engine/unfiltered.h"
 
 struct filter {
     uint32_t hash_count;
@@ -32,8 +33,23 @@ void filter_release(struct filter *filter);
 void filter_add(struct filter *filter, struct bytes key);
 bool filter_may_contain(const struct filter *filter, struct bytes key);
 
+/**
+ * The same of a filter over rows. `clustering` NULL: what deletes more than a row of the partition
+ * (its own deletion, a range tombstone), which a reader of any of its rows must know.
+ */
+void row_filter_add(struct filter *filter, struct bytes key, const struct clustering *clustering);
+bool row_filter_may_contain(
+    const struct filter *filter, struct bytes key, const struct clustering *clustering);
+
 void filter_encode(struct buf *to, const struct filter *filter);
-/** Copies; -EUCLEAN when sizes are wrong. An empty file holds everything (word_count 0). */
-MUST_USE int filter_decode(struct bytes content, struct filter *ret_filter);
+
+/** What Filter.db holds. A filter of no words holds everything. */
+struct sstable_filters {
+    struct filter partitions, rows;
+};
+
+/** Copies; -EUCLEAN when sizes are wrong. An empty file has no filter. */
+MUST_USE int filters_decode(struct bytes content, struct sstable_filters *ret_filters);
+void filters_release(struct sstable_filters *filters);
 
 #endif

@@ -31,18 +31,18 @@ static void free_index_map(struct index_map *map)
     free(map);
 }
 
-static void free_filter(struct filter *filter)
+static void free_filters(struct sstable_filters *filters)
 {
-    if (filter)
-        filter_release(filter);
-    free(filter);
+    if (filters)
+        filters_release(filters);
+    free(filters);
 }
 
 void sstable_free_loaded(struct sstable *sstable)
 {
     free_chunks(atomic_load(&sstable->chunks));
     free_index_map(atomic_load(&sstable->index_map));
-    free_filter(atomic_load(&sstable->filter));
+    free_filters(atomic_load(&sstable->filters));
 }
 
 static int load_chunks(struct sstable *sstable, struct chunk_table *chunks)
@@ -108,7 +108,7 @@ int sstable_get_index_map(struct sstable *sstable, const struct index_map **ret_
     return 0;
 }
 
-static int load_filter(struct sstable *sstable, struct filter *filter)
+static int load_filters(struct sstable *sstable, struct sstable_filters *filters)
 {
     struct buf content = BUF_INIT;
     int r = 0;
@@ -117,7 +117,7 @@ static int load_filter(struct sstable *sstable, struct filter *filter)
     if (component_set_has(sstable->components, COMPONENT_FILTER))
         r = sstable_read_component(sstable, COMPONENT_FILTER, COMPONENT_BYTES_MAX, &content);
     if (r == 0) {
-        r = filter_decode(buf_bytes(&content), filter);
+        r = filters_decode(buf_bytes(&content), filters);
         if (r < 0)
             r = sstable_damaged(sstable, r, COMPONENT_FILTER, 0);
     }
@@ -125,25 +125,25 @@ static int load_filter(struct sstable *sstable, struct filter *filter)
     return r;
 }
 
-int sstable_get_filter(struct sstable *sstable, const struct filter **ret_filter)
+int sstable_get_filters(struct sstable *sstable, const struct sstable_filters **ret_filters)
 {
-    struct filter *filter = atomic_load_explicit(&sstable->filter, memory_order_acquire);
-    struct filter *others = NULL;
+    struct sstable_filters *filters = atomic_load_explicit(&sstable->filters, memory_order_acquire);
+    struct sstable_filters *others = NULL;
     int r;
 
-    if (!filter) {
-        filter = calloc(1, sizeof(*filter));
-        r = filter ? load_filter(sstable, filter) : err_new(-ENOMEM, "a bloom filter");
+    if (!filters) {
+        filters = calloc(1, sizeof(*filters));
+        r = filters ? load_filters(sstable, filters) : err_new(-ENOMEM, "a bloom filter");
         if (r < 0) {
-            free_filter(filter);
+            free_filters(filters);
             return r;
         }
-        if (!atomic_compare_exchange_strong(&sstable->filter, &others, filter)) {
-            free_filter(filter);
-            filter = others;
+        if (!atomic_compare_exchange_strong(&sstable->filters, &others, filters)) {
+            free_filters(filters);
+            filters = others;
         }
     }
-    *ret_filter = filter;
+    *ret_filters = filters;
     return 0;
 }
 
@@ -251,15 +251,30 @@ int sstable_find_token(
 
 bool sstable_may_contain(struct sstable *sstable, const struct decorated_key *key)
 {
-    const struct filter *filter;
+    const struct sstable_filters *filters;
 
     if (key->token < sstable->facts.first_token || key->token > sstable->facts.last_token)
         return false;
     /* A filter that cannot be read says nothing: whoever reads then, meets the error if it lasts.
      */
-    if (sstable_get_filter(sstable, &filter) < 0)
+    if (sstable_get_filters(sstable, &filters) < 0)
         return true;
-    if (filter_may_contain(filter, key->key))
+    if (filter_may_contain(&filters->partitions, key->key))
+        return true;
+    atomic_fetch_add_explicit(&sstable->filter_negatives, 1, memory_order_relaxed);
+    return false;
+}
+
+bool sstable_may_contain_row(
+    struct sstable *sstable, const struct decorated_key *key, const struct clustering *clustering)
+{
+    const struct sstable_filters *filters;
+
+    if (!sstable_may_contain(sstable, key))
+        return false;
+    if (sstable_get_filters(sstable, &filters) < 0 ||
+        row_filter_may_contain(&filters->rows, key->key, clustering) ||
+        row_filter_may_contain(&filters->rows, key->key, NULL))
         return true;
     atomic_fetch_add_explicit(&sstable->filter_negatives, 1, memory_order_relaxed);
     return false;
@@ -296,7 +311,7 @@ int sstable_find_partition(struct sstable *sstable, struct stream *index,
 {
     int r;
 
-    if (!sstable_may_contain(sstable, key) || (start && is_outside(sstable, start, end)))
+    if (start && is_outside(sstable, start, end))
         return 0;
     r = sstable_find_entry(sstable, index, key, ret_entry, ret_entry_at);
     if (r == 0)
@@ -313,6 +328,8 @@ int sstable_read(struct sstable *sstable, const struct decorated_key *key,
     int r;
 
     stream_init(&index, sstable, STREAM_INDEX, false);
+    if (!sstable_may_contain(sstable, key))
+        return 0;
     r = sstable_find_partition(sstable, &index, key, &slice->start, &slice->end, &entry, &entry_at);
     if (r <= 0)
         return r;

@@ -54,7 +54,7 @@ struct sstable {
     /* Loaded by the first who needs it; whoever comes second frees his own. */
     _Atomic(struct chunk_table *) chunks;
     _Atomic(struct index_map *) index_map;
-    _Atomic(struct filter *) filter;
+    _Atomic(struct sstable_filters *) filters;
 
     _Atomic uint64_t filter_negatives, filter_false_positives, chunk_reads, index_reads;
 };
@@ -65,7 +65,8 @@ MUST_USE int sstable_damaged(
 
 MUST_USE int sstable_get_chunks(struct sstable *sstable, const struct chunk_table **ret_chunks);
 MUST_USE int sstable_get_index_map(struct sstable *sstable, const struct index_map **ret_map);
-MUST_USE int sstable_get_filter(struct sstable *sstable, const struct filter **ret_filter);
+MUST_USE int sstable_get_filters(
+    struct sstable *sstable, const struct sstable_filters **ret_filters);
 /** Frees what the above loaded; for the last unref. */
 void sstable_free_loaded(struct sstable *sstable);
 /** Whether all of a component, whose CRC-32 is `crc`, is as it was written: 0, if that is known. */
@@ -123,12 +124,15 @@ MUST_USE int sstable_find_entry(struct sstable *sstable, struct stream *index,
 bool sstable_rows_are_outside(
     const struct sstable *sstable, const struct clustering *start, const struct clustering *end);
 /**
- * The same for readers: 0 also if the filter knows that it is not there, or if nothing between
- * `start` (NULL: the static row is asked for) and `end` can be.
+ * The same for readers, whom a filter told that it may be there: 0 also if nothing between `start`
+ * (NULL: the static row is asked for) and `end` can be.
  */
 MUST_USE int sstable_find_partition(struct sstable *sstable, struct stream *index,
     const struct decorated_key *key, const struct clustering *start, const struct clustering *end,
     struct index_entry *ret_entry, uint64_t *ret_entry_at);
+/** False only if neither the row is here, nor anything that deletes it with others. */
+bool sstable_may_contain_row(
+    struct sstable *sstable, const struct decorated_key *key, const struct clustering *clustering);
 /** The first entry with a token of at least `token`; 0: none. */
 MUST_USE int sstable_find_token(
     struct sstable *sstable, struct stream *index, int64_t token, struct index_entry *ret_entry);

@@ -90,6 +90,9 @@ int sstable_lookup_row(struct sstable *sstable, const struct decorated_key *key,
     int r;
 
     stream_init(&index, sstable, STREAM_INDEX, false);
+    if (clustering ? !sstable_may_contain_row(sstable, key, clustering)
+                   : !sstable_may_contain(sstable, key))
+        return 0;
     r = sstable_find_partition(sstable, &index, key, clustering, clustering, &entry, &entry_at);
     if (r <= 0)
         return r;

@@ -13,7 +13,7 @@
  *   2. the stream from its first byte to its last, beside Index.db: partitions ascend, each has its
  *      entry, each row decodes and ascends, each block of a promoted index begins and ends with
  *      the rows that it names
- *   3. every key passes the filter; every entry of the summary is one of the index
+ *   3. every key and row passes its filter; every entry of the summary is one of the index
  *   4. what Statistics.db says is true of all that was seen
  */
 
@@ -22,7 +22,7 @@
 struct verifier {
     struct sstable *sstable;
     struct summary summary;
-    const struct filter *filter;
+    const struct sstable_filters *filters;
     struct stream data, index;
     struct stream blocks; /* of Index.db too: IndexInfos of the partition at hand */
     struct partition_cursor cursor;
@@ -174,6 +174,14 @@ static int check_cells(struct verifier *verifier, const struct row *row,
     return 0;
 }
 
+/** `clustering` NULL: what deletes more than a row. */
+static int check_row_filter(struct verifier *verifier, const struct clustering *clustering)
+{
+    if (row_filter_may_contain(&verifier->filters->rows, verifier->cursor.key.key, clustering))
+        return 0;
+    return damaged(verifier, COMPONENT_FILTER, 0, "a row of Data.db is not in it");
+}
+
 static int check_unfiltered(struct verifier *verifier)
 {
     const struct table_schema *schema = verifier->sstable->schema;
@@ -196,6 +204,8 @@ static int check_unfiltered(struct verifier *verifier)
     r = owned_clustering_set(&verifier->previous, clustering);
     if (r == 0 && !unfiltered->is_marker)
         r = check_cells(verifier, &unfiltered->row, schema->regulars, unfiltered->position);
+    if (r == 0)
+        r = check_row_filter(verifier, unfiltered->is_marker ? NULL : clustering);
     if (r == 0)
         r = check_block(verifier, clustering, unfiltered->position - cursor->start,
             cursor->position - cursor->start);
@@ -289,7 +299,7 @@ static int check_key(struct verifier *verifier)
             return damaged(
                 verifier, COMPONENT_DATA, position, "partition does not come after the one before");
     }
-    if (!filter_may_contain(verifier->filter, key->key))
+    if (!filter_may_contain(&verifier->filters->partitions, key->key))
         return damaged(verifier, COMPONENT_FILTER, 0, "a key of Data.db is not in it");
     buf_clear(&verifier->previous_key);
     buf_append_bytes(&verifier->previous_key, key->key);
@@ -316,6 +326,11 @@ static int check_partition(struct verifier *verifier, uint64_t position)
         r = check_summary_entry(verifier);
     if (r < 0)
         return r;
+    if (!deletion_is_live(cursor->deletion)) {
+        r = check_row_filter(verifier, NULL);
+        if (r < 0)
+            return r;
+    }
     stats_add_partition(&verifier->seen, cursor->key.key, cursor->deletion);
     if (cursor->has_static_row) {
         r = check_cells(verifier, &cursor->static_row.row, schema->statics, position);
@@ -417,7 +432,7 @@ static int verify_partitions(struct verifier *verifier)
 
     r = load_summary(verifier);
     if (r == 0)
-        r = sstable_get_filter(sstable, &verifier->filter);
+        r = sstable_get_filters(sstable, &verifier->filters);
     if (r < 0)
         return r;
     while (position < verifier->data.size) {

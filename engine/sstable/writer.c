@@ -26,6 +26,8 @@
  */
 
 #define ARENA_PIECE_BYTES 4096u
+/* 10 bits a row. */
+#define ROW_FILTER_FP_CHANCE 0.01
 
 struct sstable_writer {
     struct env *env;
@@ -36,7 +38,7 @@ struct sstable_writer {
     struct serialization_header header;
     struct data_encoder encoder;
     struct stats_collector stats;
-    struct filter filter;
+    struct sstable_filters filters;
     struct summary_builder summary;
     struct index_builder index;
 
@@ -66,7 +68,7 @@ static void free_writer(struct sstable_writer *writer, bool remove)
         output_release(&writer->outputs[i], remove && (writer->components >> i & 1) != 0);
     data_encoder_release(&writer->encoder);
     stats_collector_release(&writer->stats);
-    filter_release(&writer->filter);
+    filters_release(&writer->filters);
     summary_builder_release(&writer->summary);
     index_builder_release(&writer->index);
     buf_release(&writer->component);
@@ -120,7 +122,10 @@ static int init_writer(struct sstable_writer *writer, const struct sstable_write
     if (r < 0)
         return r;
     if (filter_is_wanted(schema->filter_fp_chance)) {
-        r = filter_init(&writer->filter, options->expected_partitions, schema->filter_fp_chance);
+        r = filter_init(
+            &writer->filters.partitions, options->expected_partitions, schema->filter_fp_chance);
+        if (r == 0 && schema->has_row_filter)
+            r = filter_init(&writer->filters.rows, options->expected_rows, ROW_FILTER_FP_CHANCE);
         if (r < 0)
             return r;
     }
@@ -231,6 +236,13 @@ static int put_record(struct sstable_writer *writer)
     return r;
 }
 
+/** `clustering` NULL: what deletes more than a row. */
+static void note_row(struct sstable_writer *writer, const struct clustering *clustering)
+{
+    if (writer->filters.rows.word_count > 0)
+        row_filter_add(&writer->filters.rows, writer->decorated.key, clustering);
+}
+
 int sstable_writer_begin_partition(struct sstable_writer *writer, const struct decorated_key *key,
     struct deletion deletion, const struct row *static_row)
 {
@@ -250,6 +262,8 @@ int sstable_writer_begin_partition(struct sstable_writer *writer, const struct d
     writer->partition_start = writer->position;
     writer->in_partition = true;
     index_builder_begin(&writer->index);
+    if (!deletion_is_live(deletion))
+        note_row(writer, NULL);
 
     stats_add_partition(&writer->stats, key->key, deletion);
     data_put_partition_header(&writer->encoder, key->key, deletion);
@@ -281,6 +295,7 @@ int sstable_writer_append(struct sstable_writer *writer, const struct unfiltered
     index_builder_add(
         &writer->index, unfiltered, start, writer->position - writer->partition_start);
     writer->previous_start = start;
+    note_row(writer, unfiltered->is_marker ? NULL : &unfiltered->row.clustering);
     return unfiltered->is_marker ? stats_add_marker(&writer->stats, &unfiltered->marker)
                                  : stats_add_row(&writer->stats, &unfiltered->row);
 }
@@ -317,8 +332,8 @@ int sstable_writer_end_partition(struct sstable_writer *writer)
     if (r < 0)
         return r;
     summary_builder_add(&writer->summary, key, entry_position);
-    if (writer->filter.word_count > 0)
-        filter_add(&writer->filter, key);
+    if (writer->filters.partitions.word_count > 0)
+        filter_add(&writer->filters.partitions, key);
     stats_end_partition(&writer->stats, bytes);
     return 0;
 }
@@ -392,7 +407,9 @@ static void encode_component(
         summary_encode(to, &writer->summary);
         break;
     case COMPONENT_FILTER:
-        filter_encode(to, &writer->filter);
+        filter_encode(to, &writer->filters.partitions);
+        if (writer->filters.rows.word_count > 0)
+            filter_encode(to, &writer->filters.rows);
         break;
     case COMPONENT_STATISTICS:
         statistics_encode(to, &writer->stats, &writer->header, writer->schema->filter_fp_chance,
@@ -455,7 +472,7 @@ static int write_components(struct sstable_writer *writer)
     if (r == 0)
         r = output_end(&writer->outputs[COMPONENT_INDEX]);
     for (size_t i = 0; r == 0 && i < ARRAY_COUNT(small); i++) {
-        if ((small[i] == COMPONENT_FILTER && writer->filter.word_count == 0) ||
+        if ((small[i] == COMPONENT_FILTER && writer->filters.partitions.word_count == 0) ||
             small[i] == (compressed ? COMPONENT_CRC : COMPONENT_COMPRESSION_INFO))
             continue;
         r = write_component(writer, small[i]);

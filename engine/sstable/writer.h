@@ -21,6 +21,7 @@ struct sstable_writer_options {
     int64_t min_timestamp_us;          /* INT64_MAX: nothing known */
     int32_t min_local_deletion_time_s; /* LOCAL_DELETION_TIME_NONE: none */
     int32_t min_ttl_s;                 /* INT32_MAX: none */
+    uint64_t expected_rows; /* sizes the filter of rows, if the table has one; more may come */
 };
 
 /** `schema` (its columns become the header's) must outlive the writer. */

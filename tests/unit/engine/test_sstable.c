@@ -745,7 +745,10 @@ static size_t memory_in_use(void)
 /** One partition of 40 MiB, written and scanned; returns the most memory in use meanwhile. */
 static size_t write_wide_partition(struct env *env, struct sstable_facts *facts)
 {
-    struct sstable_writer_options options = {1, NOW_US, LOCAL_DELETION_TIME_NONE, INT32_MAX};
+    struct sstable_writer_options options = {.expected_partitions = 1,
+        .min_timestamp_us = NOW_US,
+        .min_local_deletion_time_s = LOCAL_DELETION_TIME_NONE,
+        .min_ttl_s = INT32_MAX};
     uint8_t key_bytes[8] = {1}, value[WIDE_VALUE_BYTES], ino[8];
     struct decorated_key key = decorated_key_of(bytes_of(key_bytes, 8));
     struct random random = {1};

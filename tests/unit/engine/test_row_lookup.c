@@ -1,0 +1,249 @@
+/*
+ * Goal: one row looked up in an SSTable is what a slice of it gives, and one that is not there
+ * costs no read. Method: random tables; rows that are there and rows that are not, looked up and
+ * read as slices.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "engine/error.h"
+#include "io/mem.h"
+#include "rows/compare.h"
+#include "sstable/row_lookup.h"
+#include "sstable/writer.h"
+#include "support/random_partition.h"
+#include "support/test_tables.h"
+
+#define ARENA_PIECE_BYTES (1u << 20)
+#define PARTITIONS_MAX 20u
+#define ROWS_MAX 200u
+#define NOW_US 1763800000000000
+#define NOW_S 1763800000
+
+static const struct sstable_id table_id = {"1"};
+
+struct fixture {
+    struct env *env;
+    struct arena arena;
+    struct random random;
+    const struct table_schema *schema;
+    struct array_partition partitions[PARTITIONS_MAX];
+    size_t count;
+    struct sstable *sstable;
+};
+
+static void check(int r)
+{
+    if (r < 0)
+        fail_msg("%s", err_text(r));
+}
+
+static void fixture_begin(
+    struct fixture *f, uint64_t seed, const struct table_schema *schema, bool no_tombstones)
+{
+    struct sstable_writer_options options = {
+        .expected_partitions = PARTITIONS_MAX,
+        .expected_rows = PARTITIONS_MAX * ROWS_MAX,
+        .min_timestamp_us = NOW_US - 2000,
+        .min_local_deletion_time_s = NOW_S,
+        .min_ttl_s = 1,
+    };
+    struct random_shape shape = {
+        .rows_max = ROWS_MAX,
+        .value_bytes_max = 100,
+        .timestamp_us = NOW_US,
+        .local_deletion_time_s = NOW_S,
+        .no_tombstones = no_tombstones,
+    };
+    struct partition_scanner *scanner;
+    struct partition_iterator *partition;
+    struct sstable_writer *writer;
+    struct sstable_facts facts;
+
+    *f = (struct fixture){.random = {seed}, .schema = schema};
+    check(env_mem_new(seed, &f->env));
+    arena_init(&f->arena, ARENA_PIECE_BYTES);
+    f->count =
+        random_partitions(&f->random, &f->arena, schema, &shape, PARTITIONS_MAX, f->partitions);
+    check(sstable_writer_open(f->env, "", &table_id, schema, &options, &writer));
+    scanner = array_scanner_open(schema, f->partitions, f->count);
+    while (scanner_next(scanner, &partition) > 0) {
+        bool written;
+
+        check(sstable_writer_write(writer, partition, &written));
+    }
+    scanner_close(scanner);
+    check(sstable_writer_finish(writer, &facts));
+    check(sstable_open(f->env, "", &table_id, schema, NULL, &f->sstable));
+}
+
+static void fixture_end(struct fixture *f)
+{
+    sstable_unref(f->sstable);
+    arena_release(&f->arena);
+    env_free(f->env);
+}
+
+/** What a reader of one row must know: the row as text, and the newest deletion over it. */
+struct answer {
+    struct buf row;
+    int64_t deletion_us;
+};
+
+static struct answer answer_by_slice(
+    struct fixture *f, const struct decorated_key *key, const struct clustering *clustering)
+{
+    struct answer answer = {BUF_INIT, TIMESTAMP_NONE};
+    struct slice slice = {*clustering, *clustering};
+    struct partition_iterator *partition;
+    const struct unfiltered *unfiltered;
+    int r;
+
+    slice.start.kind = KIND_INCL_START;
+    slice.end.kind = KIND_INCL_END;
+    r = sstable_read(f->sstable, key, &slice, &partition);
+    check(r);
+    if (r == 0)
+        return answer;
+    answer.deletion_us = partition->deletion.marked_for_delete_at_us;
+    while ((r = partition_next(partition, &unfiltered)) > 0) {
+        if (!unfiltered->is_marker)
+            row_to_text(&unfiltered->row, &answer.row);
+        else if (unfiltered->marker.opens.marked_for_delete_at_us > answer.deletion_us)
+            answer.deletion_us = unfiltered->marker.opens.marked_for_delete_at_us;
+    }
+    check(r);
+    partition_close(partition);
+    return answer;
+}
+
+static struct answer answer_by_lookup(
+    struct fixture *f, const struct decorated_key *key, const struct clustering *clustering)
+{
+    struct answer answer = {BUF_INIT, TIMESTAMP_NONE};
+    struct row_lookup lookup;
+    int r = sstable_lookup_row(f->sstable, key, clustering, &lookup);
+
+    check(r);
+    if (r == 0)
+        return answer;
+    answer.deletion_us = lookup.deletion.marked_for_delete_at_us;
+    if (lookup.row)
+        row_to_text(lookup.row, &answer.row);
+    row_lookup_release(&lookup);
+    return answer;
+}
+
+static void assert_same_answer(
+    struct fixture *f, size_t number, const struct clustering *clustering)
+{
+    struct decorated_key key = decorated_key_of(f->partitions[number].key);
+    struct answer expected = answer_by_slice(f, &key, clustering);
+    struct answer found = answer_by_lookup(f, &key, clustering);
+
+    assert_string_equal(text_of(&found.row), text_of(&expected.row));
+    assert_int_equal(found.deletion_us, expected.deletion_us);
+    buf_release(&found.row);
+    buf_release(&expected.row);
+}
+
+static void a_row_is_what_its_slice_is(void **state)
+{
+    static const struct table_schema *const schemas[] = {
+        &test_table_dirents, &test_table_small, &test_table_blocks, &test_table_meta};
+    static struct fixture f;
+    uint64_t seed = random_seed(1);
+
+    (void)state;
+    for (size_t s = 0; s < ARRAY_COUNT(schemas); s++, seed++) {
+        struct table_schema schema = *schemas[s];
+
+        /* Blocks of a few rows, so that there are many. */
+        schema.column_index_bytes = 512;
+        fixture_begin(&f, seed, &schema, false);
+        check(sstable_verify(f.sstable));
+        for (size_t i = 0; i < f.count; i++) {
+            for (size_t j = 0; j < f.partitions[i].count; j++)
+                if (!f.partitions[i].unfiltereds[j].is_marker)
+                    assert_same_answer(&f, i, &f.partitions[i].unfiltereds[j].row.clustering);
+            for (unsigned j = 0; j < 100; j++) {
+                struct clustering clustering = random_clustering(&f.random, &f.arena, &schema);
+
+                assert_same_answer(&f, i, &clustering);
+            }
+        }
+        fixture_end(&f);
+    }
+}
+
+static void a_static_row_is_that_of_the_partition(void **state)
+{
+    static struct fixture f;
+    unsigned with = 0;
+
+    (void)state;
+    fixture_begin(&f, random_seed(20), &test_table_dirents, false);
+    for (size_t i = 0; i < f.count; i++) {
+        struct decorated_key key = decorated_key_of(f.partitions[i].key);
+        struct answer found = answer_by_lookup(&f, &key, NULL);
+        struct buf expected = BUF_INIT;
+
+        if (f.partitions[i].static_row) {
+            row_to_text(f.partitions[i].static_row, &expected);
+            with++;
+        }
+        assert_string_equal(text_of(&found.row), text_of(&expected));
+        assert_int_equal(found.deletion_us, f.partitions[i].deletion.marked_for_delete_at_us);
+        buf_release(&found.row);
+        buf_release(&expected);
+    }
+    assert_true(with > 0);
+    fixture_end(&f);
+}
+
+/* Nothing is cached: each read would be counted. */
+static void a_row_that_is_not_there_is_answered_without_a_read(void **state)
+{
+    static struct fixture f;
+    struct sstable_read_stats stats;
+    unsigned lookups = 0, reads = 0;
+
+    (void)state;
+    fixture_begin(&f, random_seed(30), &test_table_dirents, true);
+    for (size_t i = 0; i < f.count; i++) {
+        struct decorated_key key = decorated_key_of(f.partitions[i].key);
+
+        for (unsigned j = 0; j < 500; j++, lookups++) {
+            char name[32];
+            struct bytes value =
+                bytes_of(name, (size_t)snprintf(name, sizeof(name), "absent %u", j));
+            struct clustering clustering = CLUSTERING_ROW(&value, 1);
+            struct sstable_read_stats before;
+            struct answer found;
+
+            sstable_get_read_stats(f.sstable, &before);
+            found = answer_by_lookup(&f, &key, &clustering);
+            assert_int_equal(found.row.size, 0);
+            sstable_get_read_stats(f.sstable, &stats);
+            reads += stats.chunk_reads != before.chunk_reads;
+        }
+    }
+    assert_true(lookups > 1000);
+    assert_true(reads < lookups / 25);
+    fixture_end(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_row_is_what_its_slice_is),
+        cmocka_unit_test(a_static_row_is_that_of_the_partition),
+        cmocka_unit_test(a_row_that_is_not_there_is_answered_without_a_read),
+    };
+
+    return cmocka_run_group_tests_name("row_lookup", tests, NULL, NULL);
+}
