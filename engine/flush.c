@@ -19,6 +19,42 @@ static bool is_flushing_locked(const struct flusher *flusher, unsigned table)
     return false;
 }
 
+static bool is_empty(const struct sealed_memtable *sealed)
+{
+    struct memtable_stats stats;
+
+    memtable_get_stats(sealed->memtable, &stats);
+    return stats.partitions == 0;
+}
+
+/* An empty one goes with the edit of one that is not and ends no earlier: a flush of its own would
+ * sync all values before its end, which the other's need not. */
+static bool goes_with_another(const struct view *view, const struct sealed_memtable *sealed)
+{
+    if (!is_empty(sealed))
+        return false;
+    for (unsigned i = 0; i < view->table_count; i++) {
+        const struct table_view *table = &view->tables[i];
+        const struct sealed_memtable *oldest;
+
+        if (table->sealed_count == 0)
+            continue;
+        oldest = &table->sealed[table->sealed_count - 1];
+        if (oldest->end_position >= sealed->end_position && !is_empty(oldest))
+            return true;
+    }
+    return false;
+}
+
+/* Lower ends first; of those with one end the largest: when its values are in an SSTable, the log
+ * need not be synced with them for the others. */
+static bool comes_before(const struct sealed_memtable *a, const struct sealed_memtable *b)
+{
+    if (a->end_position != b->end_position)
+        return a->end_position < b->end_position;
+    return memtable_bytes(a->memtable) > memtable_bytes(b->memtable);
+}
+
 /* The oldest sealed memtable that may be flushed now, by its end; NULL: none. In the order in which
  * they were sealed, so that the log can be freed: none goes ahead of one that has writers. */
 static const struct sealed_memtable *pick_locked(
@@ -35,7 +71,9 @@ static const struct sealed_memtable *pick_locked(
             flusher->history[i].retry_us > now_us)
             continue;
         oldest = &table->sealed[table->sealed_count - 1];
-        if (!best || oldest->end_position < best->end_position) {
+        if (goes_with_another(view, oldest))
+            continue;
+        if (!best || comes_before(oldest, best)) {
             best = oldest;
             *ret_table = i;
         }

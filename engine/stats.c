@@ -94,6 +94,7 @@ void engine_get_stats(struct engine *engine, struct engine_stats *ret_stats)
         stats.log_records = log.records;
         stats.log_bytes = log.bytes;
         stats.log_syncs = log.syncs;
+        stats.log_value_syncs = log.value_syncs;
         stats.log_segments = log.segments;
     }
     if (engine->manifest) {

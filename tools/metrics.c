@@ -38,6 +38,8 @@ static const struct metric {
     ENGINE(log_records, METRIC_COUNTER, "records appended to the commit log"),
     ENGINE(log_bytes, METRIC_COUNTER, "their size"),
     ENGINE(log_syncs, METRIC_COUNTER, "syncs of the commit log"),
+    ENGINE(log_value_syncs, METRIC_COUNTER,
+        "files of large values that a sync of the commit log wrote"),
     ENGINE(log_segments, METRIC_GAUGE, "segments of the commit log in use"),
     ENGINE(memtable_bytes, METRIC_GAUGE, "memory of memtables"),
     ENGINE(memtable_bytes_max, METRIC_GAUGE, "the most that it ever was, with what was admitted"),

@@ -156,7 +156,7 @@ unsigned commitlog_segments_left(struct commitlog *log);
 uint64_t commitlog_oldest_segment(struct commitlog *log);
 
 struct commitlog_stats {
-    uint64_t records, bytes, syncs, segments, sync_us_max;
+    uint64_t records, bytes, syncs, value_syncs, segments, sync_us_max;
 };
 void commitlog_get_stats(struct commitlog *log, struct commitlog_stats *ret_stats);
 

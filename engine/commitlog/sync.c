@@ -22,6 +22,7 @@ static int sync_values_locked(struct commitlog *log, uint64_t target, uint64_t b
         mutex_unlock(&log->mutex);
         r = io_sync(log->env, slot->slot->fd);
         mutex_lock(&log->mutex);
+        log->stats.value_syncs++;
         slot->synced = written;
         /* It may have become free meanwhile, and been used again. */
         slot->unsynced_bytes -= bytes < slot->unsynced_bytes ? bytes : slot->unsynced_bytes;

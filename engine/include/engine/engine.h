@@ -217,6 +217,7 @@ const char *engine_latency_name(enum engine_latency latency);
 struct engine_stats {
     uint64_t batches, batch_bytes, gets, scans, scan_rows;
     uint64_t log_records, log_bytes, log_syncs, log_segments;
+    uint64_t log_value_syncs; /* files of large values that were synced: in no SSTable in time */
     uint64_t memtable_bytes, memtable_bytes_max;
     uint64_t flushes, flush_bytes, compactions, compaction_bytes_read, compaction_bytes_written;
     uint64_t sstables, sstable_bytes;

@@ -575,6 +575,43 @@ static void each_sync_mode_keeps_its_promise(void **state)
     }
 }
 
+static void put_large_fact(struct engine *engine, unsigned partition)
+{
+    struct batch *batch = admit(engine, ADMIT_GROW);
+    uint8_t *value = calloc(1, 100000);
+
+    batch_row(batch, MODEL_TABLES - 1, model_key(MODEL_TABLES - 1, partition),
+        &CLUSTERING_ROW(NULL, 0), true);
+    batch_cell(batch, 0, bytes_of(value, 100000));
+    apply(engine, batch);
+    free(value);
+}
+
+/* Nor does that of another table that is sealed with it. */
+static void a_flush_does_not_sync_the_values_that_it_takes(void **state)
+{
+    struct env *env = new_env(1ull << 30);
+    struct engine *engine = new_store(env);
+
+    (void)state;
+    put_large_fact(engine, 0);
+    run_tasks(env); /* the log has slots for values from now on */
+    for (unsigned i = 1; i <= 5; i++) {
+        if (i % 2)
+            put_rows(engine, 0, 10, 100);
+        put_large_fact(engine, i);
+        put_large_fact(engine, i + 10);
+        check(engine_flush(engine, TABLES_ALL));
+    }
+    assert_true(stats_of(engine).flushes >= 5);
+    assert_int_equal(stats_of(engine).log_value_syncs, 0);
+    put_large_fact(engine, 0);
+    check(engine_await(engine, engine_position(engine), true, NULL, NULL));
+    assert_int_equal(stats_of(engine).log_value_syncs, 1);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
 /* At the end of a period, many values are flushed instead of synced; few are synced. */
 static void a_stream_of_values_is_flushed_instead_of_synced(void **state)
 {
@@ -953,6 +990,7 @@ int main(void)
         cmocka_unit_test(a_batch_deletes_first_and_then_writes),
         cmocka_unit_test(what_never_left_memory_leaves_no_tombstone),
         cmocka_unit_test(each_sync_mode_keeps_its_promise),
+        cmocka_unit_test(a_flush_does_not_sync_the_values_that_it_takes),
         cmocka_unit_test(a_stream_of_values_is_flushed_instead_of_synced),
         cmocka_unit_test(a_failed_sync_makes_the_store_read_only),
         cmocka_unit_test(a_flush_that_fails_once_is_made_again_in_a_new_file),
