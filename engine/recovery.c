@@ -9,11 +9,6 @@
 #include "rows/update.h"
 #include "state.h"
 
-struct replay {
-    struct engine *engine;
-    bool flushed_some; /* the log of before is synced: tables may be flushed from it */
-};
-
 /* One thread, and nobody reads yet: the current view may be changed in place. */
 static int seal(struct engine *engine, unsigned table, uint64_t position)
 {
@@ -58,9 +53,8 @@ static bool is_some_memtable_full(struct engine *engine)
 }
 
 /* As in service, memtables are flushed when they fill the budget, which may be smaller now. */
-static int make_room(struct replay *replay, uint64_t position)
+static int make_room(struct engine *engine, uint64_t position)
 {
-    struct engine *engine = replay->engine;
     int r = 0;
 
     if (engine->options.read_only) {
@@ -73,10 +67,6 @@ static int make_room(struct replay *replay, uint64_t position)
     }
     if (!is_some_memtable_full(engine))
         return 0;
-    /* What was read may be in the page cache alone: log before table. */
-    if (!replay->flushed_some)
-        r = commitlog_sync_segments(engine->env);
-    replay->flushed_some = true;
     for (unsigned i = 0; r == 0 && i < engine->table_count; i++)
         if (memtable_first_position(engine->views.current->tables[i].active) < position)
             r = seal(engine, i, position);
@@ -111,15 +101,14 @@ static int seal_for_snapshots(struct engine *engine, uint64_t position)
 static int replay_record(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
     unsigned update_count, struct record_memory *memory)
 {
-    struct replay *replay = arg;
-    struct engine *engine = replay->engine;
+    struct engine *engine = arg;
     const struct view *view;
     uint64_t wanted = 0;
     int r;
 
     r = seal_for_snapshots(engine, position);
     if (r == 0)
-        r = make_room(replay, position);
+        r = make_room(engine, position);
     if (r < 0)
         return r;
     view = engine->views.current;
@@ -169,11 +158,16 @@ static int record_cut(struct engine *engine)
 static int replay_log(struct engine *engine)
 {
     const struct manifest_state *state = manifest_state(engine->manifest);
-    struct replay replay = {.engine = engine};
     struct commitlog_flushed flushed = {state->flushed, engine->table_count};
-    int r = commitlog_replay(engine->env, engine->identity.uuid, flushed, state->cuts,
-        (unsigned)state->cut_count, replay_record, &replay, &engine->replay);
+    unsigned cut_count = (unsigned)state->cut_count;
+    int r = 0;
 
+    /* What is replayed may be named by a flush, and comes before what is appended from now on. */
+    if (!engine->options.read_only)
+        r = commitlog_secure(engine->env, engine->identity.uuid, flushed, state->cuts, cut_count);
+    if (r == 0)
+        r = commitlog_replay(engine->env, engine->identity.uuid, flushed, state->cuts, cut_count,
+            replay_record, engine, &engine->replay);
     if (r < 0)
         return r;
     engine->recovered_timestamp_us = state->last_timestamp_us;

@@ -79,15 +79,19 @@ MUST_USE int commitlog_replay(struct env *env, const uint8_t store_uuid[16],
     void *arg, struct commitlog_replay_result *ret_result);
 
 /**
- * Syncs what a killed daemon may have left in the page cache. To be called before the replay of a
- * mount that writes: else a flush during replay could name a table whose log a power cut takes
- * away. commitlog_open() does it again, which then costs nothing.
+ * Brings to the device what commitlog_replay() will find. To be called before it by a mount that
+ * writes: what is replayed counts, so it must not be lost by a power cut later, when a table was
+ * flushed that comes after it, or the log went on behind it. A sync alone would not do: after one
+ * that failed (of which a daemon died, say) the kernel has pages that it calls clean, and that
+ * never reached the device. So all that is good is written back to its place, and then synced.
  */
-MUST_USE int commitlog_sync_segments(struct env *env);
+MUST_USE int commitlog_secure(struct env *env, const uint8_t store_uuid[16],
+    struct commitlog_flushed flushed, const struct commitlog_cut *cuts, unsigned cut_count);
 
 /**
- * Begins a new segment (on the first append); nothing old is ever appended to. Only after the cut
- * of the old tail is durable: what it cut off may be written over.
+ * Begins a new segment (on the first append); nothing old is ever appended to. Only after
+ * commitlog_secure() and when the cut of the old tail is durable: what it cut off may be written
+ * over.
  */
 MUST_USE int commitlog_open(
     struct env *env, const struct commitlog_options *options, struct commitlog **ret_log);

@@ -14,41 +14,6 @@
 
 #define LOG_RANK 30
 
-static int sync_slots(struct env *env, enum slot_kind kind)
-{
-    uint64_t slots;
-    int r = slot_list(env, kind, &slots);
-
-    for (unsigned number = 0; number < SLOT_NUMBERS_MAX && r == 0; number++) {
-        struct slot *slot;
-
-        if (!(slots >> number & 1))
-            continue;
-        r = slot_open(env, kind, number, &slot);
-        if (r == 0) {
-            r = io_sync(env, slot->fd);
-            slot_close(env, slot);
-        }
-    }
-    return r;
-}
-
-int commitlog_sync_segments(struct env *env)
-{
-    struct io_stat stat;
-    int r = io_stat(env, COMMITLOG_FOLDER, &stat);
-
-    if (r == -ENOENT)
-        return 0;
-    if (r == 0)
-        r = sync_slots(env, SLOT_VALUES);
-    if (r == 0)
-        r = sync_slots(env, SLOT_RECORDS);
-    if (r == 0)
-        r = io_sync_directory(env, COMMITLOG_FOLDER);
-    return r < 0 ? err_with(r, "sync the commit log of before") : 0;
-}
-
 /* ---- the pool ---- */
 
 void commitlog_note_pool_locked(struct commitlog *log)
@@ -246,13 +211,7 @@ static int prepare_folder(struct env *env)
 {
     int r = io_ensure_directory(env, COMMITLOG_FOLDER);
 
-    if (r == 0)
-        r = io_sync_directory(env, "");
-    /* What a killed daemon wrote may be in the page cache alone. It was replayed, so it counts, and
-     * must be on the device before anything that comes after it. */
-    if (r == 0)
-        r = commitlog_sync_segments(env);
-    return r;
+    return r < 0 ? r : io_sync_directory(env, "");
 }
 
 int commitlog_open(

@@ -179,3 +179,38 @@ int slot_drop(struct env *env, struct slot *slot)
     r = io_unlink(env, path);
     return r == -ENOENT ? 0 : r;
 }
+
+static int sync_kind(struct env *env, enum slot_kind kind)
+{
+    uint64_t slots;
+    int r = slot_list(env, kind, &slots);
+
+    for (unsigned number = 0; number < SLOT_NUMBERS_MAX && r == 0; number++) {
+        struct slot *slot;
+
+        if (!(slots >> number & 1))
+            continue;
+        r = slot_open(env, kind, number, &slot);
+        if (r == 0) {
+            r = io_sync(env, slot->fd);
+            slot_close(env, slot);
+        }
+    }
+    return r;
+}
+
+int slots_sync(struct env *env)
+{
+    struct io_stat stat;
+    int r = io_stat(env, COMMITLOG_FOLDER, &stat);
+
+    if (r == -ENOENT)
+        return 0;
+    if (r == 0)
+        r = sync_kind(env, SLOT_VALUES);
+    if (r == 0)
+        r = sync_kind(env, SLOT_RECORDS);
+    if (r == 0)
+        r = io_sync_directory(env, COMMITLOG_FOLDER);
+    return r;
+}

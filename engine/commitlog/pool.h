@@ -63,6 +63,8 @@ MUST_USE int slot_open(
 /** Makes it at least so large. */
 MUST_USE int slot_extend(struct env *env, struct slot *slot, uint64_t bytes);
 void slot_close(struct env *env, struct slot *slot);
+/** Syncs all slots that there are, and their names. */
+MUST_USE int slots_sync(struct env *env);
 /** Deletes the file, and closes. A failure leaves the file, and does no harm. */
 MUST_USE int slot_drop(struct env *env, struct slot *slot);
 

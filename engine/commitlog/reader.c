@@ -16,16 +16,34 @@ void segment_reader_close(struct segment_reader *reader)
     reader->window_bytes = 0;
 }
 
+void segment_reader_note_good(struct segment_reader *reader, uint64_t offset)
+{
+    reader->good_to = offset;
+}
+
+int segment_reader_settle(struct segment_reader *reader)
+{
+    uint64_t from = reader->good_from, to = reader->good_to;
+
+    if (!reader->writes_back || !reader->id || to <= from)
+        return 0;
+    reader->good_from = to;
+    return io_write(
+        reader->env, reader->fd, reader->window + (from - reader->window_offset), to - from, from);
+}
+
 int segment_reader_open(struct segment_reader *reader, const struct segment_place *place)
 {
     char path[SLOT_PATH_BYTES];
     struct io_stat stat;
     int fd;
-    int r;
+    int r = segment_reader_settle(reader);
 
+    if (r < 0)
+        return r;
     segment_reader_close(reader);
     slot_path(SLOT_RECORDS, place->slot, path);
-    r = io_open(reader->env, path, O_RDONLY, &fd);
+    r = io_open(reader->env, path, reader->writes_back ? O_RDWR : O_RDONLY, &fd);
     if (r < 0)
         return r;
     r = io_fstat(reader->env, fd, &stat);
@@ -38,7 +56,14 @@ int segment_reader_open(struct segment_reader *reader, const struct segment_plac
     reader->salt = record_salt(&place->header);
     /* Offsets have 32 bits; what comes after was not written by us. */
     reader->file_bytes = stat.size < UINT32_MAX ? stat.size : UINT32_MAX;
-    return 0;
+    if (reader->writes_back) {
+        const uint8_t *header;
+
+        r = segment_reader_get(reader, 0, SEGMENT_HEADER_BYTES, &header);
+        if (r > 0)
+            segment_reader_note_good(reader, SEGMENT_HEADER_BYTES);
+    }
+    return r < 0 ? r : 0;
 }
 
 void segment_reader_release(struct segment_reader *reader)
@@ -55,6 +80,7 @@ int segment_reader_get(
     uint64_t window_end = reader->window_offset + reader->window_bytes;
     uint64_t wanted = size > WINDOW_BYTES ? size : WINDOW_BYTES;
     int64_t n;
+    int r;
 
     if (offset > reader->file_bytes || size > reader->file_bytes - offset)
         return 0;
@@ -70,6 +96,10 @@ int segment_reader_get(
         reader->window = window;
         reader->window_capacity = wanted;
     }
+    r = segment_reader_settle(reader);
+    if (r < 0)
+        return r;
+    reader->good_from = reader->good_to = offset;
     reader->window_bytes = 0;
     n = io_read(reader->env, reader->fd, reader->window, wanted, offset);
     if (n < 0)

@@ -9,7 +9,8 @@
  *      that x had reached the device: damage, which is refused. Else x is where a power cut tore
  *      the tail off, and everything from there on never counted.
  *
- * Nothing is written.
+ * Nothing is written, but for commitlog_secure(): which writes what step 1 finds good back to where
+ * it was read.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 
 #include "commitlog/commitlog.h"
+#include "commitlog/pool.h"
 #include "commitlog/reader.h"
 #include "commitlog/value_reader.h"
 #include "engine/coding.h"
@@ -118,7 +120,9 @@ static int hand_out(struct replay *replay, const struct record *record)
     struct record_memory *memory;
     int r = value_reader_updates(&replay->values, record, replay->position, &memory);
 
-    if (r > 0) {
+    if (r > 0 && !replay->each) {
+        record_memory_unref(memory);
+    } else if (r > 0) {
         r = replay->each(replay->arg, replay->position, record->timestamp_us,
             bytes_of(memory->data, memory->bytes), record->update_count, memory);
         record_memory_unref(memory);
@@ -146,6 +150,7 @@ static int take_record(struct replay *replay, const struct record *record)
     }
     if (record->timestamp_us > replay->result.last_timestamp_us)
         replay->result.last_timestamp_us = record->timestamp_us;
+    segment_reader_note_good(&replay->reader, position_offset(replay->position) + record->size);
     replay->position += record_aligned(record->size);
     if (record->type == RECORD_END)
         replay->position = position_of(id + 1, 0);
@@ -332,27 +337,36 @@ static void find_from(struct replay *replay, struct commitlog_flushed flushed)
     replay->from_oldest = replay->position == COMMITLOG_POSITION_NONE;
 }
 
+static int begin(struct replay *replay, struct env *env, const uint8_t store_uuid[16],
+    struct commitlog_flushed flushed, const struct commitlog_cut *cuts, unsigned cut_count)
+{
+    replay->env = env;
+    replay->cuts = cuts;
+    replay->cut_count = cut_count;
+    replay->reader.env = replay->values.env = env;
+    replay->values.flushed = flushed;
+    replay->values.uses = replay->result.value_uses;
+    find_from(replay, flushed);
+    return segment_list(env, store_uuid, &replay->segments);
+}
+
+static void end(struct replay *replay)
+{
+    segment_reader_release(&replay->reader);
+    value_reader_release(&replay->values);
+    segment_list_release(&replay->segments);
+}
+
 int commitlog_replay(struct env *env, const uint8_t store_uuid[16],
     struct commitlog_flushed flushed, const struct commitlog_cut *cuts, unsigned cut_count,
     int (*each)(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
         unsigned update_count, struct record_memory *memory),
     void *arg, struct commitlog_replay_result *ret_result)
 {
-    struct replay replay = {
-        .env = env,
-        .cuts = cuts,
-        .cut_count = cut_count,
-        .reader = {.env = env},
-        .values = {.env = env, .flushed = flushed},
-        .each = each,
-        .arg = arg,
-    };
+    struct replay replay = {.each = each, .arg = arg};
     enum found found;
-    int r;
+    int r = begin(&replay, env, store_uuid, flushed, cuts, cut_count);
 
-    replay.values.uses = replay.result.value_uses;
-    find_from(&replay, flushed);
-    r = segment_list(env, store_uuid, &replay.segments);
     if (r == 0)
         r = scan(&replay, &found);
     if (r == 0)
@@ -361,8 +375,23 @@ int commitlog_replay(struct env *env, const uint8_t store_uuid[16],
         find_next_segment(&replay);
         *ret_result = replay.result;
     }
-    segment_reader_release(&replay.reader);
-    value_reader_release(&replay.values);
-    segment_list_release(&replay.segments);
+    end(&replay);
     return r;
+}
+
+int commitlog_secure(struct env *env, const uint8_t store_uuid[16],
+    struct commitlog_flushed flushed, const struct commitlog_cut *cuts, unsigned cut_count)
+{
+    struct replay replay = {.reader.writes_back = true, .values.writes_back = true};
+    enum found found;
+    int r = begin(&replay, env, store_uuid, flushed, cuts, cut_count);
+
+    if (r == 0)
+        r = scan(&replay, &found);
+    if (r == 0)
+        r = segment_reader_settle(&replay.reader);
+    end(&replay);
+    if (r == 0)
+        r = slots_sync(env);
+    return r < 0 ? err_with(r, "secure the commit log of before") : 0;
 }

@@ -24,7 +24,7 @@ static int open_slot(struct value_reader *reader, unsigned number)
     if (reader->open >> number & 1)
         return 1;
     slot_path(SLOT_VALUES, number, path);
-    r = io_open(reader->env, path, O_RDONLY, &reader->fds[number]);
+    r = io_open(reader->env, path, reader->writes_back ? O_RDWR : O_RDONLY, &reader->fds[number]);
     if (r == -ENOENT)
         return 0;
     if (r < 0)
@@ -45,16 +45,20 @@ static bool is_needed(
 static int read_value(
     struct value_reader *reader, const struct value_reference *reference, uint8_t *to)
 {
+    uint64_t offset = (uint64_t)reference->page * VALUE_ALIGN;
     int64_t n;
     int r = open_slot(reader, reference->slot);
 
     if (r <= 0)
         return r;
-    n = io_read(reader->env, reader->fds[reference->slot], to, reference->size,
-        (uint64_t)reference->page * VALUE_ALIGN);
+    n = io_read(reader->env, reader->fds[reference->slot], to, reference->size, offset);
     if (n < 0)
         return err_with((int)n, "read a value of the commit log");
-    return n == (int64_t)reference->size && crc32_update(0, to, reference->size) == reference->crc;
+    if (n < (int64_t)reference->size || crc32_update(0, to, reference->size) != reference->crc)
+        return 0;
+    if (reader->writes_back)
+        r = io_write(reader->env, reader->fds[reference->slot], to, reference->size, offset);
+    return r < 0 ? r : 1;
 }
 
 static bool is_possible(const struct value_reference *reference, uint64_t at, uint64_t size)

@@ -12,6 +12,7 @@ struct value_reader {
     struct env *env;
     struct commitlog_flushed flushed;
     struct commitlog_value_use *uses; /* of VALUE_SLOTS_MAX slots: what was read is added */
+    bool writes_back;                 /* what is good, to be synced */
     uint64_t open;                    /* a bit for each slot */
     int fds[VALUE_SLOTS_MAX];
 };

@@ -82,6 +82,7 @@ static void open_log(struct fixture *f)
     };
 
     memcpy(options.store_uuid, uuid, sizeof(uuid));
+    assert_int_equal(commitlog_secure(f->env, uuid, options.flushed, f->cuts, f->cut_count), 0);
     assert_int_equal(commitlog_open(f->env, &options, &f->log), 0);
 }
 
