@@ -86,6 +86,24 @@ static int filter(const struct column *columns, const struct row_version *versio
     return r;
 }
 
+/* The row at a node, without what hides it: 1, 0 when that is all of it, -ENOMEM. */
+static int take_row(struct memtable_iterator *it, const struct row_node *node)
+{
+    const struct row_version *version = atomic_load_explicit(&node->version, memory_order_acquire);
+    struct deletion active = it->in_piece ? it->piece.deletion : it->partition_deletion;
+    const struct deletion *taken_by;
+
+    if (version)
+        return filter(
+            it->base.schema->regulars, version, active, &it->next_arena, &it->current.row);
+    /* A deletion of the partition took it. If that came after this reader had asked for it, it is
+     * told here what became of the row: else what the row hid in SSTables would show through. */
+    taken_by = atomic_load_explicit(&it->partition->deletion, memory_order_acquire);
+    it->current.row = (struct row){
+        .clustering = node->clustering, .liveness = LIVENESS_NONE, .deletion = *taken_by};
+    return deletion_supersedes(*taken_by, active);
+}
+
 int memtable_iterator_next(
     struct partition_iterator *base, const struct unfiltered **ret_unfiltered)
 {
@@ -106,10 +124,7 @@ int memtable_iterator_next(
             return 0;
         it->row = skiplist_next(it->row);
         arena_reset(&it->next_arena);
-        r = filter(base->schema->regulars,
-            atomic_load_explicit(&node->version, memory_order_acquire),
-            it->in_piece ? it->piece.deletion : it->partition_deletion, &it->next_arena,
-            &it->current.row);
+        r = take_row(it, node);
         if (r < 0)
             return r;
         if (r > 0) {
@@ -149,6 +164,7 @@ int memtable_iterator_init(struct memtable_iterator *it, const struct table_sche
 
     *it = (struct memtable_iterator){
         .base = {.schema = schema, .key = partition->key},
+        .partition = partition,
         .partition_deletion = deletion ? *deletion : DELETION_LIVE,
         .slice = *slice,
     };

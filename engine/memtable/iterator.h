@@ -9,7 +9,8 @@
 
 struct memtable_iterator {
     struct partition_iterator base; /* its ops are the owner's */
-    struct deletion partition_deletion;
+    const struct memtable_partition *partition;
+    struct deletion partition_deletion; /* as of the begin */
     struct arena arena;      /* of what base.static_row points to, when that is filtered */
     struct arena next_arena; /* of what `current` points to, when that is filtered */
     struct row static_row;

@@ -197,6 +197,7 @@ static void end_write(struct memtable *memtable, struct shard *shard)
     uint64_t bytes;
 
     arena_reset(&shard->scratch);
+    versions_reclaim(&shard->versions);
     bytes = shard->arena.total_bytes + shard->scratch.total_bytes + shard->versions.record_bytes;
     if (bytes != shard->accounted_bytes) {
         /* Unsigned: what got less wraps round, and so does the sum. */
@@ -211,6 +212,7 @@ int memtable_delete_partition(
 {
     struct memtable_partition *partition;
     struct partition_writer writer;
+    uint64_t dropped = 0;
     struct shard *shard;
     int r;
 
@@ -219,7 +221,8 @@ int memtable_delete_partition(
     r = begin_write(memtable, key, &shard, &writer, &partition);
     if (r < 0)
         return r;
-    r = partition_delete(partition, &writer, deletion);
+    r = partition_delete(partition, &writer, deletion, &dropped);
+    shard->row_count -= dropped;
     if (r == 0)
         note_deletion(&shard->extremes, deletion);
     end_write(memtable, shard);

@@ -56,12 +56,36 @@ bool partition_is_empty(const struct memtable_partition *partition)
 
 /* ---- deletions ---- */
 
+/*
+ * Rows that the deletion hides whole. A reader that came before the deletion was published finds no
+ * version, and then the deletion (iterator.c): what lies below in SSTables never shows through.
+ */
+static uint64_t drop_rows(const struct memtable_partition *partition,
+    const struct partition_writer *writer, struct deletion deletion)
+{
+    uint64_t dropped = 0;
+
+    for (struct skiplist_node *at = skiplist_first(&partition->rows); at; at = skiplist_next(at)) {
+        struct row_node *node = row_node_of(at);
+        const struct row_version *version =
+            atomic_load_explicit(&node->version, memory_order_relaxed);
+
+        if (!version || version->max_timestamp_us >= deletion.marked_for_delete_at_us)
+            continue;
+        atomic_store_explicit(&node->version, NULL, memory_order_release);
+        version_retire(writer->versions, version);
+        dropped++;
+    }
+    return dropped;
+}
+
 int partition_delete(struct memtable_partition *partition, const struct partition_writer *writer,
-    struct deletion deletion)
+    struct deletion deletion, uint64_t *ret_dropped)
 {
     const struct deletion *old = atomic_load_explicit(&partition->deletion, memory_order_relaxed);
     struct deletion *copy;
 
+    *ret_dropped = 0;
     if (old && !deletion_supersedes(deletion, *old))
         return 0;
     copy = arena_alloc(writer->arena, sizeof(*copy));
@@ -69,6 +93,7 @@ int partition_delete(struct memtable_partition *partition, const struct partitio
         return -ENOMEM;
     *copy = deletion;
     atomic_store_explicit(&partition->deletion, copy, memory_order_release);
+    *ret_dropped = drop_rows(partition, writer, deletion);
     return 0;
 }
 
@@ -114,7 +139,8 @@ static int make_version(const struct partition_writer *writer, const struct chan
     return *ret_version ? 1 : -ENOMEM;
 }
 
-/* Makes the version of what is at `at` now with the change in it, and publishes it. */
+/* Makes the version of what is at `at` now with the change in it, and publishes it: 1 if nothing
+ * was there, 0, -ENOMEM. */
 static int replace(const struct partition_writer *writer, _Atomic(const struct row_version *) *at,
     struct change *change, const struct clustering *clustering)
 {
@@ -128,7 +154,7 @@ static int replace(const struct partition_writer *writer, _Atomic(const struct r
     version->row.clustering = *clustering;
     atomic_store_explicit(at, version, memory_order_release);
     version_retire(writer->versions, change->old);
-    return 0;
+    return change->old ? 0 : 1;
 }
 
 static int insert_row(struct memtable_partition *partition, const struct partition_writer *writer,
@@ -154,6 +180,21 @@ static int insert_row(struct memtable_partition *partition, const struct partiti
     return 1;
 }
 
+/* A row that was there. One that the partition's deletion took brings that along, for readers who
+ * came before it. */
+static int replace_row(const struct memtable_partition *partition,
+    const struct partition_writer *writer, struct change *change, struct row_node *node)
+{
+    struct row row = *change->row;
+
+    if (!atomic_load_explicit(&node->version, memory_order_relaxed)) {
+        row.deletion = deletion_newest(
+            row.deletion, *atomic_load_explicit(&partition->deletion, memory_order_relaxed));
+        change->row = &row;
+    }
+    return replace(writer, &node->version, change, &node->clustering);
+}
+
 int partition_apply_row(struct memtable_partition *partition, const struct partition_writer *writer,
     const struct row *row, struct record_memory *memory)
 {
@@ -166,7 +207,8 @@ int partition_apply_row(struct memtable_partition *partition, const struct parti
 
     if (row->clustering.kind == KIND_STATIC) {
         change.columns = writer->schema->statics;
-        return replace(writer, &partition->static_row, &change, &static_clustering);
+        r = replace(writer, &partition->static_row, &change, &static_clustering);
+        return r < 0 ? r : 0;
     }
     key = row_key(writer->schema, &row->clustering);
     r = skiplist_locate(&partition->rows, writer->arena, &key, &place, &found);
@@ -174,5 +216,5 @@ int partition_apply_row(struct memtable_partition *partition, const struct parti
         return r;
     if (r == 0)
         return insert_row(partition, writer, &change, key.prefix, &place);
-    return replace(writer, &row_node_of(found)->version, &change, &row_node_of(found)->clustering);
+    return replace_row(partition, writer, &change, row_node_of(found));
 }

@@ -11,7 +11,7 @@
 
 struct row_node {
     struct clustering clustering;
-    _Atomic(const struct row_version *) version;
+    _Atomic(const struct row_version *) version; /* NULL: the partition's deletion took it */
     struct skiplist_node node;
 };
 
@@ -48,12 +48,17 @@ struct memtable_partition *partition_new(const struct decorated_key *key, struct
 /** Nothing was ever in it: it found no memory for its first update. */
 bool partition_is_empty(const struct memtable_partition *partition);
 
-/* 0, or -ENOMEM and nothing changed. */
+/**
+ * Rows that are all older give their memory back. `ret_dropped`: how many. 0, or -ENOMEM and
+ * nothing changed.
+ */
 MUST_USE int partition_delete(struct memtable_partition *partition,
-    const struct partition_writer *writer, struct deletion deletion);
+    const struct partition_writer *writer, struct deletion deletion, uint64_t *ret_dropped);
+/** 0, or -ENOMEM and nothing changed. */
 MUST_USE int partition_delete_range(struct memtable_partition *partition,
     const struct partition_writer *writer, const struct slice *slice, struct deletion deletion);
-/** 1 when it made a row that was not there. `memory`: where large values may stay, or NULL. */
+/** 1 when it made a row that was not there; 0, -ENOMEM. `memory`: where large values may stay, or
+ * NULL. */
 MUST_USE int partition_apply_row(struct memtable_partition *partition,
     const struct partition_writer *writer, const struct row *row, struct record_memory *memory);
 

@@ -11,7 +11,7 @@
 /* What is larger has a million small values, and goes with the memtable. */
 #define CLASS_COUNT (SMALL_CLASSES + ((BYTES_BITS_MAX - SMALL_BITS) << STEPS_BITS))
 
-/* So much is retired before the question is asked whether readers have left. */
+/* So much is retired, or waits, before the question is asked whether readers have left. */
 #define RETIRED_COUNT 64u
 #define RETIRED_BYTES (64u << 10)
 
@@ -159,21 +159,28 @@ static bool use_records(struct versions *versions, const struct plan *plan)
 
 /* ---- making ---- */
 
-static int64_t min_timestamp(const struct row *row)
+static void note_timestamp(struct row_version *version, int64_t timestamp_us)
 {
-    int64_t min = INT64_MAX;
+    if (timestamp_us < version->min_timestamp_us)
+        version->min_timestamp_us = timestamp_us;
+    if (timestamp_us > version->max_timestamp_us)
+        version->max_timestamp_us = timestamp_us;
+}
 
+static void note_timestamps(struct row_version *version)
+{
+    const struct row *row = &version->row;
+
+    version->min_timestamp_us = INT64_MAX;
+    version->max_timestamp_us = INT64_MIN;
     if (row->liveness.timestamp_us != TIMESTAMP_NONE)
-        min = row->liveness.timestamp_us;
-    if (!deletion_is_live(row->deletion) && row->deletion.marked_for_delete_at_us < min)
-        min = row->deletion.marked_for_delete_at_us;
-    for (uint32_t i = 0; i < row->complex_deletion_count; i++) {
-        int64_t timestamp_us = row->complex_deletions[i].deletion.marked_for_delete_at_us;
-        min = timestamp_us < min ? timestamp_us : min;
-    }
+        note_timestamp(version, row->liveness.timestamp_us);
+    if (!deletion_is_live(row->deletion))
+        note_timestamp(version, row->deletion.marked_for_delete_at_us);
+    for (uint32_t i = 0; i < row->complex_deletion_count; i++)
+        note_timestamp(version, row->complex_deletions[i].deletion.marked_for_delete_at_us);
     for (uint32_t i = 0; i < row->cell_count; i++)
-        min = row->cells[i].timestamp_us < min ? row->cells[i].timestamp_us : min;
-    return min;
+        note_timestamp(version, row->cells[i].timestamp_us);
 }
 
 static void *place(uint8_t **at, const void *data, size_t bytes)
@@ -208,7 +215,7 @@ static void fill(struct row_version *version, const struct row *row, const struc
         cells[i].path = place_value(plan, &at, cells[i].path);
         cells[i].value = place_value(plan, &at, cells[i].value);
     }
-    version->min_timestamp_us = min_timestamp(row);
+    note_timestamps(version);
 }
 
 struct row_version *version_new(struct versions *versions, const struct row *row,
@@ -292,14 +299,21 @@ void version_retire(struct versions *versions, const struct row_version *replace
     list->bytes += version->bytes;
     for (uint32_t i = 0; i < version->record_count; i++)
         list->bytes += version->records[i]->bytes;
-    if (list->count % RETIRED_COUNT != 0 && list->bytes < RETIRED_BYTES)
+}
+
+void versions_reclaim(struct versions *versions)
+{
+    struct version_list *retired = &versions->retired, *waiting = &versions->waiting;
+
+    if (retired->count < RETIRED_COUNT && retired->bytes < RETIRED_BYTES &&
+        waiting->bytes < RETIRED_BYTES)
         return;
-    if (versions->waiting.first) {
+    if (waiting->first) {
         if (!have_left(versions->readers, versions->waiting_epoch))
             return;
-        reuse(versions, &versions->waiting);
+        reuse(versions, waiting);
     }
-    versions->waiting = *list;
+    *waiting = *retired;
     versions->waiting_epoch = epochs_end(versions->readers->epochs);
-    *list = (struct version_list){0};
+    *retired = (struct version_list){0};
 }

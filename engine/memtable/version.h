@@ -27,7 +27,8 @@
 /** A row as of some batch. Readers see it immutable. */
 struct row_version {
     struct row row;
-    int64_t min_timestamp_us; /* of all in it: an older deletion has nothing to hide */
+    int64_t min_timestamp_us; /* of all in it: an older deletion has nothing to hide, */
+    int64_t max_timestamp_us; /* a newer one hides it all */
     /* The writer's: */
     uint32_t bytes; /* of the piece of memory */
     uint32_t record_count;
@@ -75,5 +76,7 @@ struct row_version *version_new(struct versions *versions, const struct row *row
     struct record_memory *memory, const struct row_version *old, struct arena *scratch);
 /** Replaced (or never published): nobody gets it who comes from now on. NULL does nothing. */
 void version_retire(struct versions *versions, const struct row_version *version);
+/** After each write: what was retired goes on, if it is worth to ask whether readers have left. */
+void versions_reclaim(struct versions *versions);
 
 #endif

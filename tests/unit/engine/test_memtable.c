@@ -1116,12 +1116,98 @@ static void what_a_scan_has_is_not_used_again_before_it_ends(void **state)
     world_release(&world);
 }
 
+/* ---- partitions that are deleted ---- */
+
+static void a_deleted_partition_gives_its_rows_back(void **state)
+{
+    enum { BLOCK = 128 << 10, BLOCKS = 100 };
+    static struct world world;
+    struct memtable_stats stats;
+    (void)state;
+
+    world_init(&world, &tables[BY_INT], 1);
+    for (int round = 0; round < 10; round++) {
+        for (int64_t i = 0; i < BLOCKS; i++) {
+            uint8_t number[4], *data = calloc(1, BLOCK);
+            struct record_memory *memory = record_memory_new(data, BLOCK);
+            struct bytes clustering = bytes_of(number, 4);
+            struct cell cell = blob_cell(1000 * round + i, bytes_of(data, BLOCK));
+            struct row row = one_cell_row(CLUSTERING_ROW(&clustering, 1), &cell);
+
+            assert_true(data && memory);
+            store_be32(number, (uint32_t)i);
+            assert_int_equal(memtable_apply_row(world.memtable, &world.keys[0], &row, memory), 0);
+            record_memory_unref(memory);
+        }
+        memtable_get_stats(world.memtable, &stats);
+        assert_int_equal(stats.rows, BLOCKS);
+        assert_int_equal(memtable_delete_partition(world.memtable, &world.keys[0],
+                             (struct deletion){1000 * round + BLOCKS, 1000}),
+            0);
+        memtable_get_stats(world.memtable, &stats);
+        assert_int_equal(stats.rows, 0);
+        assert_int_equal(stats.partitions, 1);
+        /* The next write finds that nobody reads. */
+        put_number(&world, (struct clustering){NULL, 0, KIND_STATIC}, 1);
+        assert_true(memtable_bytes(world.memtable) < WAITING_BYTES);
+    }
+    world_release(&world);
+}
+
+/* The reader began before the deletion: it is told of each row what the deletion did. */
+static void a_reader_beside_a_deletion_sees_it_row_by_row(void **state)
+{
+    static struct world world;
+    const struct unfiltered *unfiltered;
+    struct partition_iterator *iterator;
+    struct epoch_slot *slot;
+    struct deletion deletion = {100, 1000};
+    struct slice all = SLICE_ALL;
+    (void)state;
+
+    world_init(&world, &tables[BY_INT], 1);
+    for (unsigned i = 0; i < 4; i++)
+        put_number(&world, world.rows[i], 1);
+    slot = epochs_enter(&world.readers);
+    assert_int_equal(memtable_read(world.memtable, &world.keys[0], &all, &iterator), 1);
+    assert_true(deletion_is_live(iterator->deletion));
+    assert_int_equal(partition_next(iterator, &unfiltered), 1);
+    assert_int_equal(number_of(&unfiltered->row), 1);
+    assert_int_equal(memtable_delete_partition(world.memtable, &world.keys[0], deletion), 0);
+    put_number(&world, world.rows[2], 200);
+
+    assert_int_equal(partition_next(iterator, &unfiltered), 1);
+    assert_true(same_clustering(&world, &unfiltered->row.clustering, &world.rows[1]));
+    assert_deletions_equal(unfiltered->row.deletion, deletion);
+    assert_int_equal(unfiltered->row.cell_count, 0);
+    assert_int_equal(partition_next(iterator, &unfiltered), 1);
+    assert_deletions_equal(unfiltered->row.deletion, deletion);
+    assert_int_equal(number_of(&unfiltered->row), 200);
+    assert_int_equal(partition_next(iterator, &unfiltered), 1);
+    assert_deletions_equal(unfiltered->row.deletion, deletion);
+    assert_int_equal(partition_next(iterator, &unfiltered), 0);
+    partition_close(iterator);
+    (void)!epochs_leave(&world.readers, slot);
+
+    /* Who comes later has it from the partition. */
+    assert_int_equal(memtable_read(world.memtable, &world.keys[0], &all, &iterator), 1);
+    assert_deletions_equal(iterator->deletion, deletion);
+    assert_int_equal(partition_next(iterator, &unfiltered), 1);
+    assert_true(deletion_is_live(unfiltered->row.deletion));
+    assert_int_equal(number_of(&unfiltered->row), 200);
+    assert_int_equal(partition_next(iterator, &unfiltered), 0);
+    partition_close(iterator);
+    world_release(&world);
+}
+
 /* ---- threads ---- */
 
 /*
  * Writers count: writer w writes n to column a and the same n to column b of each of its rows, with
- * timestamp n, and deletes ranges with timestamp 0, which hide nothing. A reader must never see a
- * row whose two cells differ, one that went back, rows out of order, or markers that do not pair.
+ * timestamp n, and deletes ranges with timestamp 0, which hide nothing; the first deletes
+ * partitions as they were some rounds ago, which hides what slower writers wrote. A reader must
+ * never see a row whose two cells differ, one that went back, rows out of order, or markers that do
+ * not pair.
  */
 enum { WRITERS = 3, ROUNDS = 300, ROWS_EACH = 40 };
 
@@ -1164,6 +1250,9 @@ static void *write_rounds(void *arg)
             if (round == 10)
                 ok = ok && memtable_delete_range(threaded->memtable, key, &slice,
                                (struct deletion){0, (int32_t)(1000 + writer->number)}) == 0;
+            if (round % 20 == 0 && writer->number == 0)
+                ok = ok && memtable_delete_partition(
+                               threaded->memtable, key, (struct deletion){round - 15, 1000}) == 0;
         }
     }
     if (!ok)
@@ -1197,6 +1286,8 @@ static bool partition_is_sound(
             open = unfiltered->marker.opens;
             continue;
         }
+        if (row->cell_count == 0 && !deletion_is_live(row->deletion))
+            continue;
         if (row->cell_count != 2 || !bytes_equal(row->cells[0].value, row->cells[1].value) ||
             load_be64(row->cells[0].value.data) != (uint64_t)row->cells[0].timestamp_us ||
             load_be64(row->cells[0].value.data) < seen[number])
@@ -1287,6 +1378,8 @@ int main(void)
         cmocka_unit_test(pages_of_a_row_stay_in_their_own_records),
         cmocka_unit_test(what_a_reader_has_is_not_used_again_before_it_leaves),
         cmocka_unit_test(what_a_scan_has_is_not_used_again_before_it_ends),
+        cmocka_unit_test(a_deleted_partition_gives_its_rows_back),
+        cmocka_unit_test(a_reader_beside_a_deletion_sees_it_row_by_row),
         cmocka_unit_test(readers_beside_writers_see_whole_rows),
     };
     return cmocka_run_group_tests_name("memtable/memtable", tests, NULL, NULL);
