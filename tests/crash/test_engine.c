@@ -26,6 +26,9 @@
 
 #define DISK_BYTES (16u << 20)
 #define PAYLOAD_MAX 3000
+/* Rows of which many are large enough for the log to keep them beside its records. */
+#define LARGE_PAYLOAD_MAX 40000
+#define LARGE_STRIDE 25
 #define STEPS 60
 #define LIVES 3
 #define TAGS_MAX 4
@@ -46,6 +49,7 @@ struct store {
     struct engine *engine;
     struct random random;
     uint64_t seed;
+    size_t payload_max;
     uint64_t applied; /* acknowledged by engine_apply() */
     uint64_t durable; /* of these, those that a sync, flush or snapshot covers */
     struct tag tags[TAGS_MAX];
@@ -59,9 +63,9 @@ struct store {
 
 static void complain(const struct store *s, int r, const char *what)
 {
-    fail_msg("seed %" PRIu64 " cut %" PRIu64 " variant %u life %u, applied %" PRIu64
+    fail_msg("payload %zu seed %" PRIu64 " cut %" PRIu64 " variant %u life %u, applied %" PRIu64
              " durable %" PRIu64 ": %s: %s",
-        s->seed, s->cut_at, s->variant, s->life, s->applied, s->durable, what,
+        s->payload_max, s->seed, s->cut_at, s->variant, s->life, s->applied, s->durable, what,
         r < 0 ? err_text(r) : "");
 }
 
@@ -78,7 +82,7 @@ static int write_batches(struct store *s)
 
     for (unsigned i = 0; i < count; i++) {
         uint64_t position;
-        int r = model_write(s->engine, s->seed, s->applied + 1, PAYLOAD_MAX, &position);
+        int r = model_write(s->engine, s->seed, s->applied + 1, s->payload_max, &position);
 
         if (r < 0)
             return r;
@@ -225,7 +229,7 @@ static void text_at(const struct store *s, uint64_t count, struct buf *to)
     struct model model = {0};
 
     for (uint64_t number = 1; number <= count; number++)
-        model_batch(s->seed, number, PAYLOAD_MAX, NULL, &model);
+        model_batch(s->seed, number, s->payload_max, NULL, &model);
     model_print(&model, TABLES_ALL, to);
 }
 
@@ -233,7 +237,7 @@ static void text_at(const struct store *s, uint64_t count, struct buf *to)
 static void check_history(struct store *s)
 {
     AUTO(buf_release) struct buf found = BUF_INIT;
-    int r = model_print_store(engine_live(s->engine), s->seed, PAYLOAD_MAX, TABLES_ALL, &found);
+    int r = model_print_store(engine_live(s->engine), s->seed, s->payload_max, TABLES_ALL, &found);
 
     if (r < 0)
         complain(s, r, "read");
@@ -275,7 +279,7 @@ static void check_snapshot(struct store *s, const char *name, uint64_t count)
     if (r < 0)
         complain(s, r, "open a snapshot");
     text_at(s, count, &expected);
-    r = model_print_store(engine_live(engine), s->seed, PAYLOAD_MAX, TABLES_ALL, &found);
+    r = model_print_store(engine_live(engine), s->seed, s->payload_max, TABLES_ALL, &found);
     if (r < 0)
         complain(s, r, "read a snapshot");
     if (!bytes_equal(buf_bytes(&expected), buf_bytes(&found)))
@@ -399,9 +403,9 @@ static void crash_and_check(struct store *s)
 
 /* ---- ---- */
 
-static void store_init(struct store *s, uint64_t seed)
+static void store_init(struct store *s, uint64_t seed, size_t payload_max)
 {
-    *s = (struct store){.seed = seed};
+    *s = (struct store){.seed = seed, .payload_max = payload_max};
     assert_int_equal(env_fault_new(seed, &s->env), 0);
     env_mem_set_space(s->env, DISK_BYTES);
     s->random.state = seed;
@@ -416,13 +420,13 @@ static void store_release(struct store *s)
     env_free(s->env);
 }
 
-static uint64_t count_changes(uint64_t seed)
+static uint64_t count_changes(uint64_t seed, size_t payload_max)
 {
     struct store s;
     uint64_t before, count;
     int r;
 
-    store_init(&s, seed);
+    store_init(&s, seed, payload_max);
     before = env_fault_change_count(s.env);
     r = run(&s, STEPS);
     if (r < 0)
@@ -432,11 +436,11 @@ static uint64_t count_changes(uint64_t seed)
     return count;
 }
 
-static void live_and_die(uint64_t seed, uint64_t cut_at, unsigned variant)
+static void live_and_die(uint64_t seed, size_t payload_max, uint64_t cut_at, unsigned variant)
 {
     struct store s;
 
-    store_init(&s, seed);
+    store_init(&s, seed, payload_max);
     s.cut_at = cut_at;
     s.variant = variant;
     env_fault_crash_at(s.env, cut_at);
@@ -458,25 +462,36 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-static void every_cut_leaves_a_prefix(void **state)
+static void cut_everywhere(size_t payload_max, uint64_t stride)
 {
     uint64_t seed = random_seed(1);
-    uint64_t stride = number_of("SSTFS_STRIDE", STRIDE);
     uint64_t first = number_of("SSTFS_CUT", 1);
-    uint64_t last = number_of("SSTFS_CUT", count_changes(seed));
+    uint64_t last = number_of("SSTFS_CUT", count_changes(seed, payload_max));
     uint64_t variant_only = number_of("SSTFS_VARIANT", ENV_FAULT_VARIANTS);
 
-    (void)state;
     for (uint64_t cut_at = first; cut_at <= last; cut_at += stride)
         for (unsigned variant = 0; variant < ENV_FAULT_VARIANTS; variant++)
             if (variant == variant_only || variant_only == ENV_FAULT_VARIANTS)
-                live_and_die(seed, cut_at, variant);
+                live_and_die(seed, payload_max, cut_at, variant);
+}
+
+static void every_cut_leaves_a_prefix(void **state)
+{
+    (void)state;
+    cut_everywhere(PAYLOAD_MAX, number_of("SSTFS_STRIDE", STRIDE));
+}
+
+static void every_cut_leaves_a_prefix_of_large_rows(void **state)
+{
+    (void)state;
+    cut_everywhere(LARGE_PAYLOAD_MAX, LARGE_STRIDE * number_of("SSTFS_STRIDE", STRIDE));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_cut_leaves_a_prefix),
+        cmocka_unit_test(every_cut_leaves_a_prefix_of_large_rows),
     };
 
     log_set_level(LOG_LEVEL_ERROR);
