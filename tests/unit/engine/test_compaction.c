@@ -5,6 +5,7 @@
  * values, whose bytes are counted; and random jobs over random histories. SSTFS_SEED replays.
  */
 #include <inttypes.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -469,6 +470,58 @@ static void outputs_are_cut_at_fixed_bounds_of_the_ring(void **state)
     end_world(&world);
 }
 
+/* ---- memory ---- */
+
+#define WIDE_ROWS 200000
+#define JOB_BYTES_MAX (8u << 20)
+
+static size_t memory_in_use(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
+/* On a real disk, as that of the tests is in the memory that is counted. */
+static void a_partition_of_any_width_is_merged_in_little_memory(void **state)
+{
+    char path[] = "/tmp/sstfs-compaction-XXXXXX", command[64];
+    struct compaction_job *job = NULL;
+    bool chosen[64];
+    size_t before, most = 0;
+    struct world world;
+    struct view *view;
+    int r;
+
+    (void)state;
+    assert_non_null(mkdtemp(path));
+    check(env_posix_new(path, &world.env));
+    check(engine_create(world.env, model_tables, MODEL_TABLES));
+    open_world(&world, 0);
+    compaction_stop(&world.engine->compaction);
+    for (unsigned half = 0; half < 2; half++) {
+        write_or_delete_things(
+            &world, 1, half * WIDE_ROWS / 2, half * WIDE_ROWS / 2 + WIDE_ROWS, true);
+        check(engine_flush(world.engine, TABLES_ALL));
+    }
+    view = views_acquire(&world.engine->views);
+    assert_in_range(view->tables[THINGS].sstables->count, 2, 64);
+    memset(chosen, true, sizeof(chosen));
+    check(compaction_job_new(world.engine, view, THINGS, chosen, 0, UINT64_MAX, &job));
+    view_unref(view);
+    before = memory_in_use();
+    while ((r = compaction_job_step(job)) > 0)
+        if (memory_in_use() > most)
+            most = memory_in_use();
+    check(r);
+    compaction_job_free(job);
+    assert_true(most < before + JOB_BYTES_MAX);
+    assert_int_equal(stats_of(&world).sstables, 1);
+    end_world(&world);
+    snprintf(command, sizeof(command), "rm -r %s", path);
+    assert_int_equal(system(command), 0);
+}
+
 /* ---- random jobs ---- */
 
 static void expect_model(struct world *world, uint64_t seed, uint64_t count)
@@ -562,6 +615,7 @@ int main(void)
         cmocka_unit_test(a_scan_over_many_dead_rows_has_them_compacted),
         cmocka_unit_test(tombstones_that_must_stay_are_not_compacted_for_nothing),
         cmocka_unit_test(outputs_are_cut_at_fixed_bounds_of_the_ring),
+        cmocka_unit_test(a_partition_of_any_width_is_merged_in_little_memory),
         cmocka_unit_test(no_choice_of_sstables_changes_what_is_read),
     };
 
