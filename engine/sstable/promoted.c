@@ -122,8 +122,8 @@ int sstable_slice_bytes(struct sstable *sstable, const struct decorated_key *key
     int r;
 
     stream_init(&index, sstable, STREAM_INDEX, false);
-    if (!sstable_may_contain(sstable, key) ||
-        sstable_rows_are_outside(sstable, &slice->start, &slice->end))
+    if (sstable_rows_are_outside(sstable, &slice->start, &slice->end) ||
+        !sstable_may_contain(sstable, key))
         return 0;
     r = sstable_find_entry(sstable, &index, key, &entry, &at);
     if (r <= 0)
