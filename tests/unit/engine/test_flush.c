@@ -17,7 +17,12 @@
 #include "support/test_tables.h"
 
 #define SEED 3
-#define SMALL 0u
+/* Before and behind the other, as tables are taken in turn. */
+#define EMPTY 0u
+#define SMALL 1u
+#define TABLES 3u
+
+static struct table_schema tables[TABLES];
 
 static void check(int r)
 {
@@ -28,17 +33,20 @@ static void check(int r)
 static struct engine *new_store(struct env **ret_env, unsigned tasks, uint64_t part_bytes)
 {
     struct engine_options options = {
-        .tables = &test_table_small,
-        .table_count = 1,
-        .memory_bytes = 32 << 20,
+        .tables = tables,
+        .table_count = TABLES,
+        .memory_bytes = 256 << 20,
         .sync_period_us = 5000000,
         .flush_tasks = tasks,
         .flush_part_bytes = part_bytes,
     };
     struct engine *engine;
 
+    tables[EMPTY] = test_table_dirents;
+    tables[SMALL] = test_table_small;
+    tables[SMALL + 1] = test_table_blocks;
     check(env_fault_new(SEED, ret_env));
-    check(engine_create(*ret_env, &test_table_small, 1));
+    check(engine_create(*ret_env, tables, TABLES));
     check(engine_open(*ret_env, &options, &engine));
     return engine;
 }
@@ -125,6 +133,25 @@ static void a_small_memtable_is_not_split(void **state)
     env_free(env);
 }
 
+/* Their own flushes would sync the values that the others are about to have in an SSTable. */
+static void empty_memtables_go_along(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store(&env, 1, 1);
+    struct engine_stats stats;
+
+    (void)state;
+    for (unsigned flush = 1; flush <= 3; flush++) {
+        put(engine, flush, 10);
+        check(engine_flush(engine, TABLES_ALL));
+        engine_get_stats(engine, &stats);
+        assert_int_equal(stats.flushes, flush);
+    }
+    check(engine_flush(engine, 1ull << EMPTY));
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
 static unsigned count_sealed(struct engine *engine)
 {
     struct view *view = views_acquire(&engine->views);
@@ -169,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_of_a_flush_are_one_run),
         cmocka_unit_test(a_small_memtable_is_not_split),
+        cmocka_unit_test(empty_memtables_go_along),
         cmocka_unit_test(the_next_is_sealed_while_one_is_flushed),
     };
 
