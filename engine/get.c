@@ -196,18 +196,17 @@ static bool is_settled(const struct get *get, int64_t timestamp_us)
 
 static int get_from_all(struct get *get, const struct table_view *table)
 {
+    const struct sstable_set *set = table->sstables;
     int r = get_from_memtable(get, table->active);
 
     for (unsigned i = 0; r == 0 && i < table->sealed_count; i++)
         r = get_from_memtable(get, table->sealed[i].memtable);
-    for (size_t i = 0; r == 0 && i < table->sstables->count; i++) {
-        struct sstable_handle *handle = table->sstables->handles[i];
-        const struct sstable_facts *facts = &handle->entry.facts;
+    for (size_t i = sstable_set_find(set, get->key.token, 0); r == 0 && i < set->count;
+         i = sstable_set_find(set, get->key.token, i + 1)) {
+        struct sstable_handle *handle = set->handles[i];
 
-        if (get->key.token < facts->first_token || get->key.token > facts->last_token)
-            continue;
         /* Those that follow are older still. */
-        if (get->findings && is_settled(get, facts->max_timestamp_us))
+        if (get->findings && is_settled(get, handle->entry.facts.max_timestamp_us))
             return 0;
         r = get_from_sstable(get, handle);
     }

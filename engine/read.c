@@ -4,6 +4,7 @@
 #include "engine/log.h"
 #include "rows/compare.h"
 #include "rows/merge.h"
+#include "rows/reconcile.h"
 
 /* ---- one partition out of many places ---- */
 
@@ -31,28 +32,39 @@ static int add_memtable(struct sources *sources, struct memtable *memtable,
 static int add_sstable(struct sources *sources, struct sstable_handle *handle,
     const struct decorated_key *key, const struct slice *slice)
 {
-    const struct sstable_facts *facts = &handle->entry.facts;
     struct sstable *sstable;
-    int r;
+    int r = sstable_handle_open(handle, &sstable);
 
-    if (key->token < facts->first_token || key->token > facts->last_token)
-        return 0;
-    r = sstable_handle_open(handle, &sstable);
     if (r == 0)
         r = sstable_read(sstable, key, slice, &sources->iterators[sources->count]);
     sources->count += r > 0;
     return r;
 }
 
+/* Whether a deletion of the whole partition hides all that is not newer than `timestamp_us`. */
+static bool is_deleted(const struct sources *sources, int64_t timestamp_us)
+{
+    for (unsigned i = 0; i < sources->count; i++)
+        if (deletion_deletes(sources->iterators[i]->deletion, timestamp_us))
+            return true;
+    return false;
+}
+
 static int add_all(struct sources *sources, const struct table_view *table,
     const struct decorated_key *key, const struct slice *slice)
 {
+    const struct sstable_set *set = table->sstables;
     int r = add_memtable(sources, table->active, key, slice);
 
     for (unsigned i = 0; r >= 0 && i < table->sealed_count; i++)
         r = add_memtable(sources, table->sealed[i].memtable, key, slice);
-    for (size_t i = 0; r >= 0 && i < table->sstables->count; i++)
-        r = add_sstable(sources, table->sstables->handles[i], key, slice);
+    for (size_t i = sstable_set_find(set, key->token, 0); r >= 0 && i < set->count;
+         i = sstable_set_find(set, key->token, i + 1)) {
+        /* Those that follow are older still. */
+        if (is_deleted(sources, set->handles[i]->entry.facts.max_timestamp_us))
+            return 0;
+        r = add_sstable(sources, set->handles[i], key, slice);
+    }
     return r;
 }
 
@@ -197,7 +209,8 @@ int engine_may_contain(struct source *source, unsigned table, struct bytes key_b
     r = memtable_may_contain(of->active, &key);
     for (unsigned i = 0; r == 0 && i < of->sealed_count; i++)
         r = memtable_may_contain(of->sealed[i].memtable, &key);
-    for (size_t i = 0; r == 0 && i < of->sstables->count; i++)
+    for (size_t i = sstable_set_find(of->sstables, key.token, 0); r == 0 && i < of->sstables->count;
+         i = sstable_set_find(of->sstables, key.token, i + 1))
         r = sstable_handle_may_contain(of->sstables->handles[i], &key);
     views_leave(&engine->views, slot);
     return read_failed(engine, table, "may-contain", r);

@@ -9,10 +9,13 @@
 
 static struct sstable_set *set_new(size_t count_max)
 {
-    struct sstable_set *set = calloc(1, sizeof(*set) + count_max * sizeof(struct sstable_handle *));
+    struct sstable_set *set = calloc(1,
+        sizeof(*set) + count_max * (sizeof(struct sstable_handle *) + sizeof(struct token_range)));
 
-    if (set)
+    if (set) {
         atomic_init(&set->references, 1);
+        set->ranges = (struct token_range *)(void *)(set->handles + count_max);
+    }
     return set;
 }
 
@@ -226,6 +229,11 @@ int view_replace_sstables(struct view *view, unsigned table_number,
     for (size_t i = 0; i < add_count; i++)
         set->handles[set->count++] = sstable_handle_ref(add[i]);
     qsort(set->handles, set->count, sizeof(*set->handles), newer_first);
+    for (size_t i = 0; i < set->count; i++) {
+        const struct sstable_facts *facts = &set->handles[i]->entry.facts;
+
+        set->ranges[i] = (struct token_range){facts->first_token, facts->last_token};
+    }
     sstable_set_unref(table->sstables);
     table->sstables = set;
     return 0;

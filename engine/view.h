@@ -21,12 +21,25 @@
 /** More than can wait for a flush: the memory budget seals none at this depth. */
 #define SEALED_MAX 16
 
+struct token_range {
+    int64_t first, last;
+};
+
 /** Immutable, shared by the views in which the table has the same SSTables. Newest first. */
 struct sstable_set {
     _Atomic uint32_t references;
     size_t count;
+    struct token_range *ranges; /* of the handles: looked through by each read, so side by side */
     struct sstable_handle *handles[];
 };
+
+/** The first SSTable from place `from` on that may have the token; `count`: there is none. */
+static inline size_t sstable_set_find(const struct sstable_set *set, int64_t token, size_t from)
+{
+    while (from < set->count && (token < set->ranges[from].first || token > set->ranges[from].last))
+        from++;
+    return from;
+}
 
 struct sstable_set *sstable_set_ref(struct sstable_set *set);
 /** NULL does nothing. */

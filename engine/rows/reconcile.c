@@ -162,6 +162,19 @@ static uint32_t merge_cells(struct row_merge *merge, struct deletion active,
     return kept;
 }
 
+/* Whether the deletion leaves no cell of any row, and none has a map's own deletion. */
+static bool all_cells_go(const struct row *const *rows, unsigned count, struct deletion deletion)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (rows[i]->complex_deletion_count > 0)
+            return false;
+        for (uint32_t j = 0; j < rows[i]->cell_count; j++)
+            if (!deletion_deletes(deletion, rows[i]->cells[j].timestamp_us))
+                return false;
+    }
+    return true;
+}
+
 int row_merge(const struct column *columns, const struct row *const *rows, unsigned count,
     struct deletion active, struct arena *arena, struct row *ret_row)
 {
@@ -192,6 +205,13 @@ int row_merge(const struct column *columns, const struct row *const *rows, unsig
     if (deletion_deletes(active, out.liveness.timestamp_us))
         out.liveness = LIVENESS_NONE;
 
+    /* A row that was deleted: of that, a scan may meet very many. */
+    if (all_cells_go(rows, count, active)) {
+        out.cell_count = 0;
+        out.complex_deletion_count = 0;
+        *ret_row = out;
+        return !row_is_empty(&out);
+    }
     if (cell_count > UINT32_MAX || complex_deletion_count > UINT32_MAX)
         return -ENOMEM;
     merge.at = arena_alloc(arena, count * sizeof(*merge.at));

@@ -465,6 +465,11 @@ static void a_get_reads_no_table_that_is_older_than_what_it_knows(void **state)
     assert_true(get_row(engine, 3, COLUMNS_ALL, &ref) < 0);
     assert_int_equal(get_row(engine, 3, 1u << 1, &ref), 1);
     rowref_release(&ref);
+    /* Nor does a listing of what was deleted as a whole. */
+    batch = admit(engine, ADMIT_RECLAIM);
+    batch_delete_partition(batch, THINGS, model_key(THINGS, 0));
+    apply(engine, batch);
+    assert_int_equal(count_scanned(engine, &SLICE_ALL), 0);
     check(engine_close(engine, 0));
     env_free(env);
 }
