@@ -50,24 +50,3 @@ uint8_t *buf_grow_and_extend(struct buf *buf, size_t size)
     buf->size = wanted;
     return start;
 }
-
-void buf_append(struct buf *buf, const void *data, size_t size)
-{
-    uint8_t *to = buf_extend(buf, size);
-
-    if (to && size > 0)
-        memcpy(to, data, size);
-}
-
-void buf_append_bytes(struct buf *buf, struct bytes bytes)
-{
-    buf_append(buf, bytes.data, bytes.size);
-}
-
-void buf_append_u8(struct buf *buf, uint8_t value)
-{
-    uint8_t *to = buf_extend(buf, 1);
-
-    if (to)
-        *to = value;
-}

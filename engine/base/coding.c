@@ -42,14 +42,7 @@ void put_double(struct buf *buf, double value)
     put_be64(buf, bits);
 }
 
-unsigned uvint_size(uint64_t value)
-{
-    /* 7 bits fit a byte, up to 56 in 8 bytes; what is wider takes 0xff and 8 raw bytes. */
-    unsigned bits = 64u - (unsigned)__builtin_clzll(value | 1);
-    return bits > 56 ? 9 : (bits + 6) / 7;
-}
-
-void put_uvint(struct buf *buf, uint64_t value)
+void put_long_uvint(struct buf *buf, uint64_t value)
 {
     unsigned size = uvint_size(value);
     uint8_t *to = buf_extend(buf, size);

@@ -17,13 +17,14 @@
 /* No memtable keeps a record that is smaller: it has no value that is large. */
 #define KEPT_BYTES_MIN 1024u
 /* Rows of more cells than that take memory of their own for them. */
-#define OWN_ITEMS 14u
+#define OWN_ITEMS 32u
 
+/* Offsets and sizes are in the buffer, which holds BATCH_BYTES_MAX and not much more. */
 struct item {
-    size_t start; /* of its bytes in the buffer */
-    size_t size;
-    size_t path; /* of the path's bytes in the buffer */
-    size_t path_size;
+    uint32_t start;
+    uint32_t size;
+    uint32_t path; /* of the path's bytes */
+    uint32_t path_size;
     uint16_t column;
     uint8_t type;
 };
@@ -59,7 +60,7 @@ struct batch {
 
     struct record_memory *memory; /* made beforehand, so that handing over cannot fail */
     struct batch_reservation reservation;
-    struct item own_items[OWN_ITEMS];
+    struct item own_items[OWN_ITEMS]; /* last: they are not zeroed */
 };
 
 struct record_memory *record_memory_new(uint8_t *data, size_t bytes)
@@ -111,9 +112,10 @@ struct batch *batch_new(const struct table_schema *schemas, unsigned table_count
     struct batch *batch;
 
     ASSERT(table_count <= UPDATE_TABLES_MAX);
-    batch = calloc(1, sizeof(*batch));
+    batch = malloc(sizeof(*batch));
     if (!batch)
         return NULL;
+    memset(batch, 0, offsetof(struct batch, own_items));
     batch->memory = record_memory_new(NULL, 0);
     if (!batch->memory) {
         free(batch);
@@ -416,19 +418,19 @@ static void add_item(struct batch *batch, unsigned column, enum item_type type, 
     ASSERT(column < batch->column_count);
     complex = type_is_complex(batch->columns[column].type);
     item = &batch->items[batch->item_count];
-    *item =
-        (struct item){.start = batch->out.size, .column = (uint16_t)column, .type = (uint8_t)type};
+    *item = (struct item){
+        .start = (uint32_t)batch->out.size, .column = (uint16_t)column, .type = (uint8_t)type};
     put_uvint(&batch->out, 1 + ((uint64_t)column << ITEM_TYPE_BITS | (unsigned)type));
     if (complex && type != ITEM_COMPLEX_DELETION) {
         put_vbytes(&batch->out, path);
-        item->path = batch->out.size - path.size;
-        item->path_size = path.size;
+        item->path = (uint32_t)(batch->out.size - path.size);
+        item->path_size = (uint32_t)path.size;
     }
     if (type == ITEM_VALUE)
         put_vbytes(&batch->out, value);
     if (!has_room(batch, 0))
         return;
-    item->size = batch->out.size - item->start;
+    item->size = (uint32_t)batch->out.size - item->start;
     if (batch->item_count > 0) {
         int r = item_order(batch, item - 1, item);
         ASSERT(r != 0);

@@ -42,9 +42,26 @@ static inline uint8_t *buf_extend(struct buf *buf, size_t size)
     return start;
 }
 
-void buf_append(struct buf *buf, const void *data, size_t size);
-void buf_append_bytes(struct buf *buf, struct bytes bytes);
-void buf_append_u8(struct buf *buf, uint8_t value);
+static inline void buf_append(struct buf *buf, const void *data, size_t size)
+{
+    uint8_t *to = buf_extend(buf, size);
+
+    if (to && size > 0)
+        memcpy(to, data, size);
+}
+
+static inline void buf_append_bytes(struct buf *buf, struct bytes bytes)
+{
+    buf_append(buf, bytes.data, bytes.size);
+}
+
+static inline void buf_append_u8(struct buf *buf, uint8_t value)
+{
+    uint8_t *to = buf_extend(buf, 1);
+
+    if (to)
+        *to = value;
+}
 
 static inline int buf_error(const struct buf *buf)
 {

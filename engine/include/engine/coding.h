@@ -19,8 +19,16 @@ void put_le32(struct buf *buf, uint32_t value);
 void put_le64(struct buf *buf, uint64_t value);
 void put_double(struct buf *buf, double value); /* IEEE-754 bits, big-endian */
 
+/** put_uvint() of more than one byte. */
+void put_long_uvint(struct buf *buf, uint64_t value);
 /** Cassandra's unsigned vint: 1 to 9 bytes, always the shortest form. */
-void put_uvint(struct buf *buf, uint64_t value);
+static inline void put_uvint(struct buf *buf, uint64_t value)
+{
+    if (value < 0x80)
+        buf_append_u8(buf, (uint8_t)value);
+    else
+        put_long_uvint(buf, value);
+}
 /** A Java int as unsigned vint: sign-extended to 64 bits, so a negative one takes 9 bytes. */
 void put_uvint32(struct buf *buf, int32_t value);
 /** Zigzag, then unsigned vint. */
@@ -31,7 +39,13 @@ void put_vbytes(struct buf *buf, struct bytes bytes);
 void put_sbytes(struct buf *buf, struct bytes bytes);
 
 /** Bytes that put_uvint() takes for `value`: 1 to 9. */
-unsigned uvint_size(uint64_t value);
+static inline unsigned uvint_size(uint64_t value)
+{
+    /* 7 bits fit a byte, up to 56 in 8 bytes; what is wider takes 0xff and 8 raw bytes. */
+    unsigned bits = 64u - (unsigned)__builtin_clzll(value | 1);
+
+    return bits > 56 ? 9 : (bits * 37 + 222) >> 8; /* (bits + 6) / 7 */
+}
 
 static inline void store_be16(uint8_t *to, uint16_t v)
 {

@@ -357,6 +357,95 @@ static void times_are_clamped_to_what_the_format_holds(void **state)
     batch_free(batch);
 }
 
+/* ---- rows of very many cells ---- */
+
+#define MAPS 6
+#define ENTRIES 50
+
+static const struct column maps[MAPS] = {{"m0", &type_map_blob_blob}, {"m1", &type_map_blob_blob},
+    {"m2", &type_map_blob_blob}, {"m3", &type_map_blob_blob}, {"m4", &type_map_blob_blob},
+    {"m5", &type_map_blob_blob}};
+static const struct table_schema table_of_maps = {.keyspace = "ks",
+    .name = "maps",
+    .partition_key_count = 1,
+    .partition_key = key_columns,
+    .regular_count = MAPS,
+    .regulars = maps};
+
+static int hear_maps(
+    void *arg, unsigned table, const struct decorated_key *key, const struct row *row)
+{
+    unsigned *rows = arg;
+    (void)table;
+    (void)key;
+
+    assert_int_equal(row->complex_deletion_count, MAPS);
+    assert_int_equal(row->cell_count, MAPS * ENTRIES);
+    for (unsigned i = 0; i < MAPS * ENTRIES; i++) {
+        const struct cell *cell = &row->cells[i];
+
+        assert_int_equal(cell->column, i / ENTRIES);
+        assert_int_equal(cell->path.size, 1);
+        assert_int_equal(cell->path.data[0], i % ENTRIES);
+        assert_memory_equal(cell->value.data, "value", 5);
+    }
+    for (unsigned i = 0; i < MAPS; i++)
+        assert_int_equal(row->complex_deletions[i].column, i);
+    ++*rows;
+    return 0;
+}
+
+static void rows_of_very_many_cells_come_in_order(void **state)
+{
+    static const struct update_visitor visitor = {.row = hear_maps};
+    struct batch *batch = batch_new(&table_of_maps, 1);
+    unsigned rows = 0;
+    (void)state;
+
+    assert_non_null(batch);
+    for (int64_t row = 0; row < 3; row++) {
+        batch_row(batch, 0, key_of(row), &CLUSTERING_ROW(NULL, 0), false);
+        for (unsigned map = MAPS; map-- > 0;) {
+            for (uint8_t entry = ENTRIES; entry-- > 0;)
+                batch_map_put(batch, map, bytes_of(&entry, 1), BYTES("value"));
+            batch_map_clear(batch, map);
+        }
+    }
+    assert_int_equal(batch_finish(batch), 0);
+    assert_int_equal(
+        batch_visit(&table_of_maps, 1, batch_updates(batch), 3, TIMESTAMP_US, 1, &visitor, &rows),
+        0);
+    assert_int_equal(rows, 3);
+    batch_free(batch);
+}
+
+static void what_was_expected_binds_nobody(void **state)
+{
+    static const uint64_t expected[] = {0, 1, 100000, UINT64_MAX};
+    uint8_t *value = calloc(1, 300000);
+    (void)state;
+
+    assert_non_null(value);
+    for (size_t i = 0; i < ARRAY_COUNT(expected); i++) {
+        struct batch *batch = batch_new(schemas, ARRAY_COUNT(schemas));
+        struct record_memory *memory;
+
+        assert_non_null(batch);
+        batch_expect(batch, expected[i]);
+        for (size_t size = 1; size <= 300000; size *= 10) {
+            batch_row(batch, 0, key_of((int64_t)size), &ROW("x"), true);
+            batch_cell(batch, 1, bytes_of(value, size));
+        }
+        assert_int_equal(batch_finish(batch), 0);
+        assert_in_range(batch_bytes(batch), 111111, 111111 + 200);
+        memory = batch_take_memory(batch);
+        assert_in_range(memory->bytes, 111111, 111111 + 200);
+        record_memory_unref(memory);
+        batch_free(batch);
+    }
+    free(value);
+}
+
 static void memory_outlives_the_batch(void **state)
 {
     struct batch *batch = batch_of_everything();
@@ -470,6 +559,8 @@ int main(void)
         cmocka_unit_test(a_batch_that_grows_too_large_is_refused),
         cmocka_unit_test(too_many_updates_are_refused),
         cmocka_unit_test(times_are_clamped_to_what_the_format_holds),
+        cmocka_unit_test(rows_of_very_many_cells_come_in_order),
+        cmocka_unit_test(what_was_expected_binds_nobody),
         cmocka_unit_test(memory_outlives_the_batch),
         cmocka_unit_test(updates_cut_off_anywhere_are_refused),
         cmocka_unit_test(changed_updates_are_refused_or_mean_something),
