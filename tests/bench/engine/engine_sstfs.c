@@ -11,7 +11,6 @@
 #include "engine/error.h"
 
 #define NAME_BYTES_MAX 24
-#define NAME_ROW_BYTES 160 /* of memory, about, for admission */
 
 int sstfs_check(int r, const char *what)
 {
@@ -78,7 +77,7 @@ void sstfs_apply(struct bench_store *store, struct batch *batch)
 
 void sstfs_put_block(struct bench_store *store, uint64_t ino, uint32_t block, struct bytes value)
 {
-    struct batch *batch = sstfs_admit(store, TABLE_BLOCKS, value.size);
+    struct batch *batch = sstfs_admit(store, TABLE_BLOCKS, value.size + REQUEST_BYTES);
     struct row_key key;
 
     row_key_block(&key, ino, block);
@@ -100,7 +99,7 @@ static struct bytes name_of(char to[NAME_BYTES_MAX], uint64_t number)
 
 void sstfs_put_name(struct bench_store *store, uint64_t dir, uint64_t number)
 {
-    struct batch *batch = sstfs_admit(store, TABLE_DIRENTS, NAME_ROW_BYTES);
+    struct batch *batch = sstfs_admit(store, TABLE_DIRENTS, REQUEST_BYTES);
     int64_t time_ns = INT64_C(1700000000000000000) + (int64_t)number;
     char name[NAME_BYTES_MAX];
     struct row_key key;
@@ -121,7 +120,7 @@ void sstfs_put_name(struct bench_store *store, uint64_t dir, uint64_t number)
 
 void sstfs_delete_name(struct bench_store *store, uint64_t dir, uint64_t number)
 {
-    struct batch *batch = sstfs_admit(store, TABLE_DIRENTS, NAME_ROW_BYTES);
+    struct batch *batch = sstfs_admit(store, TABLE_DIRENTS, REQUEST_BYTES);
     char name[NAME_BYTES_MAX];
     struct row_key key;
 
@@ -217,7 +216,7 @@ static void put(void *of, const struct bench_key *key, struct bytes value)
         sstfs_put_block(session->store, block >> 16, (uint32_t)(block & 0xffff), value);
         return;
     }
-    batch = sstfs_admit(session->store, TABLE_DIRENTS, value.size);
+    batch = sstfs_admit(session->store, TABLE_DIRENTS, REQUEST_BYTES);
     row_key(&row, name, key);
     batch_row(batch, TABLE_DIRENTS, row.key, &row.clustering, true);
     batch_cell(batch, DIRENT_TARGET, value);

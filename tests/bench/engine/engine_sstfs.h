@@ -22,6 +22,8 @@ void sstfs_close(struct bench_store *store);
 /** Dies unless `r` is a success; returns it. */
 int sstfs_check(int r, const char *what);
 
+/** What the file system adds to the bytes of a write when it asks for admission. */
+#define REQUEST_BYTES 1024u
 /** Admits, to be followed by sstfs_apply(). */
 struct batch *sstfs_admit(struct bench_store *store, unsigned table, uint64_t bytes);
 /** Applies, and waits as the store's sync mode asks (periodic: not at all). */

@@ -108,7 +108,7 @@ static void report_dirents(struct bench_store *store, uint64_t flushes)
 /* A page of a file's block, and the file's size and times, as one batch. */
 static void overwrite_page(struct bench_store *store, uint64_t number, uint64_t page)
 {
-    struct batch *batch = sstfs_admit(store, TABLE_BLOCKS, PAGE_BYTES);
+    struct batch *batch = sstfs_admit(store, TABLE_BLOCKS, PAGE_BYTES + REQUEST_BYTES);
     struct row_key block, name;
 
     row_key_block(&block, DIR + 1, (uint32_t)(page / BLOCK_PAGES));

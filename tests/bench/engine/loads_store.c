@@ -193,7 +193,7 @@ void load_slow(const struct run *run)
 /* A page of a new file's end and its size, and a wait for the disk to have them. */
 static void append_page(struct bench_store *store, uint64_t page)
 {
-    struct batch *batch = sstfs_admit(store, TABLE_BLOCKS, PAGE_BYTES);
+    struct batch *batch = sstfs_admit(store, TABLE_BLOCKS, PAGE_BYTES + REQUEST_BYTES);
     struct row_key block, name;
     uint64_t position;
 
