@@ -153,7 +153,7 @@ void latencies_add(struct latencies *latencies, uint64_t ns)
 
 void latencies_merge(struct latencies *into, const struct latencies *from)
 {
-    for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
+    for (unsigned i = 0; i < LATENCIES_BUCKETS; i++)
         into->counts[i] += from->counts[i];
     into->total += from->total;
     if (from->max_ns > into->max_ns)
@@ -164,7 +164,7 @@ uint64_t latencies_quantile(const struct latencies *latencies, double share)
 {
     uint64_t rank = (uint64_t)((double)latencies->total * share), seen = 0;
 
-    for (unsigned i = 0; i < LATENCY_BUCKETS; i++) {
+    for (unsigned i = 0; i < LATENCIES_BUCKETS; i++) {
         seen += latencies->counts[i];
         if (seen > rank)
             return bucket_end(i) < latencies->max_ns ? bucket_end(i) : latencies->max_ns;

@@ -27,9 +27,9 @@ uint64_t rss_bytes(void);
 void wait_until_quiet(void);
 
 /** Latencies: buckets of 1/16 of a power of two, so a quantile is right within 6 %. */
-#define LATENCY_BUCKETS 1024u
+#define LATENCIES_BUCKETS 1024u
 struct latencies {
-    uint64_t counts[LATENCY_BUCKETS];
+    uint64_t counts[LATENCIES_BUCKETS];
     uint64_t total;
     uint64_t max_ns;
 };
