@@ -49,11 +49,10 @@ static void fill_values(void *arg, unsigned thread)
     struct fill *fill = arg;
     const struct bench_engine *engine = fill->run->engine;
     void *session = engine->open_session(fill->store);
-    static uint8_t value[VALUE_BYTES];
 
     for (uint64_t number = 0; number < fill->permutation.count; number++) {
         struct bench_key key = key_of_row(number);
-        struct bytes bytes = material_value(value, number);
+        struct bytes bytes = material_noise(number, VALUE_BYTES);
         uint64_t begin = now_ns();
 
         engine->put(session, &key, bytes);

@@ -30,10 +30,10 @@
 #define DIR 2u
 
 /* Block `number` of as many files as are wanted, one after the other. */
-static void put_value(struct bench_store *store, uint64_t number, uint8_t scratch[VALUE_BYTES])
+static void put_value(struct bench_store *store, uint64_t number)
 {
     sstfs_put_block(store, EXTENT_INO + number / EXTENT_BLOCKS, (uint32_t)(number % EXTENT_BLOCKS),
-        material_value(scratch, number));
+        material_noise(number, VALUE_BYTES));
 }
 
 /* ---- opening ---- */
@@ -96,10 +96,9 @@ static void write_or_get(void *arg, unsigned thread)
         return;
     }
     for (uint64_t i = thread; i < t->values; i += WRITERS) {
-        static _Thread_local uint8_t value[VALUE_BYTES];
         uint64_t begin = now_ns();
 
-        put_value(t->store, i, value);
+        put_value(t->store, i);
         latencies_add(&t->puts[thread], now_ns() - begin);
     }
     atomic_fetch_sub(&t->writers, 1);
@@ -129,10 +128,8 @@ void load_throttled(const struct run *run)
 
 static void overwrite_everything(struct bench_store *store, const struct run *run)
 {
-    static uint8_t value[VALUE_BYTES];
-
     for (uint64_t i = 0; i < scaled(run, LIVE_VALUES); i++)
-        put_value(store, i, value);
+        put_value(store, i);
     for (uint64_t i = 0; i < scaled(run, LIVE_NAMES); i++)
         sstfs_put_name(store, DIR + i / FILES_OF_DIRECTORY, i);
     sstfs_check(engine_flush(store->engine, TABLES_ALL), "flush");
@@ -170,7 +167,6 @@ void load_slow(const struct run *run)
     struct bench_store *store =
         sstfs_open_on(slow_env_new(run->folder, SLOW_DELAY_US), run->settings.memory_bytes);
     static struct latencies puts;
-    static uint8_t value[VALUE_BYTES];
     uint64_t count = scaled(run, SLOW_VALUES);
     struct usage before, after;
 
@@ -178,7 +174,7 @@ void load_slow(const struct run *run)
     for (uint64_t i = 0; i < count; i++) {
         uint64_t begin = now_ns();
 
-        put_value(store, i, value);
+        put_value(store, i);
         latencies_add(&puts, now_ns() - begin);
     }
     usage_now(run->folder, &after);

@@ -74,10 +74,3 @@ struct bytes material_row(uint8_t to[ROW_VALUE_BYTES], uint64_t number)
     memcpy(to, &number, 8);
     return bytes_of(to, ROW_VALUE_BYTES);
 }
-
-struct bytes material_value(uint8_t to[VALUE_BYTES], uint64_t number)
-{
-    memcpy(to, material_noise(number, VALUE_BYTES).data, VALUE_BYTES);
-    memcpy(to, &number, 8);
-    return bytes_of(to, VALUE_BYTES);
-}

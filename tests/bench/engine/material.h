@@ -32,9 +32,6 @@ struct bytes material_row(uint8_t to[ROW_VALUE_BYTES], uint64_t number);
 /** A page's, or anything else that does not compress; borrowed, and the same for the same number.
  */
 struct bytes material_noise(uint64_t number, size_t size);
-/** 128 KiB that do not compress, the first 8 bytes the number. */
-struct bytes material_value(uint8_t to[VALUE_BYTES], uint64_t number);
-
 static inline struct bench_key key_of_row(uint64_t number)
 {
     return (struct bench_key){number / PARTITION_ROWS + 1, number % PARTITION_ROWS};

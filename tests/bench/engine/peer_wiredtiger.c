@@ -33,7 +33,8 @@ static void *open_store(const char *folder, const struct settings *settings)
     snprintf(config, sizeof(config),
         "create,cache_size=%luM,log=(enabled,file_max=128M),"
         "transaction_sync=(enabled=true,method=none),checkpoint=(log_size=512M),"
-        "eviction=(threads_min=1,threads_max=2),extensions=[libwiredtiger_snappy.so]",
+        "eviction=(threads_min=1,threads_max=2),"
+        "eviction_dirty_target=60,eviction_dirty_trigger=80,extensions=[libwiredtiger_snappy.so]",
         (settings_write_buffer_bytes(settings) + settings_cache_bytes(settings)) >> 20);
     check(wiredtiger_open(folder, NULL, config, &connection), "open");
     check(connection->open_session(connection, NULL, NULL, &session), "open a session");
