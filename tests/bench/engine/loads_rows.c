@@ -81,12 +81,14 @@ static void fill_and_report(const struct run *run, struct settings settings, uin
         latencies_merge(&fill.latencies[0], &fill.latencies[i]);
 
     report_metric("rate", (double)count / seconds_between(before.at_ns, filled.at_ns));
-    report_metric(
-        "mb_s", (double)(count * row_bytes) / 1e6 / seconds_between(before.at_ns, filled.at_ns));
     report_metric("cpu_us", (double)(rested.cpu_ns - before.cpu_ns) / 1e3 / (double)count);
     report_metric("cpu_put_us", (double)(filled.cpu_ns - before.cpu_ns) / 1e3 / (double)count);
-    report_metric("cpu_s_gib",
-        (double)(rested.cpu_ns - before.cpu_ns) / 1e9 / ((double)(count * row_bytes) / (1 << 30)));
+    if (settings.content == CONTENT_VALUES) {
+        report_metric("mb_s",
+            (double)(count * row_bytes) / 1e6 / seconds_between(before.at_ns, filled.at_ns));
+        report_metric("cpu_s_gib", (double)(rested.cpu_ns - before.cpu_ns) / 1e9 /
+                                       ((double)(count * row_bytes) / (1 << 30)));
+    }
     report_put_latency(&fill.latencies[0]);
     report_metric("written_ratio",
         (double)(rested.device_bytes - before.device_bytes) / (double)(count * row_bytes));
