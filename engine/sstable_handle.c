@@ -58,6 +58,9 @@ int sstable_handle_open(struct sstable_handle *handle, struct sstable **ret_ssta
     if (!handle->sstable)
         r = sstable_open(handle->env, handle->folder, &handle->entry.facts.id, handle->schema,
             handle->cache, &handle->sstable);
+    /* The manifest says that there is one. */
+    if (r == -ENOENT)
+        r = err_with(-EUCLEAN, "an SSTable of %s is lost", handle->folder);
     *ret_sstable = handle->sstable;
     mutex_unlock(&handle->mutex);
     return r;

@@ -61,6 +61,12 @@ int sstable_check_digest(
     return sstable_damaged(sstable, -EBADMSG, component, 0);
 }
 
+/* An SSTable that has lost a component is damaged: that is no answer to who looked for a row. */
+static int or_missing(int r, const char *path)
+{
+    return r == -ENOENT ? err_new(-EUCLEAN, "'%s' is missing", path) : r;
+}
+
 int sstable_read_component(const struct sstable *sstable, enum sstable_component component,
     size_t size_max, struct buf *ret_content)
 {
@@ -69,7 +75,7 @@ int sstable_read_component(const struct sstable *sstable, enum sstable_component
 
     if (!path)
         return err_new(-ENOMEM, "path of a component");
-    r = io_read_file(sstable->env, path, size_max, ret_content);
+    r = or_missing(io_read_file(sstable->env, path, size_max, ret_content), path);
     return r < 0 ? r
                  : sstable_check_digest(
                        sstable, component, crc32_update(0, ret_content->data, ret_content->size));
@@ -81,7 +87,7 @@ static int open_component(struct sstable *sstable, enum sstable_component compon
 
     if (!path)
         return err_new(-ENOMEM, "path of a component");
-    return io_open(sstable->env, path, O_RDONLY, ret_fd);
+    return or_missing(io_open(sstable->env, path, O_RDONLY, ret_fd), path);
 }
 
 /** What TOC.txt lists and reading needs must be there: Cassandra, too, refuses the table else. */
@@ -93,9 +99,11 @@ static int check_components(struct sstable *sstable)
     component_set listed = 0;
     int r;
 
+    if (sstable->components == 0)
+        return err_new(-ENOENT, "there is no such SSTable");
     for (size_t i = 0; i < ARRAY_COUNT(needed); i++) {
         if (!component_set_has(sstable->components, needed[i]))
-            return err_new(-ENOENT, "component %s is missing", component_name(needed[i]));
+            return err_new(-EUCLEAN, "component %s is missing", component_name(needed[i]));
     }
     if (component_set_has(sstable->components, COMPONENT_TOC)) {
         r = sstable_read_component(sstable, COMPONENT_TOC, 1u << 16, &toc);
