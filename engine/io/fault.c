@@ -168,6 +168,8 @@ static int fault_sync(struct env *env, int fd)
 
     if (!open)
         return -EBADF;
+    if (++fault->sync_count == fault->fail_sync_at && verdict == 0)
+        verdict = -EIO;
     if (verdict == 0)
         fault_sync_file(open->inode);
     else if (!fault->dead)
@@ -427,6 +429,13 @@ void env_fault_fail_at(struct env *env, uint64_t nth, int error)
 
     fault->fail_at = nth ? fault->io_count + nth : 0;
     fault->fail_error = error;
+}
+
+void env_fault_fail_sync_at(struct env *env, uint64_t nth)
+{
+    struct fault_env *fault = fault_env_of(env);
+
+    fault->fail_sync_at = nth > 0 ? fault->sync_count + nth : 0;
 }
 
 void env_fault_crash_at(struct env *env, uint64_t nth)

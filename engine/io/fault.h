@@ -44,12 +44,25 @@ MUST_USE int env_fault_new(uint64_t seed, struct env **ret_env);
  */
 void env_fault_crash(struct env *env, enum env_fault_variant variant);
 
+/** From now on all calls fail with -EIO: the process that made them is to be freed. */
+void env_fault_stop(struct env *env);
+/** Whether they do: it was stopped, or what env_fault_crash_at() armed has come to pass. */
+bool env_fault_is_stopped(struct env *env);
+/**
+ * The process died, and another begins; the machine went on. Files and names are as they were read
+ * and written last, what was not synced still is not, and what a failed sync lost is lost at the
+ * next crash. Descriptors, locks and what was armed as for env_fault_crash().
+ */
+void env_fault_restart(struct env *env);
+
 /**
  * The nth I/O call from now (1: the next) fails with `error` (negative errno), once; 0 disarms. A
  * failed write leaves some first part; a failed sync loses pages as Linux does: they read as
  * written, never reach the disk, and the next sync reports success.
  */
 void env_fault_fail_at(struct env *env, uint64_t nth, int error);
+/** The nth sync of a file from now fails with -EIO, once, as above; 0 disarms. */
+void env_fault_fail_sync_at(struct env *env, uint64_t nth);
 /**
  * From the nth changing call from now on (1: the next) all calls fail with -EIO until
  * env_fault_crash(); that call itself takes effect if it is no sync, and may so survive. 0 disarms.
@@ -101,7 +114,9 @@ struct fault_env {
     uint64_t change_count;
     uint64_t fail_at; /* by io_count; 0: not armed */
     int fail_error;
-    uint64_t crash_at; /* by change_count; 0: not armed */
+    uint64_t sync_count;
+    uint64_t fail_sync_at; /* by sync_count; 0: not armed */
+    uint64_t crash_at;     /* by change_count; 0: not armed */
     bool dead;
     uint64_t sequence;    /* of the last change of a directory */
     uint64_t last_number; /* inode, place and size of the last write: the one that tears */

@@ -331,6 +331,14 @@ static void count_links(struct mem_inode *directory)
     }
 }
 
+static void begin_again(struct fault_env *fault)
+{
+    fault->dead = false;
+    fault->fail_at = 0;
+    fault->fail_sync_at = 0;
+    fault->crash_at = 0;
+}
+
 void env_fault_crash(struct env *env, enum env_fault_variant variant)
 {
     struct fault_env *fault = fault_env_of(env);
@@ -367,7 +375,23 @@ void env_fault_crash(struct env *env, enum env_fault_variant variant)
         inode = next;
     }
     mem->total_bytes = total_bytes;
-    fault->dead = false;
-    fault->fail_at = 0;
-    fault->crash_at = 0;
+    begin_again(fault);
+}
+
+void env_fault_stop(struct env *env)
+{
+    fault_env_of(env)->dead = true;
+}
+
+bool env_fault_is_stopped(struct env *env)
+{
+    return fault_env_of(env)->dead;
+}
+
+void env_fault_restart(struct env *env)
+{
+    struct fault_env *fault = fault_env_of(env);
+
+    mem_kill_open_files(&fault->mem);
+    begin_again(fault);
 }

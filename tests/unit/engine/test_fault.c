@@ -272,6 +272,42 @@ static void a_failed_sync_loses_its_pages_for_good(void **state)
     assert_true(lost);
 }
 
+/* The machine goes on when a process dies: its page cache reads as before, and lies as before. */
+static void a_restart_forgets_neither_what_was_written_nor_what_was_lost(void **state)
+{
+    bool lost = false;
+
+    (void)state;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct env *env = fresh(seed);
+        char text[32];
+        int fd = open_file(env, "f");
+
+        fill(env, fd, 0, 4, 'a');
+        assert_int_equal(io_sync(env, fd), 0);
+        assert_int_equal(io_sync_directory(env, ""), 0);
+        fill(env, fd, 0, 2, 'b');
+        env_fault_fail_sync_at(env, 1);
+        assert_int_equal(io_sync(env, fd), -EIO);
+        fill(env, fd, 3, 1, 'c');
+        env_fault_stop(env);
+        assert_true(env_fault_is_stopped(env));
+        assert_int_equal(io_sync(env, fd), -EIO);
+        env_fault_restart(env);
+        assert_false(env_fault_is_stopped(env));
+        describe(env, "f", text);
+        assert_string_equal(text, "bbac");
+        fd = open_file(env, "f");
+        assert_int_equal(io_sync(env, fd), 0);
+        env_fault_crash(env, ENV_FAULT_LOST);
+        describe(env, "f", text);
+        assert_string_equal(text + 2, "ac");
+        lost |= text[0] == 'a' && text[1] == 'a';
+        env_free(env);
+    }
+    assert_true(lost);
+}
+
 static void the_nth_call_fails_once_and_a_write_in_part(void **state)
 {
     struct env *env = fresh(3);
@@ -421,6 +457,7 @@ int main(void)
         cmocka_unit_test(a_name_synced_without_its_content_is_an_empty_file),
         cmocka_unit_test(content_synced_without_its_directory_is_not_found),
         cmocka_unit_test(a_failed_sync_loses_its_pages_for_good),
+        cmocka_unit_test(a_restart_forgets_neither_what_was_written_nor_what_was_lost),
         cmocka_unit_test(the_nth_call_fails_once_and_a_write_in_part),
         cmocka_unit_test(from_the_cut_on_nothing_works_until_the_crash),
         cmocka_unit_test(a_bit_flipped_stays_flipped),
