@@ -697,6 +697,38 @@ static void a_flush_that_fails_once_is_made_again_in_a_new_file(void **state)
     }
 }
 
+/* Of a compaction nothing counts before its edit: an error leaves the inputs, and it is tried anew.
+ */
+static void a_compaction_that_fails_leaves_its_inputs(void **state)
+{
+    unsigned outputs_failed = 0;
+
+    (void)state;
+    for (uint64_t nth = 1; nth <= 30; nth++) {
+        struct env *env = new_env(64 << 20);
+        struct engine *engine = new_store(env);
+
+        write_batches(engine, 1, 30);
+        check(engine_flush(engine, TABLES_ALL));
+        write_batches(engine, 31, 60);
+        check(engine_flush(engine, TABLES_ALL));
+        env_fault_fail_sync_at(env, nth);
+        if (engine_compact(engine, TABLES_ALL) < 0 && engine_failure(engine) == 0) {
+            outputs_failed++;
+            expect(engine, 60);
+            check(engine_compact(engine, TABLES_ALL));
+        }
+        env_fault_fail_sync_at(env, 0);
+        expect(engine, 60);
+        (void)engine_close(engine, 0);
+        engine = open_store(env);
+        expect(engine, 60);
+        check(engine_close(engine, 0));
+        env_free(env);
+    }
+    assert_true(outputs_failed > 0);
+}
+
 /* ---- memory and disk ---- */
 
 static int put_until_full(struct engine *engine, struct env *env, unsigned *count)
@@ -999,6 +1031,7 @@ int main(void)
         cmocka_unit_test(a_stream_of_values_is_flushed_instead_of_synced),
         cmocka_unit_test(a_failed_sync_makes_the_store_read_only),
         cmocka_unit_test(a_flush_that_fails_once_is_made_again_in_a_new_file),
+        cmocka_unit_test(a_compaction_that_fails_leaves_its_inputs),
         cmocka_unit_test(a_full_store_still_deletes_and_has_room_again_then),
         cmocka_unit_test(the_log_is_bounded_whatever_is_written),
         cmocka_unit_test(a_store_is_open_in_one_place_only),
