@@ -1,6 +1,6 @@
 /*
- * Random batches on all tables of the file system, flushed at random, for the comparison with
- * Cassandra that rounds.py makes.
+ * Random batches on all tables of the file system, flushed and compacted at random, for the
+ * comparison with Cassandra that rounds.py makes.
  *
  *   rounds OUT FIRST_SEED COUNT
  *
@@ -11,7 +11,10 @@
  * a line, as sstabledump prints it OUT/T.live        the partitions with live rows only
  *   OUT/T.compacted   the SSTables that the engine's compaction made, gc_grace ten days
  *   OUT/T.purged      the same with gc_grace 0
- *   OUT/SEED/snapshots/all/sstfs/T-…   the SSTables before any compaction of ours
+ *   OUT/SEED/snapshots/TAG/sstfs/T-…   the SSTables, where TAG is
+ *     all         before the compaction of everything
+ *     compacted   after it
+ *     purged      after that with gc_grace 0
  *
  * Besides, every live row found by a scan must be found by a get, with the same cells.
  */
@@ -343,6 +346,35 @@ static void write_batches(struct round *round)
         check(engine_apply(round->engine, batch, &position), "apply");
         if (draw(round, 25) == 0)
             check(engine_flush(round->engine, 1 + draw(round, 31)), "flush");
+        if (draw(round, 40) == 0)
+            check(engine_compact(round->engine, 1 + draw(round, 31)), "compact");
+    }
+}
+
+static void take_snapshot(struct round *round, const char *tag)
+{
+    check(engine_snapshot_create(round->engine, tag), "snapshot");
+    check(engine_snapshot_await(round->engine, tag, NULL, NULL), "completion of the snapshot");
+}
+
+static void compact(struct round *round, const char *kind)
+{
+    check(engine_compact(round->engine, TABLES_ALL), "compact");
+    check_gets(round);
+    print_tables(round, kind, false);
+    take_snapshot(round, kind);
+}
+
+/* What is not looked at any more: the reserve and the log are far larger than the tables. */
+static void remove_all_but_snapshots(const char *path)
+{
+    static const char *const names[] = {"commitlog", "reserve", "data"};
+    char command[4200];
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(command, sizeof(command), "rm -r '%s/%s'", path, names[i]);
+        if (system(command) != 0)
+            check(-EIO, command);
     }
 }
 
@@ -360,20 +392,16 @@ static void run_round(struct round *round)
     check_gets(round);
     print_tables(round, "merged", false);
     print_tables(round, "live", true);
-    check(engine_snapshot_create(round->engine, "all"), "snapshot");
-    check(engine_snapshot_await(round->engine, "all", NULL, NULL), "completion of the snapshot");
+    take_snapshot(round, "all");
     check_gets(round);
-    check(engine_compact(round->engine, TABLES_ALL), "compact");
-    check_gets(round);
-    print_tables(round, "compacted", false);
+    compact(round, "compacted");
     check(engine_close(round->engine, CLOSE_FLUSH), "close");
 
     open_engine(round, 0);
-    check(engine_compact(round->engine, TABLES_ALL), "compact");
-    check_gets(round);
-    print_tables(round, "purged", false);
+    compact(round, "purged");
     check(engine_close(round->engine, CLOSE_FLUSH), "close");
     env_free(round->env);
+    remove_all_but_snapshots(path);
 }
 
 int main(int argc, char **argv)

@@ -3,6 +3,7 @@
 
 Method: `rounds` writes random batches of every kind on every table, in COUNT stores with disjoint keys, and prints what
 it reads; Cassandra merges (compacts) the SSTables of all rounds of a table at once; compare partition by partition.
+Cassandra checks each SSTable, those that our compactions left too.
 
 usage: rounds.py ROUNDS_BINARY [COUNT [FIRST_SEED]]     SSTFS_SEED replays: COUNT 1 from that seed
 """
@@ -53,6 +54,26 @@ def agree(what, table, mine, theirs):
     return not found
 
 
+def check(out, table):
+    """All SSTables of all rounds in one folder: their ids differ, and Java starts once."""
+    folder = out / f"{table}-checked"
+    folder.mkdir()
+    for path in sorted(glob.glob(f"{out}/*/snapshots/*/sstfs/{table}-*/nb-*")):
+        link = folder / os.path.basename(path)
+        if not link.exists():  # an SSTable of several snapshots
+            os.link(path, link)
+    count = len(list(folder.glob("nb-*-Data.db")))
+    result = subprocess.run(
+        [TOOLS, "check", folder, "--schema", HERE / "schema.cql", "--table", table, "--no-rows"],
+        stdout=subprocess.PIPE, text=True)
+    failed = [line for line in result.stdout.splitlines() if '"errors":[]' not in line]
+    sound = result.returncode == 0 and not failed
+    print(f"{'ok' if sound else 'not ok'} - {table}: check: {count} SSTables", flush=True)
+    for line in failed[:5]:
+        print(f"# {line}")
+    return sound
+
+
 def judge(out, table):
     folders = sorted(glob.glob(f"{out}/*/snapshots/all/sstfs/{table}-*"))
     folders = [f for f in folders if glob.glob(f"{f}/*-Data.db")]
@@ -66,17 +87,17 @@ def judge(out, table):
         cassandra("compact", *folders, "--out", target, "--schema", cql, "--table", table)
         theirs = partitions(cassandra("merge", target, "--schema", cql, "--table", table)) if any(target.rglob("*-Data.db")) else {}
         sound &= agree(kind, table, ours(out, table, kind), theirs)
-    return sound
+    return check(out, table) and sound
 
 
 def main():
-    binary, count, first = sys.argv[1], int((sys.argv[2:] or ["50"])[0]), int((sys.argv[3:] or ["1"])[0])
+    binary, count, first = sys.argv[1], int((sys.argv[2:] or ["200"])[0]), int((sys.argv[3:] or ["1"])[0])
     if "SSTFS_SEED" in os.environ:
         count, first = 1, int(os.environ["SSTFS_SEED"])
     with tempfile.TemporaryDirectory(prefix="sstfs-rounds-") as folder:
         out = Path(folder)
         subprocess.run([binary, folder, str(first), str(count)], check=True)
-        print(f"1..{3 * len(TABLES)}\n# {count} rounds from seed {first}")
+        print(f"1..{4 * len(TABLES)}\n# {count} rounds from seed {first}")
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # most of the time is Java's, starting
             results = list(pool.map(lambda table: judge(out, table), TABLES))
     sys.exit(0 if all(results) else 1)
