@@ -7,15 +7,12 @@
 /* Widths are stored as differences to it, whatever the size of blocks really is. */
 #define WIDTH_BASE 65536
 
-#define GROWTH_DIVISOR 256u
-
-void index_builder_init(struct index_builder *builder, const struct serialization_header *header,
-    const struct table_schema *schema)
+void index_builder_init(
+    struct index_builder *builder, const struct serialization_header *header, uint32_t block_bytes)
 {
     *builder = (struct index_builder){
         .header = header,
-        .block_bytes = schema->column_index_bytes,
-        .block_bytes_max = schema->column_index_bytes_max,
+        .block_bytes = block_bytes,
         .infos = BUF_INIT,
         .offsets = BUF_INIT,
         .first = BUF_INIT,
@@ -55,16 +52,6 @@ static void close_block(struct index_builder *builder, uint64_t end)
     builder->block_is_open = false;
 }
 
-/** A small partition is read by small blocks, a large one is not indexed in too many of them. */
-static uint64_t block_bytes_at(const struct index_builder *builder, uint64_t start)
-{
-    uint64_t bytes = start / GROWTH_DIVISOR;
-
-    if (bytes > builder->block_bytes_max)
-        bytes = builder->block_bytes_max;
-    return bytes < builder->block_bytes ? builder->block_bytes : bytes;
-}
-
 void index_builder_add(struct index_builder *builder, const struct unfiltered *unfiltered,
     uint64_t start, uint64_t end)
 {
@@ -81,7 +68,7 @@ void index_builder_add(struct index_builder *builder, const struct unfiltered *u
     }
     if (unfiltered->is_marker)
         builder->open = unfiltered->marker.opens;
-    if (end - builder->block_start >= block_bytes_at(builder, builder->block_start))
+    if (end - builder->block_start >= builder->block_bytes)
         close_block(builder, end);
 }
 

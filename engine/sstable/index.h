@@ -15,7 +15,7 @@
 /** The promoted index of the partition at hand. */
 struct index_builder {
     const struct serialization_header *header;
-    uint32_t block_bytes, block_bytes_max;
+    uint32_t block_bytes;
     struct buf infos;
     struct buf offsets;     /* i32 big-endian */
     struct buf first, last; /* clustering prefixes of the block that is open */
@@ -24,9 +24,9 @@ struct index_builder {
     struct deletion open; /* range tombstone open behind the last unfiltered */
 };
 
-/** `schema`: for how large blocks are. */
-void index_builder_init(struct index_builder *builder, const struct serialization_header *header,
-    const struct table_schema *schema);
+/** Blocks of `block_bytes`. */
+void index_builder_init(
+    struct index_builder *builder, const struct serialization_header *header, uint32_t block_bytes);
 void index_builder_release(struct index_builder *builder);
 void index_builder_begin(struct index_builder *builder);
 /** An unfiltered from `start` to `end`, both from the partition's start. */

@@ -130,7 +130,7 @@ static int init_writer(struct sstable_writer *writer, const struct sstable_write
             return r;
     }
     summary_builder_init(&writer->summary, schema->min_index_interval);
-    index_builder_init(&writer->index, &writer->header, schema);
+    index_builder_init(&writer->index, &writer->header, schema->column_index_bytes);
     writer->compression.chunk_bytes = schema->chunk_bytes ? schema->chunk_bytes : CRC_CHUNK_BYTES;
     writer->compression.max_compressed_bytes =
         compression_max_bytes(writer->compression.chunk_bytes, schema->min_compress_ratio);

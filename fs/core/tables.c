@@ -130,8 +130,7 @@ static_assert(ARRAY_COUNT(meta_regulars) == META_COLUMN_COUNT, "a number for eac
  * cluster needs that is given our tables. The store itself purges by its own rule. */
 #define TABLE_COMMON                                                                               \
     .keyspace = "sstfs", .min_compress_ratio = 1.1, .filter_fp_chance = 0.01,                      \
-    .min_index_interval = 128, .column_index_bytes = 4u << 10,                                     \
-    .column_index_bytes_max = 64u << 10, .gc_grace_s = 864000
+    .min_index_interval = 128, .column_index_bytes = 64u << 10, .gc_grace_s = 864000
 
 #define COLUMNS(kind, list) .kind##_count = ARRAY_COUNT(list), .kind##s = (list)
 

@@ -81,10 +81,8 @@ struct table_schema {
     double min_compress_ratio;   /* 0: chunks are never stored raw */
     double filter_fp_chance;     /* bloom filter */
     uint32_t min_index_interval; /* partitions per summary entry: 128 */
-    /* Promoted index: bytes per block, at a partition's start and, as blocks grow to a 256th of
-     * their place in it, at most. 0: they do not grow. */
-    uint32_t column_index_bytes, column_index_bytes_max;
-    int32_t gc_grace_s; /* tombstones live at least this long */
+    uint32_t column_index_bytes; /* promoted index: bytes per block */
+    int32_t gc_grace_s;          /* tombstones live at least this long */
 
     /* How the engine treats it; no SSTable tells. */
     enum compaction_policy compaction;
