@@ -72,6 +72,7 @@ struct sstable_handle *engine_new_handle(
         .sweeper = engine->options.read_only ? NULL : &engine->sweeper,
         .schema = &engine->tables[entry->table],
         .cache = engine->cache,
+        .open_sstables = &engine->open_sstables,
         .folder = engine->folders[entry->table],
     };
 
@@ -279,6 +280,7 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
     }
     for (unsigned i = 0; i < engine->table_count; i++)
         engine_data_folder(&engine->tables[i], engine->folders[i]);
+    open_sstables_init(&engine->open_sstables, engine->memory.filters);
     views_init(&engine->views);
     epochs_init(&engine->writers);
     mutex_init(&engine->change, RANK_CHANGE);
@@ -299,6 +301,7 @@ static void engine_free(struct engine *engine)
     snapshots_release(&engine->snapshots);
     views_release(&engine->views);
     sweeper_release(&engine->sweeper);
+    open_sstables_release(&engine->open_sstables);
     admission_release(&engine->admission);
     compaction_release(&engine->compaction);
     disk_space_release(&engine->disk_space);

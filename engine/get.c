@@ -19,6 +19,7 @@ struct finding {
     struct finding *older;
     const struct row *row;               /* NULL: not the row */
     struct partition_iterator *memtable; /* NULL: it is of an SSTable */
+    struct sstable *sstable;             /* referenced, as long as the lookup is */
     struct row_lookup lookup;
 };
 
@@ -72,6 +73,7 @@ static void get_release(struct get *get)
             partition_close(finding->memtable);
         else
             row_lookup_release(&finding->lookup);
+        sstable_unref(finding->sstable);
         finding_free(get, finding);
     }
 }
@@ -120,6 +122,7 @@ static int get_from_memtable(struct get *get, struct memtable *memtable)
     if (r > 0) {
         r = find_in_partition(get, finding->memtable, &finding->row, &deletion);
         if (r == 0) {
+            finding->sstable = NULL;
             finding_keep(get, finding, deletion);
             return 0;
         }
@@ -131,8 +134,8 @@ static int get_from_memtable(struct get *get, struct memtable *memtable)
 
 static int get_from_sstable(struct get *get, struct sstable_handle *handle)
 {
+    AUTO(sstable_unrefp) struct sstable *sstable = NULL;
     struct finding *finding;
-    struct sstable *sstable;
     int r = sstable_handle_open(handle, &sstable);
 
     if (r < 0)
@@ -146,6 +149,8 @@ static int get_from_sstable(struct get *get, struct sstable_handle *handle)
         return r;
     }
     finding->memtable = NULL;
+    finding->sstable = sstable;
+    sstable = NULL;
     finding->row = finding->lookup.row;
     finding_keep(get, finding, finding->lookup.deletion);
     return 0;

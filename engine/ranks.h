@@ -14,6 +14,7 @@ enum {
     /* 30: commitlog/ */
     RANK_VIEW = 32, /* the list of retired views */
     RANK_COMPACTION_TARGET = 34,
+    RANK_OPEN_SSTABLES = 35, /* which are open */
     RANK_SSTABLE_HANDLE = 36,
     RANK_SWEEPER = 38,
     /* 40, 41: memtable/; 60: cache/ */

@@ -32,7 +32,7 @@ static int add_memtable(struct sources *sources, struct memtable *memtable,
 static int add_sstable(struct sources *sources, struct sstable_handle *handle,
     const struct decorated_key *key, const struct slice *slice)
 {
-    struct sstable *sstable;
+    AUTO(sstable_unrefp) struct sstable *sstable = NULL;
     int r = sstable_handle_open(handle, &sstable);
 
     if (r == 0)

@@ -16,6 +16,7 @@ struct sstable_handle *sstable_handle_new(
     handle->sweeper = options->sweeper;
     handle->schema = options->schema;
     handle->cache = options->cache;
+    handle->open_sstables = options->open_sstables;
     handle->folder = options->folder;
     handle->entry = *entry;
     atomic_init(&handle->garbage_bytes, entry->garbage_bytes);
@@ -45,6 +46,7 @@ void sstable_handle_unref(struct sstable_handle *handle)
         sweeper_kick(sweeper);
     if (before != 1)
         return;
+    open_sstables_remove(handle->open_sstables, handle);
     sstable_unref(handle->sstable);
     mutex_release(&handle->mutex);
     free(handle);
@@ -52,24 +54,68 @@ void sstable_handle_unref(struct sstable_handle *handle)
 
 int sstable_handle_open(struct sstable_handle *handle, struct sstable **ret_sstable)
 {
+    bool is_new = false;
     int r = 0;
 
     mutex_lock(&handle->mutex);
-    if (!handle->sstable)
+    if (!handle->sstable) {
         r = sstable_open(handle->env, handle->folder, &handle->entry.facts.id, handle->schema,
             handle->cache, &handle->sstable);
-    /* The manifest says that there is one. */
-    if (r == -ENOENT)
-        r = err_with(-EUCLEAN, "an SSTable of %s is lost", handle->folder);
-    *ret_sstable = handle->sstable;
+        is_new = r == 0;
+        /* The manifest says that there is one. */
+        if (r == -ENOENT)
+            r = err_with(-EUCLEAN, "an SSTable of %s is lost", handle->folder);
+    }
+    if (r == 0)
+        *ret_sstable = sstable_ref(handle->sstable);
     mutex_unlock(&handle->mutex);
+    if (!atomic_load_explicit(&handle->used, memory_order_relaxed))
+        atomic_store_explicit(&handle->used, true, memory_order_relaxed);
+    if (is_new)
+        open_sstables_add(handle->open_sstables, handle);
     return r;
+}
+
+static void add_read_stats(struct sstable_handle *handle, struct sstable_read_stats *to)
+{
+    struct sstable_read_stats stats;
+
+    sstable_get_read_stats(handle->sstable, &stats);
+    to->filter_negatives += stats.filter_negatives;
+    to->filter_false_positives += stats.filter_false_positives;
+    to->chunk_reads += stats.chunk_reads;
+    to->index_reads += stats.index_reads;
+}
+
+bool sstable_handle_close(struct sstable_handle *handle)
+{
+    struct sstable *closed = NULL;
+
+    mutex_lock(&handle->mutex);
+    if (!atomic_load(&handle->obsolete)) {
+        closed = handle->sstable;
+        add_read_stats(handle, &handle->read_stats);
+        handle->sstable = NULL;
+    }
+    mutex_unlock(&handle->mutex);
+    sstable_unref(closed);
+    return closed != NULL;
+}
+
+void sstable_handle_get_read_stats(
+    struct sstable_handle *handle, struct sstable_read_stats *ret_stats)
+{
+    mutex_lock(&handle->mutex);
+    *ret_stats = handle->read_stats;
+    if (handle->sstable)
+        add_read_stats(handle, ret_stats);
+    mutex_unlock(&handle->mutex);
 }
 
 int sstable_handle_may_contain(struct sstable_handle *handle, const struct decorated_key *key)
 {
     const struct sstable_facts *facts = &handle->entry.facts;
-    struct sstable *sstable = NULL;
+    AUTO(sstable_unrefp) struct sstable *sstable = NULL;
     int r;
 
     if (key->token < facts->first_token || key->token > facts->last_token)

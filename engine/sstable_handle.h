@@ -16,6 +16,7 @@
 
 #include "engine/mutex.h"
 #include "manifest.h"
+#include "open_sstables.h"
 
 struct sweeper;
 
@@ -32,12 +33,16 @@ struct sstable_handle {
     const char *folder; /* of its table in data/ */
     struct manifest_sstable entry;
     struct sstable_handle *next_obsolete; /* the sweeper's list */
+    struct open_sstables *open_sstables;
+    struct sstable_handle *open_next, *open_previous; /* its ring; NULL: not in it */
+    _Atomic bool used;                                /* since the hand of the ring came by */
     _Atomic uint64_t garbage_bytes; /* as the manifest says (compaction/garbage.h); and less, where
                                        less of it than believed could be had */
     uint64_t successor_run; /* what it was compacted into, 0; with the engine's `change` held */
 
     struct mutex mutex;      /* guards what follows */
-    struct sstable *sstable; /* NULL: not opened yet */
+    struct sstable *sstable; /* NULL: not open. In the ring its mutex guards this one too */
+    struct sstable_read_stats read_stats; /* of when it was open before */
     unsigned pins;
     bool unsealed; /* TOC.txt is in trash/ */
     bool summed[COMPONENT_COUNT];
@@ -49,6 +54,7 @@ struct sstable_handle_options {
     struct sweeper *sweeper; /* NULL: nothing is ever deleted (read-only) */
     const struct table_schema *schema;
     struct chunk_cache *cache;
+    struct open_sstables *open_sstables;
     const char *folder;
 };
 
@@ -59,8 +65,13 @@ struct sstable_handle *sstable_handle_ref(struct sstable_handle *handle);
 /** NULL does nothing. */
 void sstable_handle_unref(struct sstable_handle *handle);
 
-/** The table itself, borrowed from the handle. */
+/** The table itself, with a reference: to be given to sstable_unref(). */
 MUST_USE int sstable_handle_open(struct sstable_handle *handle, struct sstable **ret_sstable);
+/** For open_sstables.c: whoever uses it goes on, the next opens it again. False: an obsolete one
+ * stays, as it could not be opened again. */
+bool sstable_handle_close(struct sstable_handle *handle);
+void sstable_handle_get_read_stats(
+    struct sstable_handle *handle, struct sstable_read_stats *ret_stats);
 /** Judged by the token range first, for which nothing is opened. Negative: it cannot be opened. */
 MUST_USE int sstable_handle_may_contain(
     struct sstable_handle *handle, const struct decorated_key *key);

@@ -62,6 +62,7 @@ struct engine {
     /* Thread-safe by themselves. */
     struct commitlog *log; /* NULL: read-only */
     struct views views;
+    struct open_sstables open_sstables;
     struct epochs writers; /* who is between log and memtable (README.md, "Switching memtables") */
     struct counters counters;
     struct latency_histogram latencies[ENGINE_LATENCIES];

@@ -45,13 +45,10 @@ static void add_sstable_stats(struct engine *engine, struct engine_stats *stats)
         stats->sstables += set->count;
         for (size_t j = 0; j < set->count; j++) {
             struct sstable_handle *handle = set->handles[j];
-            struct sstable_read_stats read = {0};
+            struct sstable_read_stats read;
 
             stats->sstable_bytes += handle->entry.facts.total_bytes;
-            mutex_lock(&handle->mutex);
-            if (handle->sstable)
-                sstable_get_read_stats(handle->sstable, &read);
-            mutex_unlock(&handle->mutex);
+            sstable_handle_get_read_stats(handle, &read);
             stats->filter_negatives += read.filter_negatives;
             stats->filter_false_positives += read.filter_false_positives;
         }
@@ -87,6 +84,8 @@ void engine_get_stats(struct engine *engine, struct engine_stats *ret_stats)
     stats.cache_misses = cache.misses;
     stats.cache_bytes = cache.bytes;
     add_sstable_stats(engine, &stats);
+    open_sstables_get(&engine->open_sstables, &stats.sstables_open, &stats.sstable_memory_bytes,
+        &stats.sstables_closed);
     if (engine->log) {
         struct commitlog_stats log;
 

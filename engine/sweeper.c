@@ -48,8 +48,8 @@ static void component_path(const struct sstable_handle *handle, const char *fold
 /* After this a directory walk no longer takes it for a whole SSTable. */
 static void unseal(struct sstable_handle *handle)
 {
+    AUTO(sstable_unrefp) struct sstable *sstable = NULL;
     char from[PATH_BYTES], to[PATH_BYTES];
-    struct sstable *sstable;
 
     /* Readers may open it as long as they have a view with it, and that wants the TOC. */
     if (sstable_handle_open(handle, &sstable) < 0)

@@ -30,7 +30,7 @@ static int add_all(struct scanners *scanners, const struct table_view *table)
         scanners->count += r == 0;
     }
     for (size_t i = 0; r == 0 && i < table->sstables->count; i++) {
-        struct sstable *sstable;
+        AUTO(sstable_unrefp) struct sstable *sstable = NULL;
 
         r = sstable_handle_open(table->sstables->handles[i], &sstable);
         if (r == 0)

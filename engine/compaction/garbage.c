@@ -96,7 +96,7 @@ static int add_up(struct counting_scanner *scanner, size_t place, struct sstable
 {
     const struct sstable_facts *facts = &handle->entry.facts;
     const struct decorated_key *key = &scanner->partition.key;
-    struct sstable *sstable;
+    AUTO(sstable_unrefp) struct sstable *sstable = NULL;
     uint64_t bytes;
     int r;
 

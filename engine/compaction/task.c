@@ -48,7 +48,7 @@ static int scan_merged(struct compaction_job *job, struct partition_scanner **re
     int r = scanners ? 0 : -ENOMEM;
 
     for (; r == 0 && open < job->count; open += r == 0) {
-        struct sstable *sstable;
+        AUTO(sstable_unrefp) struct sstable *sstable = NULL;
 
         r = sstable_handle_open(job->inputs[open], &sstable);
         if (r == 0)
@@ -69,7 +69,7 @@ static int read_cover(struct sstable_handle *cover, const struct decorated_key *
 {
     const struct sstable_facts *facts = &cover->entry.facts;
     const struct slice all = SLICE_ALL;
-    struct sstable *sstable;
+    AUTO(sstable_unrefp) struct sstable *sstable = NULL;
     int r;
 
     if (key->token < facts->first_token || key->token > facts->last_token)

@@ -387,6 +387,23 @@ void sstable_unref(struct sstable *sstable)
     free(sstable);
 }
 
+uint64_t sstable_memory_bytes(const struct sstable *sstable)
+{
+    const struct chunk_table *chunks = atomic_load(&sstable->chunks);
+    const struct index_map *map = atomic_load(&sstable->index_map);
+    const struct sstable_filters *filters = atomic_load(&sstable->filters);
+    uint64_t bytes = sizeof(*sstable) + sstable->arena.total_bytes +
+                     sstable->statistics_content.size + sstable->keys_content.size;
+
+    if (chunks)
+        bytes += sizeof(*chunks) + chunks->content.size;
+    if (map)
+        bytes += sizeof(*map) + map->count * (sizeof(*map->tokens) + sizeof(*map->positions));
+    if (filters)
+        bytes += sizeof(*filters) + (filters->partitions.word_count + filters->rows.word_count) * 8;
+    return bytes;
+}
+
 const struct table_schema *sstable_schema(const struct sstable *sstable)
 {
     return sstable->schema;

@@ -221,6 +221,7 @@ struct engine_stats {
     uint64_t memtable_bytes, memtable_bytes_max;
     uint64_t flushes, flush_bytes, compactions, compaction_bytes_read, compaction_bytes_written;
     uint64_t sstables, sstable_bytes;
+    uint64_t sstables_open, sstable_memory_bytes, sstables_closed; /* closed for want of memory */
     uint64_t cache_hits, cache_misses, cache_bytes;
     uint64_t admissions_paced, admissions_parked;
     uint64_t filter_negatives, filter_false_positives;

@@ -69,6 +69,12 @@ MUST_USE int sstable_open(struct env *env, const char *folder, const struct ssta
 struct sstable *sstable_ref(struct sstable *sstable);
 /** The last one closes. NULL does nothing. */
 void sstable_unref(struct sstable *sstable);
+static inline void sstable_unrefp(struct sstable **sstable)
+{
+    sstable_unref(*sstable);
+}
+/** Memory that it takes now: more of its components are loaded when they are first needed. */
+uint64_t sstable_memory_bytes(const struct sstable *sstable);
 
 const struct table_schema *sstable_schema(const struct sstable *sstable);
 const struct sstable_facts *sstable_facts(const struct sstable *sstable);

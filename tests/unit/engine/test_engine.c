@@ -16,6 +16,7 @@
 #include "engine/error.h"
 #include "engine/log.h"
 #include "io/fault.h"
+#include "state.h"
 #include "support/engine_model.h"
 
 #define SEED 7
@@ -124,6 +125,40 @@ static void what_is_flushed_is_read_and_survives_reopening(void **state)
     check(engine_close(engine, CLOSE_FLUSH));
     engine = open_store(env);
     expect(engine, 200);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void sstables_are_closed_for_memory_and_opened_when_they_are_read(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    struct engine_stats stats;
+
+    (void)state;
+    engine->open_sstables.bytes_max = 1;
+    for (uint64_t n = 0; n < 3; n++) {
+        write_batches(engine, n * 20 + 1, n * 20 + 20);
+        check(engine_flush(engine, TABLES_ALL));
+        expect(engine, n * 20 + 20);
+    }
+    run_tasks(env); /* obsolete ones stay open to their end */
+    expect(engine, 60);
+    engine_get_stats(engine, &stats);
+    assert_true(stats.sstables > 1);
+    assert_int_equal(stats.sstables_open, 1);
+    assert_true(stats.sstables_closed > stats.sstables);
+    assert_true(stats.sstable_memory_bytes > 0);
+    /* With room for all they stay open. */
+    engine->open_sstables.bytes_max = 1 << 20;
+    expect(engine, 60);
+    engine_get_stats(engine, &stats);
+    assert_int_equal(stats.sstables_open, stats.sstables);
+    check(engine_close(engine, 0));
+    engine = open_store(env);
+    engine_get_stats(engine, &stats);
+    assert_int_equal(stats.sstables_open, 0);
+    expect(engine, 60);
     check(engine_close(engine, 0));
     env_free(env);
 }
@@ -1017,6 +1052,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_applied_is_read),
         cmocka_unit_test(what_is_flushed_is_read_and_survives_reopening),
+        cmocka_unit_test(sstables_are_closed_for_memory_and_opened_when_they_are_read),
         cmocka_unit_test(compaction_changes_nothing_that_is_read),
         cmocka_unit_test(a_scan_of_many_pages_gives_every_row_once_in_order),
         cmocka_unit_test(a_slice_is_kept_to_across_pages),
