@@ -8,6 +8,9 @@
  * never more than a third is garbage for long. */
 #define GARBAGE_SHARE 0.5
 #define GARBAGE_SHARE_OF_ALL 0.25
+/* When garbage is so much beside what the disk has left, it is worth being collected sooner. */
+#define GARBAGE_MUCH_OF_FREE 0.125
+#define GARBAGE_SHARE_MUCH 0.1
 #define GARBAGE_SHARE_SHORT 0.05
 #define GARBAGE_SHARE_FULL 0.005
 
@@ -116,6 +119,8 @@ static double garbage_share(enum compaction_policy policy, const struct strategy
         bytes = add_saturating(bytes, sstables[i].bytes);
         garbage = add_saturating(garbage, sstables[i].garbage_bytes);
     }
+    if ((double)garbage > (double)limits->bytes_max * GARBAGE_MUCH_OF_FREE)
+        return GARBAGE_SHARE_MUCH;
     return (double)garbage < (double)bytes * GARBAGE_SHARE_OF_ALL ? GARBAGE_SHARE
                                                                   : GARBAGE_SHARE_OF_ALL;
 }

@@ -335,6 +335,24 @@ static void short_of_space_fewer_deletions_will_do(void **state)
     assert_int_equal(strategy_choose(COMPACT_LEVELLED, sstables, 2, &limits, chosen, &level), 2);
 }
 
+static void garbage_is_collected_sooner_when_it_is_much_of_what_is_free(void **state)
+{
+    struct strategy_sstable sstables[] = {
+        sstable_of(1, 100 * MIB), sstable_of(2, 100 * MIB), sstable_of(3, 100 * MIB)};
+    struct strategy_limits limits = roomy;
+    size_t chosen = 3;
+
+    (void)state;
+    sstables[0].garbage_bytes = 5 * MIB;
+    sstables[1].garbage_bytes = 20 * MIB;
+    assert_false(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
+    limits.bytes_max = 199 * MIB;
+    assert_true(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
+    assert_int_equal(chosen, 1);
+    limits.bytes_max = 201 * MIB;
+    assert_false(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
+}
+
 static void what_was_just_purged_is_not_purged_again(void **state)
 {
     struct strategy_sstable sstables[2] = {sstable_of(1, MIB), sstable_of(1, MIB)};
@@ -514,6 +532,7 @@ int main(void)
         cmocka_unit_test(deleted_rows_bring_the_whole_table_together),
         cmocka_unit_test(a_tombstone_of_a_partition_counts_for_its_rows),
         cmocka_unit_test(short_of_space_fewer_deletions_will_do),
+        cmocka_unit_test(garbage_is_collected_sooner_when_it_is_much_of_what_is_free),
         cmocka_unit_test(what_was_just_purged_is_not_purged_again),
         cmocka_unit_test(compaction_rests_three_quarters_of_the_time_and_less_when_behind),
         cmocka_unit_test(a_levelled_table_stays_few_sstables_deep),
