@@ -14,11 +14,10 @@ void memory_plan_init(struct memory_plan *plan, uint64_t memory_bytes,
     uint64_t part = memory_bytes / 64;
     uint64_t shares = 0;
 
+    /* What is left over, ten parts of 64, is for requests and for what no line counts. */
     *plan = (struct memory_plan){
-        .requests = 4 * part,
         .chunks = 12 * part,
         .index_pages = 2 * part,
-        .keys = 2 * part,
         .filters = 4 * part,
         .background = 2 * part,
         .callers = 16 * part,
