@@ -86,7 +86,6 @@ static void request_free(struct request *request)
 {
     struct session *session = request->session;
 
-    latency_add(&session->latencies[request->type->operation], now_us() - request->began_us);
     buf_release(&request->answer);
     buf_release(&request->counted);
     free(request->kept);
@@ -123,6 +122,9 @@ static void log_failure(const struct request *request, int r)
 
 static void request_finish(struct request *request, int r, bool has_run)
 {
+    /* Before the answer: who has it finds his request in the figures. */
+    latency_add(
+        &request->session->latencies[request->type->operation], now_us() - request->began_us);
     if (r >= 0) {
         /* -ENOENT: the caller was interrupted, or the connection is gone: nobody knows of it. */
         if (request->type->reply(request) < 0 && request->type->undo)
