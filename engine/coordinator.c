@@ -42,7 +42,7 @@ static int apply_row(
 }
 
 int engine_apply_updates(struct engine *engine, const struct view *view, uint64_t position,
-    int64_t timestamp_us, struct bytes updates, unsigned update_count, uint64_t wanted,
+    int64_t timestamp_us, const struct updates *updates, unsigned update_count, uint64_t wanted,
     struct record_memory *memory)
 {
     static const struct update_visitor visitor = {
@@ -73,22 +73,22 @@ static int apply(
     struct engine *engine, struct batch *batch, uint64_t position, int64_t timestamp_us)
 {
     unsigned update_count = batch_update_count(batch);
-    /* Taking may move the bytes: from here on they are the record's. */
+    struct updates updates = batch_updates(batch);
     struct record_memory *memory = batch_take_memory(batch);
-    struct bytes updates = memory ? bytes_of(memory->data, memory->bytes) : BYTES_NONE;
     struct epoch_slot *slot;
     const struct view *view = views_enter(&engine->views, &slot);
     bool flush_wanted = engine_log_is_short(engine);
-    int r = memory ? engine_apply_updates(engine, view, position, timestamp_us, updates,
-                         update_count, TABLES_ALL, memory)
-                   : -ENOMEM;
+    int r;
 
+    /* Taking may have moved the bytes: from here on they are the record's. */
+    updates.encoded = bytes_of(memory->data, memory->size);
+    r = engine_apply_updates(
+        engine, view, position, timestamp_us, &updates, update_count, TABLES_ALL, memory);
     for (unsigned i = 0; i < engine->table_count; i++)
         flush_wanted |=
             memtable_bytes(view->tables[i].active) >= engine->admission.tables[i].active_bytes_max;
     views_leave(&engine->views, slot);
-    if (memory)
-        record_memory_unref(memory);
+    record_memory_unref(memory);
     if (r < 0)
         engine_fail(engine, r, "apply a batch that is in the commit log");
     else if (flush_wanted)

@@ -281,6 +281,7 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
     for (unsigned i = 0; i < engine->table_count; i++)
         engine_data_folder(&engine->tables[i], engine->folders[i]);
     open_sstables_init(&engine->open_sstables, engine->memory.filters);
+    value_buffer_pool_init(&engine->value_buffers, engine->memory.idle_value_buffers);
     views_init(&engine->views);
     epochs_init(&engine->writers);
     mutex_init(&engine->change, RANK_CHANGE);
@@ -308,6 +309,7 @@ static void engine_free(struct engine *engine)
     sync_queue_release(&engine->sync_queue);
     manifest_free(engine->manifest);
     mutex_release(&engine->change);
+    value_buffer_pool_release(&engine->value_buffers);
     chunk_cache_free(engine->cache);
     if (engine->lock_fd >= 0)
         lock_release(engine->env, engine->options.read_only, engine->lock_fd);
@@ -445,6 +447,11 @@ int engine_close(struct engine *engine, unsigned flags)
 void engine_identity(const struct engine *engine, struct store_identity *ret_identity)
 {
     *ret_identity = engine->identity;
+}
+
+struct value_buffer *engine_value_buffer(struct engine *engine)
+{
+    return value_buffer_new(&engine->value_buffers);
 }
 
 uint64_t engine_memory_for_callers(const struct engine *engine)

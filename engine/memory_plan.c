@@ -14,13 +14,15 @@ void memory_plan_init(struct memory_plan *plan, uint64_t memory_bytes,
     uint64_t part = memory_bytes / 64;
     uint64_t shares = 0;
 
-    /* What is left over, ten parts of 64, is for requests and for what no line counts. */
+    /* What is left over, five parts of 64, is for requests and for what no line counts. Idle value
+     * buffers are what a memtable of the largest share has when it is flushed. */
     *plan = (struct memory_plan){
         .chunks = 12 * part,
         .index_pages = 2 * part,
         .filters = 4 * part,
         .background = 2 * part,
         .callers = 16 * part,
+        .idle_value_buffers = 5 * part,
     };
     for (unsigned i = 0; i < table_count; i++)
         shares += share_of(&tables[i]);

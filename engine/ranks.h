@@ -17,7 +17,7 @@ enum {
     RANK_OPEN_SSTABLES = 35, /* which are open */
     RANK_SSTABLE_HANDLE = 36,
     RANK_SWEEPER = 38,
-    /* 40, 41: memtable/; 60: cache/ */
+    /* 40, 41: memtable/; 50: base/value_buffer; 60: cache/ */
 };
 
 #endif

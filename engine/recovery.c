@@ -103,6 +103,7 @@ static int replay_record(void *arg, uint64_t position, int64_t timestamp_us, str
 {
     struct engine *engine = arg;
     const struct view *view;
+    struct updates whole;
     uint64_t wanted = 0;
     int r;
 
@@ -122,8 +123,9 @@ static int replay_record(void *arg, uint64_t position, int64_t timestamp_us, str
         if (memtable_first_position((struct memtable *)(uintptr_t)oldest) <= position)
             wanted |= 1ull << i;
     }
+    whole = updates_of(updates);
     return engine_apply_updates(
-        engine, view, position, timestamp_us, updates, update_count, wanted, memory);
+        engine, view, position, timestamp_us, &whole, update_count, wanted, memory);
 }
 
 /* Where the log ends and where it goes on is in the manifest before anything is appended there:

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "admission.h"
+#include "base/value_buffer.h"
 #include "cache/chunk_cache.h"
 #include "compaction/manager.h"
 #include "disk_space.h"
@@ -63,6 +64,7 @@ struct engine {
     struct commitlog *log; /* NULL: read-only */
     struct views views;
     struct open_sstables open_sstables;
+    struct value_buffer_pool value_buffers;
     struct epochs writers; /* who is between log and memtable (README.md, "Switching memtables") */
     struct counters counters;
     struct latency_histogram latencies[ENGINE_LATENCIES];
@@ -128,7 +130,7 @@ void engine_note_latency(struct engine *engine, enum engine_latency latency, uin
 
 /** Applies encoded updates to the memtables of `view` that `position` belongs to. */
 MUST_USE int engine_apply_updates(struct engine *engine, const struct view *view, uint64_t position,
-    int64_t timestamp_us, struct bytes updates, unsigned update_count, uint64_t wanted,
+    int64_t timestamp_us, const struct updates *updates, unsigned update_count, uint64_t wanted,
     struct record_memory *memory);
 
 /* ---- recovery.c ---- */

@@ -367,13 +367,14 @@ static int append_record(struct commitlog *log, struct request *request)
 int commitlog_append(struct commitlog *log, const struct batch *batch, uint64_t *ret_position,
     uint64_t *ret_end, int64_t *ret_timestamp_us)
 {
+    size_t bytes = batch_updates(batch).bytes;
     struct outline outline;
     struct request request = {.outline = &outline, .turn = PTHREAD_COND_INITIALIZER};
     int r;
 
-    if (batch_updates(batch).size > BATCH_BYTES_MAX)
-        return err_new(-EFBIG, "a batch of %zu bytes; the log takes %u at most",
-            batch_updates(batch).size, BATCH_BYTES_MAX);
+    if (bytes > BATCH_BYTES_MAX)
+        return err_new(
+            -EFBIG, "a batch of %zu bytes; the log takes %u at most", bytes, BATCH_BYTES_MAX);
     r = outline_begin(log, batch, &outline);
     if (r < 0)
         return err_with(r, "append to the commit log");

@@ -5,7 +5,11 @@
 #include <string.h>
 
 #include "base/crc32.h"
+#include "engine/assert.h"
 #include "engine/error.h"
+
+/* A row of `blocks`: of each of 32 cells what is before its value, and the value. */
+#define PIECES_PER_WRITE 65
 
 static uint64_t aligned(uint64_t bytes)
 {
@@ -32,75 +36,121 @@ static void take_places(
     mutex_unlock(&log->mutex);
 }
 
-/* Whole pages: else the kernel might have to read the last one first. */
+/* The next bytes of the updates, as many as the value has, to its place; in whole pages: else the
+ * kernel might have to read the last one first. */
 static int write_value(
-    struct commitlog *log, const uint8_t *updates, struct value_reference *reference)
+    struct commitlog *log, struct updates_reader *reader, struct value_reference *reference)
 {
     static const uint8_t zeros[VALUE_ALIGN];
-    const uint8_t *value = updates + reference->at;
-    const struct iovec vector[] = {
-        {(void *)(uintptr_t)value, reference->size},
-        {(void *)(uintptr_t)zeros, aligned(reference->size) - reference->size},
-    };
+    int fd = log->values.slots[reference->slot].slot->fd;
+    uint64_t at = (uint64_t)reference->page * VALUE_ALIGN;
+    size_t left = reference->size, written = 0;
+    int r = 0;
 
-    reference->crc = crc32_update(0, value, reference->size);
-    return io_writev(log->env, log->values.slots[reference->slot].slot->fd, vector, 2,
-        (uint64_t)reference->page * VALUE_ALIGN);
+    reference->crc = 0;
+    while (r == 0 && left > 0) {
+        struct iovec vector[PIECES_PER_WRITE + 1];
+        size_t bytes = 0;
+        int count = 0;
+
+        while (left > 0 && count < PIECES_PER_WRITE) {
+            struct bytes piece = updates_read(reader, left);
+
+            ASSERT(piece.size > 0);
+            reference->crc = crc32_update(reference->crc, piece.data, piece.size);
+            vector[count++] = (struct iovec){(void *)(uintptr_t)piece.data, piece.size};
+            bytes += piece.size;
+            left -= piece.size;
+        }
+        if (left == 0) {
+            size_t rest = aligned(reference->size) - reference->size;
+
+            vector[count++] = (struct iovec){(void *)(uintptr_t)zeros, rest};
+            bytes += rest;
+        }
+        r = io_writev(log->env, fd, vector, count, at + written);
+        written += bytes;
+    }
+    return r;
 }
 
-/* The references, then what lies between the values. */
-static int make_body(struct outline *outline, struct bytes updates)
+/* The next `size` bytes of the updates; where what follows them goes. */
+static uint8_t *copy_pieces(uint8_t *to, struct updates_reader *reader, size_t size)
 {
-    size_t size = updates.size + outline->count * VALUE_REFERENCE_BYTES;
-    size_t at = 0;
-    uint8_t *body, *to;
+    while (size > 0) {
+        struct bytes piece = updates_read(reader, size);
 
-    for (unsigned i = 0; i < outline->count; i++)
-        size -= outline->references[i].size;
-    body = malloc(size);
-    if (!body)
-        return err_new(-ENOMEM, "no memory for a record of the commit log");
-    to = body;
-    for (unsigned i = 0; i < outline->count; i++, to += VALUE_REFERENCE_BYTES)
-        value_reference_encode(&outline->references[i], to);
-    for (unsigned i = 0; i <= outline->count; i++) {
-        const struct value_reference *next = i < outline->count ? &outline->references[i] : NULL;
-        size_t end = next ? next->at : updates.size;
-
-        memcpy(to, updates.data + at, end - at);
-        to += end - at;
-        at = next ? end + next->size : end;
+        ASSERT(piece.size > 0);
+        memcpy(to, piece.data, piece.size);
+        to += piece.size;
+        size -= piece.size;
     }
-    outline->body = bytes_of(body, size);
+    return to;
+}
+
+/* The values to their places; to the body the references, then what lies between the values. */
+static int write_outline(
+    struct commitlog *log, const struct updates *updates, struct outline *outline)
+{
+    struct updates_reader reader = {.updates = updates};
+    size_t at = 0;
+    uint8_t *to = outline->memory + outline->count * VALUE_REFERENCE_BYTES;
+
+    for (unsigned i = 0; i < outline->count; i++) {
+        struct value_reference *reference = &outline->references[i];
+        int r;
+
+        to = copy_pieces(to, &reader, reference->at - at);
+        r = write_value(log, &reader, reference);
+        if (r < 0)
+            return r;
+        value_reference_encode(reference, outline->memory + i * VALUE_REFERENCE_BYTES);
+        at = reference->at + reference->size;
+    }
+    copy_pieces(to, &reader, updates->bytes - at);
     return 0;
 }
 
-int outline_begin(struct commitlog *log, const struct batch *batch, struct outline *ret_outline)
+static int make_body(struct commitlog *log, const struct updates *updates, struct outline *outline)
 {
-    struct bytes updates = batch_updates(batch);
-    const struct batch_span *spans;
-    unsigned span_count;
-    int r = 0;
+    size_t size = updates->bytes + outline->count * VALUE_REFERENCE_BYTES;
+    int r;
 
-    ret_outline->count = 0;
-    ret_outline->body = updates;
-    spans = batch_spans(batch, &span_count);
-    if (span_count == 0)
-        return 0;
-    take_places(log, spans, span_count, ret_outline);
-    if (ret_outline->count == 0)
-        return 0;
-    for (unsigned i = 0; i < ret_outline->count && r == 0; i++)
-        r = write_value(log, updates.data, &ret_outline->references[i]);
+    for (unsigned i = 0; i < outline->count; i++)
+        size -= outline->references[i].size;
+    outline->memory = malloc(size);
+    if (!outline->memory)
+        return err_new(-ENOMEM, "no memory for a record of the commit log");
+    outline->body = bytes_of(outline->memory, size);
+    r = write_outline(log, updates, outline);
     if (r < 0) {
         mutex_lock(&log->mutex);
         commitlog_fail_locked(log, r);
         mutex_unlock(&log->mutex);
-    } else {
-        r = make_body(ret_outline, updates);
     }
-    if (r < 0)
+    return r;
+}
+
+int outline_begin(struct commitlog *log, const struct batch *batch, struct outline *ret_outline)
+{
+    struct updates updates = batch_updates(batch);
+    const struct batch_span *spans;
+    unsigned span_count;
+    int r;
+
+    ret_outline->count = 0;
+    ret_outline->memory = NULL;
+    ret_outline->body = updates.encoded;
+    spans = batch_spans(batch, &span_count);
+    if (span_count > 0)
+        take_places(log, spans, span_count, ret_outline);
+    if (ret_outline->count == 0 && updates.shared_count == 0)
+        return 0;
+    r = make_body(log, &updates, ret_outline);
+    if (r < 0) {
         outline_drop_values(log, ret_outline);
+        outline_release(ret_outline);
+    }
     return r;
 }
 
@@ -114,6 +164,5 @@ void outline_drop_values(struct commitlog *log, const struct outline *outline)
 
 void outline_release(struct outline *outline)
 {
-    if (outline->count > 0)
-        free((void *)(uintptr_t)outline->body.data);
+    free(outline->memory);
 }

@@ -10,7 +10,8 @@
 struct outline {
     struct value_reference references[VALUES_MAX];
     unsigned count;
-    struct bytes body; /* of the record; the batch's, or from malloc if there are references */
+    struct bytes body; /* of the record: in `memory`, or the batch's */
+    uint8_t *memory;   /* NULL: the batch has it in one piece, and no value lies beside it */
 };
 
 /** Writes the values of a finished batch. What no slot has room for stays in the record. */

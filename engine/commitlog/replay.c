@@ -124,7 +124,7 @@ static int hand_out(struct replay *replay, const struct record *record)
         record_memory_unref(memory);
     } else if (r > 0) {
         r = replay->each(replay->arg, replay->position, record->timestamp_us,
-            bytes_of(memory->data, memory->bytes), record->update_count, memory);
+            bytes_of(memory->data, memory->size), record->update_count, memory);
         record_memory_unref(memory);
         r = r < 0 ? r : 1;
     }

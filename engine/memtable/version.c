@@ -76,21 +76,16 @@ static void give_memory(struct versions *versions, struct row_version *version)
 
 /* ---- records ---- */
 
-static bool is_in_record(const struct record_memory *memory, struct bytes value)
-{
-    return value.data >= memory->data && value.data < memory->data + memory->bytes;
-}
-
 /* The record that the value stays in; NULL: it is copied. */
 static struct record_memory *record_of(
     struct record_memory *memory, const struct row_version *old, struct bytes value)
 {
     if (value.size <= VERSION_COPIED_BYTES_MAX)
         return NULL;
-    if (memory && is_in_record(memory, value))
+    if (memory && record_memory_has(memory, value))
         return memory;
     for (uint32_t i = 0; old && i < old->record_count; i++) {
-        if (is_in_record(old->records[i], value))
+        if (record_memory_has(old->records[i], value))
             return old->records[i];
     }
     return NULL;

@@ -58,44 +58,15 @@ struct batch {
     struct batch_span *spans; /* of large rows */
     unsigned span_count, span_capacity;
 
+    struct shared_value *shared;
+    unsigned shared_count, shared_capacity;
+    /* Bytes of them: of all, and of those before the update and before the row being built. */
+    size_t shared_bytes, update_shared_bytes, row_shared_bytes;
+
     struct record_memory *memory; /* made beforehand, so that handing over cannot fail */
     struct batch_reservation reservation;
     struct item own_items[OWN_ITEMS]; /* last: they are not zeroed */
 };
-
-struct record_memory *record_memory_new(uint8_t *data, size_t bytes)
-{
-    struct record_memory *memory = malloc(sizeof(*memory));
-
-    if (!memory)
-        return NULL;
-    atomic_init(&memory->references, 1);
-    memory->bytes = bytes;
-    memory->data = data;
-    return memory;
-}
-
-struct record_memory *record_memory_ref(struct record_memory *memory)
-{
-    uint32_t before = atomic_fetch_add_explicit(&memory->references, 1, memory_order_relaxed);
-
-    ASSERT(before > 0 && before < UINT32_MAX);
-    return memory;
-}
-
-void record_memory_unref(struct record_memory *memory)
-{
-    uint32_t before;
-
-    if (!memory)
-        return;
-    before = atomic_fetch_sub_explicit(&memory->references, 1, memory_order_acq_rel);
-    ASSERT(before > 0);
-    if (before > 1)
-        return;
-    free(memory->data);
-    free(memory);
-}
 
 struct batch_reservation *batch_reservation(struct batch *batch)
 {
@@ -138,6 +109,7 @@ void batch_free(struct batch *batch)
     buf_release(&batch->out);
     buf_release(&batch->sorted);
     free(batch->spans);
+    free(batch->shared);
     if (batch->items != batch->own_items)
         free(batch->items);
     free(batch);
@@ -152,7 +124,7 @@ static bool has_room(struct batch *batch, size_t more)
         return false;
     if (batch->out.error < 0)
         batch->error = batch->out.error;
-    else if (more > BATCH_BYTES_MAX || batch->out.size > BATCH_BYTES_MAX - more)
+    else if (more > BATCH_BYTES_MAX || batch_bytes(batch) > BATCH_BYTES_MAX - more)
         batch->error = -EFBIG;
     return batch->error == 0;
 }
@@ -210,6 +182,7 @@ static void sort_items(struct batch *batch)
 {
     size_t first = batch->items[0].start, end = batch->out.size;
 
+    ASSERT(batch->shared_bytes == batch->row_shared_bytes);
     qsort_r(batch->items, batch->item_count, sizeof(*batch->items), item_order_for_sort, batch);
     buf_clear(&batch->sorted);
     for (unsigned i = 0; i < batch->item_count; i++)
@@ -226,7 +199,7 @@ static void sort_items(struct batch *batch)
 static void note_span(struct batch *batch)
 {
     size_t first = batch->item_count > 0 ? batch->items[0].start : batch->out.size;
-    size_t size = batch->out.size - first;
+    size_t size = batch->out.size - first + batch->shared_bytes - batch->row_shared_bytes;
 
     if (size < BATCH_SPAN_BYTES_MIN)
         return;
@@ -241,8 +214,8 @@ static void note_span(struct batch *batch)
         batch->spans = spans;
         batch->span_capacity = capacity;
     }
-    batch->spans[batch->span_count++] =
-        (struct batch_span){(uint32_t)first, (uint32_t)size, batch->table};
+    batch->spans[batch->span_count++] = (struct batch_span){
+        (uint32_t)(first + batch->row_shared_bytes), (uint32_t)size, batch->table};
 }
 
 static void end_row(struct batch *batch)
@@ -271,6 +244,7 @@ static void begin_row(
     bool is_static = code == MUTATION_STATIC_ROW;
 
     batch->row = batch->out.size;
+    batch->row_shared_bytes = batch->shared_bytes;
     batch->row_stands_alone = code == MUTATION_ROW_INSERT;
     batch->columns = is_static ? schema->statics : schema->regulars;
     batch->column_count = is_static ? schema->static_count : schema->regular_count;
@@ -293,7 +267,8 @@ static void end_update(struct batch *batch)
     if (batch->mutations == 0) {
         batch->out.size = batch->update;
     } else {
-        size_t body = batch->out.size - batch->update - UPDATE_HEADER_BYTES;
+        size_t body = batch->out.size - batch->update - UPDATE_HEADER_BYTES + batch->shared_bytes -
+                      batch->update_shared_bytes;
         store_le32(batch->out.data + batch->update + 1, (uint32_t)body);
         batch->tables |= 1ull << batch->table;
         if (++batch->update_count > UPDATES_MAX)
@@ -317,6 +292,7 @@ static bool enter(struct batch *batch, unsigned table, struct bytes key, size_t 
     if (batch->error < 0)
         return false;
     batch->update = batch->out.size;
+    batch->update_shared_bytes = batch->shared_bytes;
     batch->table = table;
     batch->mutations = 0;
     buf_append_u8(&batch->out, (uint8_t)table);
@@ -404,9 +380,28 @@ static bool grow_items(struct batch *batch)
     return true;
 }
 
+/* The length of the value among what is encoded, and the value where it is. */
+static void put_shared(struct batch *batch, struct bytes value)
+{
+    if (batch->shared_count == batch->shared_capacity) {
+        unsigned capacity = batch->shared_capacity ? 2 * batch->shared_capacity : OWN_ITEMS;
+        struct shared_value *shared = realloc(batch->shared, capacity * sizeof(*shared));
+
+        if (!shared) {
+            batch->error = -ENOMEM;
+            return;
+        }
+        batch->shared = shared;
+        batch->shared_capacity = capacity;
+    }
+    put_uvint(&batch->out, value.size);
+    batch->shared[batch->shared_count++] = (struct shared_value){batch->out.size, value};
+    batch->shared_bytes += value.size;
+}
+
 /* `path` and `value` as the item's type and column want them; the others are not looked at. */
 static void add_item(struct batch *batch, unsigned column, enum item_type type, struct bytes path,
-    struct bytes value)
+    struct bytes value, bool is_shared)
 {
     struct item *item;
     bool complex;
@@ -426,7 +421,9 @@ static void add_item(struct batch *batch, unsigned column, enum item_type type, 
         item->path = (uint32_t)(batch->out.size - path.size);
         item->path_size = (uint32_t)path.size;
     }
-    if (type == ITEM_VALUE)
+    if (type == ITEM_VALUE && is_shared)
+        put_shared(batch, value);
+    else if (type == ITEM_VALUE)
         put_vbytes(&batch->out, value);
     if (!has_room(batch, 0))
         return;
@@ -451,7 +448,21 @@ void batch_cell(struct batch *batch, unsigned column, struct bytes value)
 {
     assert_column(batch, column, false);
     ASSERT(batch->error < 0 || value_width_is_valid(batch->columns[column].type, value.size));
-    add_item(batch, column, ITEM_VALUE, BYTES_NONE, value);
+    add_item(batch, column, ITEM_VALUE, BYTES_NONE, value, false);
+}
+
+void batch_cell_shared(
+    struct batch *batch, unsigned column, struct bytes value, struct value_buffer *buffer)
+{
+    bool is_kept;
+
+    if (batch->error < 0)
+        return;
+    assert_column(batch, column, false);
+    ASSERT(value.size > 0 && type_fixed_width(batch->columns[column].type) == 0);
+    is_kept = record_memory_keep(batch->memory, buffer);
+    ASSERT(!is_kept || record_memory_has(batch->memory, value));
+    add_item(batch, column, ITEM_VALUE, BYTES_NONE, value, is_kept);
 }
 
 void batch_cell_bigint(struct batch *batch, unsigned column, int64_t value)
@@ -473,25 +484,25 @@ void batch_cell_int(struct batch *batch, unsigned column, int32_t value)
 void batch_delete_cell(struct batch *batch, unsigned column)
 {
     assert_column(batch, column, false);
-    add_item(batch, column, ITEM_TOMBSTONE, BYTES_NONE, BYTES_NONE);
+    add_item(batch, column, ITEM_TOMBSTONE, BYTES_NONE, BYTES_NONE, false);
 }
 
 void batch_map_put(struct batch *batch, unsigned column, struct bytes path, struct bytes value)
 {
     assert_column(batch, column, true);
-    add_item(batch, column, ITEM_VALUE, path, value);
+    add_item(batch, column, ITEM_VALUE, path, value, false);
 }
 
 void batch_map_delete(struct batch *batch, unsigned column, struct bytes path)
 {
     assert_column(batch, column, true);
-    add_item(batch, column, ITEM_TOMBSTONE, path, BYTES_NONE);
+    add_item(batch, column, ITEM_TOMBSTONE, path, BYTES_NONE, false);
 }
 
 void batch_map_clear(struct batch *batch, unsigned column)
 {
     assert_column(batch, column, true);
-    add_item(batch, column, ITEM_COMPLEX_DELETION, BYTES_NONE, BYTES_NONE);
+    add_item(batch, column, ITEM_COMPLEX_DELETION, BYTES_NONE, BYTES_NONE, false);
 }
 
 /* ---- the end ---- */
@@ -506,10 +517,11 @@ int batch_finish(struct batch *batch)
     return batch->error;
 }
 
-struct bytes batch_updates(const struct batch *batch)
+struct updates batch_updates(const struct batch *batch)
 {
     ASSERT(batch->finished && batch->error == 0);
-    return buf_bytes(&batch->out);
+    return (struct updates){
+        buf_bytes(&batch->out), batch->shared, batch->shared_count, batch_bytes(batch)};
 }
 
 unsigned batch_update_count(const struct batch *batch)
@@ -545,7 +557,8 @@ struct record_memory *batch_take_memory(struct batch *batch)
             out->data = data;
     }
     memory->data = out->data;
-    memory->bytes = out->size;
+    memory->size = out->size;
+    memory->bytes += out->size;
     batch->memory = NULL;
     *out = BUF_INIT;
     batch->update_count = 0;
@@ -556,7 +569,7 @@ struct record_memory *batch_take_memory(struct batch *batch)
 
 size_t batch_bytes(const struct batch *batch)
 {
-    return batch->out.size;
+    return batch->out.size + batch->shared_bytes;
 }
 
 bool batch_is_empty(const struct batch *batch)

@@ -5,28 +5,13 @@
 #ifndef SSTFS_ROWS_UPDATE_H
 #define SSTFS_ROWS_UPDATE_H
 
-#include <stdatomic.h>
-
 #include "engine/buf.h"
 #include "engine/mutation.h"
-
-/** Memory of a batch or of a replayed record, shared by the memtables whose cells point into it. */
-struct record_memory {
-    _Atomic uint32_t references;
-    size_t bytes; /* of data[] */
-    uint8_t *data;
-};
-
-/** Takes over `data` (from malloc), with one reference; NULL: no memory (data stays the caller's).
- */
-struct record_memory *record_memory_new(uint8_t *data, size_t bytes);
-struct record_memory *record_memory_ref(struct record_memory *memory);
-void record_memory_unref(struct record_memory *memory);
+#include "rows/record_memory.h"
+#include "rows/updates.h"
 
 /** For the engine: a batch for `table_count` tables of `schemas`, without admission. */
 struct batch *batch_new(const struct table_schema *schemas, unsigned table_count);
-/** Takes memory for about so many encoded bytes at once. */
-void batch_expect(struct batch *batch, size_t bytes);
 /** NULL does nothing. */
 void batch_free(struct batch *batch);
 /** What engine_admit() keeps with a batch: the memory set aside for it. Zero in a new one. */
@@ -38,12 +23,12 @@ struct batch_reservation *batch_reservation(struct batch *batch);
 /** Ends building: 0, -ENOMEM, -EFBIG. Then batch_updates() is complete; idempotent. */
 MUST_USE int batch_finish(struct batch *batch);
 /** The encoded updates, borrowed from the batch. */
-struct bytes batch_updates(const struct batch *batch);
+struct updates batch_updates(const struct batch *batch);
 unsigned batch_update_count(const struct batch *batch);
-/** Bytes of batch_updates() that lie together and are many: the cells of one large row. */
+/** Bytes of batch_updates() that follow each other and are many: the cells of one large row. */
 struct batch_span {
-    uint32_t offset;
-    uint32_t size; /* at least BATCH_SPAN_BYTES_MIN */
+    uint32_t offset; /* in the run of all bytes */
+    uint32_t size;   /* at least BATCH_SPAN_BYTES_MIN */
     unsigned table;
 };
 #define BATCH_SPAN_BYTES_MIN (32u << 10)
@@ -52,7 +37,8 @@ struct batch_span {
 const struct batch_span *batch_spans(const struct batch *batch, unsigned *ret_count);
 /** The tables touched, bit per table. */
 uint64_t batch_tables(const struct batch *batch);
-/** Hands the memory that batch_updates() points into over; the batch is then empty. */
+/** Hands over the memory that batch_updates() points into; the batch is then empty, and what it
+ * had encoded, the memory's data[]; the list of shared values stays the batch's. */
 struct record_memory *batch_take_memory(struct batch *batch);
 
 /** What batch_visit() finds; each returns 0 or a negative errno, which ends the visit. */
@@ -72,7 +58,7 @@ struct update_visitor {
  * that `schemas` do not have). Everything handed out points into `updates`.
  */
 MUST_USE int batch_visit(const struct table_schema *schemas, unsigned table_count,
-    struct bytes updates, unsigned update_count, int64_t timestamp_us, uint64_t wanted,
+    const struct updates *updates, unsigned update_count, int64_t timestamp_us, uint64_t wanted,
     const struct update_visitor *visitor, void *arg);
 
 #endif

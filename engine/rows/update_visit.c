@@ -24,6 +24,9 @@ struct visit {
     struct deletion deletion;
 
     struct decoder in;
+    const uint8_t *encoded;            /* where all updates begin */
+    const struct shared_value *shared; /* the one that comes next */
+    const struct shared_value *shared_end;
     /* Of the row being read; they grow and are used again. */
     struct cell *cells;      /* on the stack, or `more_cells` */
     struct cell *more_cells; /* from malloc */
@@ -151,6 +154,22 @@ static bool ascends(
     return !last->had_path || type_compare(type_path(type), last->path, now->path) < 0;
 }
 
+/* The value's bytes, which are not in the input if they are shared. */
+static struct bytes read_value(struct visit *visit)
+{
+    uint64_t size;
+
+    if (visit->shared == visit->shared_end)
+        return get_vbytes(&visit->in);
+    size = get_uvint(&visit->in);
+    if (!decoder_failed(&visit->in) &&
+        (size_t)(visit->in.at - visit->encoded) == visit->shared->at) {
+        ASSERT(size == visit->shared->value.size);
+        return visit->shared++->value;
+    }
+    return get_bytes(&visit->in, (size_t)size);
+}
+
 static int read_cell(struct visit *visit, const struct type *type, unsigned column, bool tombstone,
     struct item_place *now)
 {
@@ -173,7 +192,7 @@ static int read_cell(struct visit *visit, const struct type *type, unsigned colu
     }
     if (tombstone)
         return 0;
-    cell->value = get_vbytes(&visit->in);
+    cell->value = read_value(visit);
     if (!value_width_is_valid(type, cell->value.size))
         return bad(visit, "a value of a wrong length");
     return 0;
@@ -300,16 +319,42 @@ static int visit_body(struct visit *visit)
     return 0;
 }
 
-int batch_visit(const struct table_schema *schemas, unsigned table_count, struct bytes updates,
-    unsigned update_count, int64_t timestamp_us, uint64_t wanted,
+/* What is encoded of a body, whose size counts the values that are shared. */
+static struct bytes get_body(const struct visit *visit, struct decoder *in)
+{
+    size_t size = get_le32(in);
+    size_t start = (size_t)(in->at - visit->encoded);
+
+    for (const struct shared_value *each = visit->shared; each < visit->shared_end; each++) {
+        if (size < each->value.size || each->at > start + size - each->value.size)
+            break;
+        size -= each->value.size;
+    }
+    return get_bytes(in, size);
+}
+
+/* Those before the end of the body, of which not all may have been looked at. */
+static void pass_shared(struct visit *visit, struct bytes body)
+{
+    size_t end = (size_t)(body.data + body.size - visit->encoded);
+
+    while (visit->shared < visit->shared_end && visit->shared->at < end)
+        visit->shared++;
+}
+
+int batch_visit(const struct table_schema *schemas, unsigned table_count,
+    const struct updates *updates, unsigned update_count, int64_t timestamp_us, uint64_t wanted,
     const struct update_visitor *visitor, void *arg)
 {
-    struct decoder in = decoder_of(updates);
+    struct decoder in = decoder_of(updates->encoded);
     int64_t seconds = timestamp_us / US_PER_S;
     struct cell cells[STACK_CELLS];
     struct visit visit = {.visitor = visitor,
         .arg = arg,
         .timestamp_us = timestamp_us,
+        .encoded = updates->encoded.data,
+        .shared = updates->shared,
+        .shared_end = updates->shared + updates->shared_count,
         .cells = cells,
         .cell_capacity = STACK_CELLS};
     int r = 0;
@@ -327,7 +372,7 @@ int batch_visit(const struct table_schema *schemas, unsigned table_count, struct
         struct bytes body;
 
         visit.table = get_u8(&in);
-        body = get_bytes(&in, get_le32(&in));
+        body = get_body(&visit, &in);
         if (decoder_failed(&in))
             r = bad(&visit, "cut off");
         else if (visit.table >= table_count)
@@ -337,6 +382,8 @@ int batch_visit(const struct table_schema *schemas, unsigned table_count, struct
             visit.in = decoder_of(body);
             r = visit_body(&visit);
         }
+        if (r == 0)
+            pass_shared(&visit, body);
     }
     if (r == 0 && decoder_left(&in) > 0)
         r = bad(&visit, "bytes after the last one");

@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/value_buffer.h"
 #include "engine/assert.h"
 #include "engine/error.h"
 #include "engine/mutex.h"
 #include "rows/compare.h"
 #include "rows/reconcile.h"
 #include "rows/update.h"
+
+#define MODEL_IDLE_BYTES (1u << 20)
 
 /* A cell, a clustering value or a key: one allocation with its bytes behind it. */
 struct model_cell {
@@ -52,6 +55,7 @@ struct engine {
     int fail_code;
     struct engine_stats stats;
     struct source live;
+    struct value_buffer_pool value_buffers;
 };
 
 static void *model_alloc(size_t size)
@@ -464,6 +468,7 @@ static const struct update_visitor write_visitor = {ignore_partition, ignore_ran
 
 static int apply_locked(struct engine *engine, struct batch *batch)
 {
+    struct updates updates;
     int r;
 
     if (engine->fail_countdown && --engine->fail_countdown == 0)
@@ -474,12 +479,13 @@ static int apply_locked(struct engine *engine, struct batch *batch)
     if (batch_update_count(batch) == 0)
         return 0;
     engine->timestamp_us += 10;
-    r = batch_visit(engine->schemas, engine->table_count, batch_updates(batch),
-        batch_update_count(batch), engine->timestamp_us, TABLES_ALL, &delete_visitor, engine);
+    updates = batch_updates(batch);
+    r = batch_visit(engine->schemas, engine->table_count, &updates, batch_update_count(batch),
+        engine->timestamp_us, TABLES_ALL, &delete_visitor, engine);
     if (r < 0)
         return r;
-    r = batch_visit(engine->schemas, engine->table_count, batch_updates(batch),
-        batch_update_count(batch), engine->timestamp_us, TABLES_ALL, &write_visitor, engine);
+    r = batch_visit(engine->schemas, engine->table_count, &updates, batch_update_count(batch),
+        engine->timestamp_us, TABLES_ALL, &write_visitor, engine);
     if (r < 0)
         return r;
     engine->stats.batches++;
@@ -847,6 +853,7 @@ struct engine *model_engine_new(const struct table_schema *tables, unsigned tabl
 
     ASSERT(table_count <= ENGINE_TABLES_MAX);
     mutex_init(&engine->mutex, 1);
+    value_buffer_pool_init(&engine->value_buffers, MODEL_IDLE_BYTES);
     engine->schemas = tables;
     engine->table_count = table_count;
     engine->timestamp_us = 1700000000000000;
@@ -874,6 +881,11 @@ int engine_open(struct env *env, const struct engine_options *options, struct en
     return 0;
 }
 
+struct value_buffer *engine_value_buffer(struct engine *engine)
+{
+    return value_buffer_new(&engine->value_buffers);
+}
+
 int engine_close(struct engine *engine, unsigned flags)
 {
     (void)flags;
@@ -883,6 +895,7 @@ int engine_close(struct engine *engine, unsigned flags)
         free(engine->tables[i].partitions);
     }
     mutex_release(&engine->mutex);
+    value_buffer_pool_release(&engine->value_buffers);
     free(engine);
     return 0;
 }

@@ -45,8 +45,8 @@ static inline bool numbered_batch_is(
     uint64_t number, size_t payload_bytes, struct bytes updates, unsigned update_count)
 {
     struct batch *batch = numbered_batch(number, payload_bytes);
-    bool equal =
-        bytes_equal(batch_updates(batch), updates) && batch_update_count(batch) == update_count;
+    bool equal = bytes_equal(batch_updates(batch).encoded, updates) &&
+                 batch_update_count(batch) == update_count;
 
     batch_free(batch);
     return equal;

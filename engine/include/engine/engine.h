@@ -107,6 +107,11 @@ MUST_USE int engine_admit(struct engine *engine, unsigned table, uint64_t bytes,
     enum admission admission, engine_go go, void *arg, struct batch **ret_batch);
 void engine_discard_batch(struct engine *engine, struct batch *batch);
 
+/** Memory for a value that is to come, for batch_cell_shared(): with one reference, to be given
+ * back before engine_close(). It is counted where it is held: ask engine_admit() for all of it.
+ * NULL: no memory. */
+struct value_buffer *engine_value_buffer(struct engine *engine);
+
 /**
  * Log and memtables: after it the batch is a fact that survives the daemon. Takes the batch over,
  * also on failure. `ret_position`: for engine_await(). An empty batch is no error: position 0.

@@ -10,17 +10,21 @@
  * Mutations of one partition should follow each other: each change of partition starts a new
  * partition update in the record. Errors are sticky: a batch that found no memory is refused by
  * engine_apply() with -ENOMEM, one that grew over BATCH_BYTES_MAX with -EFBIG.
- * Not thread-safe; all inputs are copied.
+ * Not thread-safe; all inputs are copied, but for the values of batch_cell_shared().
  */
 #ifndef SSTFS_ENGINE_MUTATION_H
 #define SSTFS_ENGINE_MUTATION_H
 
 #include "engine/unfiltered.h"
+#include "engine/value_buffer.h"
 
 /** Encoded size of one batch at most: a FUSE write of 1 MiB and its row fit. */
 #define BATCH_BYTES_MAX (2u << 20)
 
 struct batch;
+
+/** Takes memory for about so many encoded bytes at once. */
+void batch_expect(struct batch *batch, size_t bytes);
 
 /** Everything in the partition, static row included. */
 void batch_delete_partition(struct batch *batch, unsigned table, struct bytes key);
@@ -41,6 +45,10 @@ void batch_static_row(struct batch *batch, unsigned table, struct bytes key);
 
 /** Cells of the row begun last. Columns in any order, each (with its path) once. */
 void batch_cell(struct batch *batch, unsigned column, struct bytes value);
+/** The same without a copy: `value` lies in `buffer`, which the batch, and then the memtable, takes
+ * a reference to. Cells of such a row come in the order of their columns. */
+void batch_cell_shared(
+    struct batch *batch, unsigned column, struct bytes value, struct value_buffer *buffer);
 void batch_cell_bigint(struct batch *batch, unsigned column, int64_t value);
 void batch_cell_int(struct batch *batch, unsigned column, int32_t value);
 void batch_delete_cell(struct batch *batch, unsigned column);

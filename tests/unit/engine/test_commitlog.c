@@ -478,7 +478,7 @@ static size_t payload_to_end_of_page(uint64_t number)
     do {
         struct batch *batch = numbered_batch(number, ++payload_bytes);
 
-        updates_bytes = batch_updates(batch).size;
+        updates_bytes = batch_updates(batch).bytes;
         batch_free(batch);
     } while (updates_bytes < 4096 - RECORD_HEADER_BYTES);
     return payload_bytes;
@@ -992,7 +992,7 @@ static void a_log_cut_off_anywhere_gives_a_prefix(void **state)
             const uint64_t offset = position_offset(f->at[i].position);
             struct batch *batch = numbered_batch(i, payload_of(i));
 
-            whole += offset + RECORD_HEADER_BYTES + batch_updates(batch).size <= size - 1;
+            whole += offset + RECORD_HEADER_BYTES + batch_updates(batch).bytes <= size - 1;
             batch_free(batch);
         }
         assert_int_equal(f->replayed, whole);

@@ -731,7 +731,8 @@ static void a_record_is_held_and_counted_once(void **state)
 static void small_values_leave_their_record(void **state)
 {
     uint8_t data[1023] = {1, 2, 3};
-    struct record_memory memory = {.references = 1, .bytes = sizeof(data), .data = data};
+    struct record_memory memory = {
+        .references = 1, .bytes = sizeof(data), .size = sizeof(data), .data = data};
     struct cell cell = blob_cell(10, bytes_of(data, sizeof(data)));
     struct partition_iterator *iterator;
     const struct unfiltered *unfiltered;
