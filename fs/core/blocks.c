@@ -240,7 +240,8 @@ void blocks_writer_init(
     *writer = (struct blocks_writer){.batch = batch, .ino = ino, .first = first, .end = end};
 }
 
-void blocks_writer_put(struct blocks_writer *writer, uint64_t page, struct bytes content)
+/* Begins the row of the page, if that is another one. */
+static void enter_block(struct blocks_writer *writer, uint64_t page)
 {
     uint32_t block = (uint32_t)(page / BLOCK_PAGES);
 
@@ -254,7 +255,23 @@ void blocks_writer_put(struct blocks_writer *writer, uint64_t page, struct bytes
         writer->block = block;
         writer->begun = true;
     }
+}
+
+void blocks_writer_put(struct blocks_writer *writer, uint64_t page, struct bytes content)
+{
+    enter_block(writer, page);
     batch_cell(writer->batch, (unsigned)(page % BLOCK_PAGES), content);
+}
+
+void blocks_writer_put_piece(
+    struct blocks_writer *writer, uint64_t page, const struct fs_piece *piece)
+{
+    if (!piece->buffer) {
+        blocks_writer_put(writer, page, piece->bytes);
+        return;
+    }
+    enter_block(writer, page);
+    batch_cell_shared(writer->batch, (unsigned)(page % BLOCK_PAGES), piece->bytes, piece->buffer);
 }
 
 /* ---- deleting ---- */

@@ -59,6 +59,9 @@ void blocks_writer_init(
     struct blocks_writer *writer, struct batch *batch, uint64_t ino, uint64_t first, uint64_t end);
 /** `content`: 1 to PAGE_BYTES bytes. */
 void blocks_writer_put(struct blocks_writer *writer, uint64_t page, struct bytes content);
+/** The same; what lies in a buffer stays there. */
+void blocks_writer_put_piece(
+    struct blocks_writer *writer, uint64_t page, const struct fs_piece *piece);
 
 /**
  * Deletes the pages [first, end): cells, ranges of rows, and as partitions the extents that it

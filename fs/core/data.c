@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/content.h"
+#include "core/payload.h"
 
 /* ---- reading ---- */
 
@@ -139,16 +140,17 @@ static void take_small(const struct small_content *small, struct overwritten *ol
     }
 }
 
-static void put_pages(const struct change *change, struct bytes data, uint64_t offset,
+static void put_pages(const struct change *change, const struct payload *payload, uint64_t offset,
     struct overwritten *old, struct blocks_writer *writer)
 {
-    uint64_t end = offset + data.size;
+    uint64_t end = offset + payload->size;
+    uint8_t scratch[PAGE_BYTES];
 
     for (uint64_t page = old->first; page <= old->last; page++) {
         uint64_t start = page * PAGE_BYTES;
         uint64_t from = offset > start ? offset : start;
         uint64_t to = end < start + PAGE_BYTES ? end : start + PAGE_BYTES;
-        struct bytes part = bytes_of(data.data + (from - offset), to - from);
+        struct fs_piece part = payload_slice(payload, from - offset, to - from, scratch);
         struct edge *edge = NULL;
 
         if (page == old->first)
@@ -157,12 +159,12 @@ static void put_pages(const struct change *change, struct bytes data, uint64_t o
             edge = &old->edges[1];
         /* Whole, or all that the file has of this page: what was there does not matter. */
         if (!edge || (from == start && (to == start + PAGE_BYTES || to >= change->to->size))) {
-            blocks_writer_put(writer, page, part);
+            blocks_writer_put_piece(writer, page, &part);
             continue;
         }
         if (edge->size < from - start)
             memset(edge->data + edge->size, 0, from - start - edge->size);
-        memcpy(edge->data + (from - start), part.data, part.size);
+        memcpy(edge->data + (from - start), part.bytes.data, part.bytes.size);
         if (edge->size < to - start)
             edge->size = to - start;
         blocks_writer_put(writer, page, bytes_of(edge->data, edge->size));
@@ -179,10 +181,10 @@ static int64_t allocated_after(uint64_t before, const struct overwritten *old)
     return (int64_t)((after - (old->first - before)) * PAGE_BYTES);
 }
 
-static int write_pages(const struct change *change, struct bytes data, uint64_t offset)
+static int write_pages(const struct change *change, const struct payload *payload, uint64_t offset)
 {
     struct inode *to = change->to;
-    uint64_t end = offset + data.size;
+    uint64_t end = offset + payload->size;
     struct overwritten old = {
         .first = offset / PAGE_BYTES,
         .last = (end - 1) / PAGE_BYTES,
@@ -210,15 +212,17 @@ static int write_pages(const struct change *change, struct bytes data, uint64_t 
                 to->allocated + (int64_t)((old.last - old.first + 1 - old.stored) * PAGE_BYTES);
     }
     blocks_writer_init(&writer, change->batch, change->node->ino, old.first, old.last + 1);
+    /* With the lengths of pages, which are less than 1 in 64 of them. */
+    batch_expect(change->batch, payload->copied_bytes + payload->copied_bytes / 64);
     small_put_pages(&writer, &small, old.first);
-    put_pages(change, data, offset, &old, &writer);
+    put_pages(change, payload, offset, &old, &writer);
     to->allocated = allocated;
     return 0;
 }
 
-static int write_small(const struct change *change, struct bytes data, uint64_t offset)
+static int write_small(const struct change *change, const struct payload *payload, uint64_t offset)
 {
-    uint64_t end = offset + data.size;
+    uint64_t end = offset + payload->size;
     struct small_content small = {.size = 0};
     bool whole = offset == 0 && end >= change->to->size;
     int r;
@@ -230,7 +234,7 @@ static int write_small(const struct change *change, struct bytes data, uint64_t 
     }
     if (small.size < offset)
         memset(small.data + small.size, 0, offset - small.size);
-    memcpy(small.data + offset, data.data, data.size);
+    payload_copy(payload, 0, payload->size, small.data + offset);
     if (small.size < end)
         small.size = end;
     small_write(
@@ -238,24 +242,25 @@ static int write_small(const struct change *change, struct bytes data, uint64_t 
     return 0;
 }
 
-static int content_write(const struct change *change, struct bytes data, uint64_t offset)
+static int content_write(
+    const struct change *change, const struct payload *payload, uint64_t offset)
 {
     struct inode *to = change->to;
     uint64_t end, size;
     bool fits, can_be_small;
     int r;
 
-    if (data.size > FS_WRITE_BYTES_MAX)
+    if (payload->size > FS_WRITE_BYTES_MAX)
         return err_new(
-            -EINVAL, "a write of %zu bytes: one has at most %u", data.size, FS_WRITE_BYTES_MAX);
-    if (offset > FS_FILE_BYTES_MAX || data.size > FS_FILE_BYTES_MAX - offset)
-        return err_new(-EFBIG, "write of %zu bytes at %" PRIu64, data.size, offset);
-    end = offset + data.size;
+            -EINVAL, "a write of %zu bytes: one has at most %u", payload->size, FS_WRITE_BYTES_MAX);
+    if (offset > FS_FILE_BYTES_MAX || payload->size > FS_FILE_BYTES_MAX - offset)
+        return err_new(-EFBIG, "write of %zu bytes at %" PRIu64, payload->size, offset);
+    end = offset + payload->size;
     size = end > to->size ? end : to->size;
     fits = size <= FS_SMALL_BYTES_MAX;
     can_be_small = to->small != 0 || (inode_is_hollow(to) && change->node->home == HOME_DIRENT);
-    r = fits && can_be_small ? write_small(change, data, offset)
-                             : write_pages(change, data, offset);
+    r = fits && can_be_small ? write_small(change, payload, offset)
+                             : write_pages(change, payload, offset);
     if (r < 0)
         return r;
     to->size = size;
@@ -280,13 +285,22 @@ static int change_apply(
 int fs_write(struct fs *fs, struct fs_request *request, uint64_t ino, struct bytes data,
     uint64_t offset, bool kill_suid)
 {
+    struct fs_piece piece = {.bytes = data};
+
+    return fs_write_pieces(fs, request, ino, &piece, 1, offset, kill_suid);
+}
+
+int fs_write_pieces(struct fs *fs, struct fs_request *request, uint64_t ino,
+    const struct fs_piece *pieces, unsigned count, uint64_t offset, bool kill_suid)
+{
+    struct payload payload = payload_of(pieces, count);
     AUTO(node_unpinp) struct node *node = NULL;
     struct inode to;
     int r;
 
     if (ino_is_synthetic(ino))
         return err_new(-EROFS, "snapshots are not written");
-    if (data.size == 0)
+    if (payload.size == 0)
         return 0;
     r = node_pin(fs, ino, &node);
     if (r < 0)
@@ -297,7 +311,7 @@ int fs_write(struct fs *fs, struct fs_request *request, uint64_t ino, struct byt
         struct change change = {fs, node, request->batch, &to};
 
         to = node->inode;
-        r = content_write(&change, data, offset);
+        r = content_write(&change, &payload, offset);
         if (r == 0)
             r = change_apply(&change, request, node, kill_suid);
     }

@@ -18,6 +18,11 @@ int64_t core_now_ns(struct fs *fs)
 
 /* ---- changing requests ---- */
 
+struct value_buffer *fs_value_buffer(struct fs *fs)
+{
+    return engine_value_buffer(fs->engine);
+}
+
 int fs_begin(struct fs *fs, struct fs_request *request, enum fs_table table, uint64_t bytes,
     bool reclaim, engine_go go, void *arg)
 {

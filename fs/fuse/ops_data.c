@@ -95,14 +95,19 @@ void op_read(
 
 static int run_write(struct request *request)
 {
+    struct fs *fs = request->session->fs;
+
     /* By inode, not by handle: pages of a mapping are written back after its close, too. */
-    return fs_write(request->session->fs, &request->change, request->ino, request->data,
-        request->offset, request->kills_suid);
+    if (request->piece_count == 0)
+        return fs_write(fs, &request->change, request->ino, request->data, request->offset,
+            request->kills_suid);
+    return fs_write_pieces(fs, &request->change, request->ino, request->pieces,
+        request->piece_count, request->offset, request->kills_suid);
 }
 
 static int reply_written(struct request *request)
 {
-    return fuse_reply_write(request->fuse, request->data.size);
+    return fuse_reply_write(request->fuse, request->size);
 }
 
 void op_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t size, off_t offset,
@@ -124,7 +129,11 @@ void op_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t size, of
 
     if (!request)
         return;
-    request->data = bytes_of(data, size);
+    request->piece_count = shim_take_payload(request->pieces);
+    request->payload = fs_pieces_memory(request->pieces, request->piece_count);
+    if (request->piece_count == 0)
+        request->data = bytes_of(data, size);
+    request->size = size;
     request->offset = (uint64_t)offset;
     request->kills_suid = shim_kills_suid();
     request_start(request);
@@ -141,6 +150,7 @@ static int run_copy(struct request *request)
     if (r < 0)
         return r;
     request->data = buf_bytes(&request->answer);
+    request->size = request->data.size;
     return fs_write(
         fs, &request->change, request->ino, request->data, request->offset, request->kills_suid);
 }

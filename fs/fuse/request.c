@@ -86,6 +86,8 @@ static void request_free(struct request *request)
 {
     struct session *session = request->session;
 
+    for (unsigned i = 0; i < request->piece_count; i++)
+        value_buffer_unref(request->pieces[i].buffer);
     buf_release(&request->answer);
     buf_release(&request->counted);
     free(request->kept);

@@ -13,6 +13,7 @@
  *
  * No thread sleeps in between. Arguments point into libfuse's buffer, which is the worker's next
  * request's as soon as the handler returns: they are copied only if the request has to be parked.
+ * The pieces of what is written are the request's own (scatter.h).
  * Exactly one reply on all paths; who runs a stage owns the request, and a stage that returned
  * -EINPROGRESS has given it away.
  */
@@ -20,6 +21,7 @@
 #define SSTFS_FUSE_REQUEST_H
 
 #include "engine/buf.h"
+#include "fuse/scatter.h"
 #include "fuse/session.h"
 
 struct request;
@@ -44,7 +46,9 @@ struct request {
     /* arguments */
     uint64_t began_us; /* monotonic */
     uint64_t ino, new_parent;
-    struct bytes name, new_name, data; /* names are followed by a NUL */
+    struct bytes name, new_name, data;          /* names are followed by a NUL */
+    struct fs_piece pieces[SCATTER_PIECES_MAX]; /* of what is written; or it is in `data` */
+    unsigned piece_count;
     struct fuse_file_info file;
     struct fs_setattr setattr;
     uint64_t offset, size, rdev;

@@ -2,11 +2,14 @@
 
 #include <errno.h>
 #include <linux/fuse.h>
+#include <pthread.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "engine/assert.h"
 #include "engine/error.h"
 #include "engine/log.h"
 #include "fuse/statx.h"
@@ -89,12 +92,60 @@ static void amend_init(const struct iovec *vector, int count)
     init_is_answered = true;
 }
 
+/* ---- payloads ---- */
+
+/* Of each thread that reads requests. Worker threads are cancelled when the session ends: what they
+ * have goes with them. */
+static pthread_key_t scatter_key;
+static pthread_once_t scatter_once = PTHREAD_ONCE_INIT;
+
+static void free_scatter(void *scatter)
+{
+    scatter_release(scatter);
+    free(scatter);
+}
+
+static void make_scatter_key(void)
+{
+    int r = pthread_key_create(&scatter_key, free_scatter);
+
+    ASSERT(r == 0);
+}
+
+/* NULL: no memory. */
+static struct scatter *thread_scatter(struct session *session)
+{
+    struct scatter *scatter = pthread_getspecific(scatter_key);
+
+    if (scatter)
+        return scatter;
+    scatter = calloc(1, sizeof(*scatter));
+    if (!scatter)
+        return NULL;
+    scatter->fs = session->fs;
+    if (pthread_setspecific(scatter_key, scatter) != 0) {
+        free(scatter);
+        return NULL;
+    }
+    return scatter;
+}
+
+unsigned shim_take_payload(struct fs_piece ret_pieces[SCATTER_PIECES_MAX])
+{
+    struct scatter *scatter = pthread_getspecific(scatter_key);
+
+    return scatter ? scatter_take(scatter, ret_pieces) : 0;
+}
+
+/* ---- hooks ---- */
+
 static ssize_t read_hook(int fd, void *to, size_t size, void *userdata)
 {
+    struct scatter *scatter = thread_scatter(userdata);
     ssize_t n;
 
     do
-        n = read(fd, to, size);
+        n = scatter ? scatter_read(scatter, fd, to, size) : read(fd, to, size);
     while (n > 0 && statx_answer(userdata, fd, to, (size_t)n));
     if (n > 0)
         look_at_request(to, (size_t)n);
@@ -112,7 +163,9 @@ static ssize_t writev_hook(int fd, struct iovec *vector, int count, void *userda
 int shim_install(struct session *session)
 {
     static const struct fuse_custom_io io = {.read = read_hook, .writev = writev_hook};
-    int r = fuse_session_custom_io(session->fuse, &io, fuse_session_fd(session->fuse));
+    int r;
 
+    pthread_once(&scatter_once, make_scatter_key);
+    r = fuse_session_custom_io(session->fuse, &io, fuse_session_fd(session->fuse));
     return r < 0 ? err_new(r, "hook the FUSE device: %s", strerror(-r)) : 0;
 }

@@ -146,6 +146,20 @@ MUST_USE int fs_setattr(struct fs *fs, struct fs_request *request, uint64_t ino,
 
 MUST_USE int fs_write(struct fs *fs, struct fs_request *request, uint64_t ino, struct bytes data,
     uint64_t offset, bool kill_suid);
+/** A part of what is written. One that lies in a buffer, and fills more than half of it, stays
+ * there (engine/value_buffer.h): its bytes must not change any more. Others (`buffer` NULL) are
+ * copied. */
+struct fs_piece {
+    struct bytes bytes;
+    struct value_buffer *buffer;
+};
+/** For pieces to come, with one reference; NULL: no memory. */
+struct value_buffer *fs_value_buffer(struct fs *fs);
+/** What fs_begin() is to be told of a write of these. */
+uint64_t fs_pieces_memory(const struct fs_piece *pieces, unsigned count);
+/** fs_write() of pieces that follow each other. */
+MUST_USE int fs_write_pieces(struct fs *fs, struct fs_request *request, uint64_t ino,
+    const struct fs_piece *pieces, unsigned count, uint64_t offset, bool kill_suid);
 /** fallocate(2): modes 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE; others -EOPNOTSUPP. */
 MUST_USE int fs_fallocate(struct fs *fs, struct fs_request *request, uint64_t ino, int mode,
     uint64_t offset, uint64_t size);

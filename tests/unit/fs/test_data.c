@@ -539,6 +539,117 @@ static void modes_that_are_not_there_are_refused(void **state)
     assert_int_equal(world_write(world, dir, "a", 1, 0), -EISDIR);
 }
 
+/* ---- pieces ---- */
+
+#define PIECES_MAX 8
+#define PIECES_FILE_BYTES (3u << 20)
+#define PIECES_ROUNDS 120u
+
+/* Pieces of `size` bytes in all, as the device gives them. */
+static unsigned make_pieces(
+    struct world *world, struct random *random, size_t size, struct fs_piece pieces[PIECES_MAX])
+{
+    unsigned count = 0;
+
+    for (size_t left = size; left > 0; count++) {
+        size_t part = left < VALUE_BUFFER_BYTES ? left : VALUE_BUFFER_BYTES;
+        struct value_buffer *buffer = fs_value_buffer(world->fs);
+        uint64_t *words;
+
+        assert_non_null(buffer);
+        words = (uint64_t *)(void *)value_buffer_data(buffer);
+        for (size_t i = 0; i < VALUE_BUFFER_BYTES / 8; i++)
+            words[i] = random_next(random);
+        pieces[count].bytes = bytes_of(value_buffer_data(buffer), part);
+        pieces[count].buffer = buffer;
+        left -= part;
+    }
+    return count;
+}
+
+static void write_pieces(struct world *world, struct random *random, uint64_t ino, uint8_t *model,
+    uint64_t offset, size_t size)
+{
+    struct fs_request request = FS_REQUEST_INIT;
+    struct fs_piece pieces[PIECES_MAX];
+    unsigned count = make_pieces(world, random, size, pieces);
+
+    assert_int_equal(fs_begin(world->fs, &request, TABLE_BLOCKS, fs_pieces_memory(pieces, count),
+                         false, NULL, NULL),
+        0);
+    assert_int_equal(fs_write_pieces(world->fs, &request, ino, pieces, count, offset, false), 0);
+    assert_int_equal(fs_end(world->fs, &request, NULL, NULL), 0);
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(model + offset, pieces[i].bytes.data, pieces[i].bytes.size);
+        offset += pieces[i].bytes.size;
+        value_buffer_unref(pieces[i].buffer);
+    }
+}
+
+/* Sizes and offsets at which pages, pieces and blocks meet in all ways. */
+static size_t some_place(struct random *random, unsigned max)
+{
+    static const unsigned grains[] = {1, PAGE_BYTES, VALUE_BUFFER_BYTES / 2, VALUE_BUFFER_BYTES};
+    unsigned grain = grains[random_below(random, ARRAY_COUNT(grains))];
+    unsigned place = random_below(random, max / grain + 1) * grain;
+
+    if (random_below(random, 2) && place > 0)
+        place--;
+    else if (random_below(random, 2) && place < max)
+        place++;
+    return place;
+}
+
+static void pieces_that_stay_in_their_buffers_are_what_was_written(void **state)
+{
+    struct world *world = *state;
+    struct random random = {random_seed(world->seed)};
+    uint8_t *model = calloc(1, PIECES_FILE_BYTES), *found = malloc(PIECES_FILE_BYTES);
+    uint64_t ino;
+
+    assert_non_null(model);
+    assert_non_null(found);
+    assert_int_equal(world_create(world, FS_ROOT_INO, "file", 0644, &ino), 0);
+    assert_int_equal(truncate_to(world, ino, PIECES_FILE_BYTES), 0);
+    for (unsigned round = 0; round < PIECES_ROUNDS; round++) {
+        size_t size = some_place(&random, FS_WRITE_BYTES_MAX);
+        uint64_t offset = some_place(&random, PIECES_FILE_BYTES - FS_WRITE_BYTES_MAX);
+
+        write_pieces(world, &random, ino, model, offset, size);
+        if (round % 4 == 3)
+            world_settle(world);
+        if (round % 12 == 11) {
+            world_crash(world);
+            assert_int_equal(world_lookup(world, FS_ROOT_INO, "file", &ino), 0);
+        }
+        if (round % 3 == 2) {
+            assert_int_equal(world_read(world, ino, found, PIECES_FILE_BYTES), PIECES_FILE_BYTES);
+            assert_memory_equal(found, model, PIECES_FILE_BYTES);
+        }
+    }
+    world_verify(world);
+    free(model);
+    free(found);
+}
+
+static void a_piece_counts_whole_only_if_it_stays(void **state)
+{
+    struct world *world = *state;
+    struct value_buffer *buffer = fs_value_buffer(world->fs);
+    struct fs_piece pieces[2];
+
+    assert_non_null(buffer);
+    pieces[0] =
+        (struct fs_piece){bytes_of(value_buffer_data(buffer), VALUE_BUFFER_BYTES / 2 + 1), buffer};
+    pieces[1] =
+        (struct fs_piece){bytes_of(value_buffer_data(buffer), VALUE_BUFFER_BYTES / 2), buffer};
+    assert_int_equal(fs_pieces_memory(pieces, 1), VALUE_BUFFER_BYTES);
+    assert_int_equal(fs_pieces_memory(pieces + 1, 1), VALUE_BUFFER_BYTES / 2);
+    pieces[0].buffer = NULL;
+    assert_int_equal(fs_pieces_memory(pieces, 2), VALUE_BUFFER_BYTES + 1);
+    value_buffer_unref(buffer);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -558,6 +669,8 @@ int main(void)
         CASE(the_largest_file_ends_where_it_is_said_to),
         CASE(a_change_that_fails_leaves_the_file_as_it_was),
         CASE(modes_that_are_not_there_are_refused),
+        CASE(pieces_that_stay_in_their_buffers_are_what_was_written),
+        CASE(a_piece_counts_whole_only_if_it_stays),
     };
 
     return cmocka_run_group_tests_name("fs/data", tests, NULL, NULL);
