@@ -42,7 +42,9 @@ struct manifest_snapshot {
     uint64_t point_us;
     uint64_t created_us;
     bool complete;
-    uint64_t *sstables; /* numbers, ascending */
+    uint64_t expires_us; /* when it may go by itself, since 1970; 0: never */
+    char *holds;         /* names of who keeps it, a newline after each; NULL: nobody */
+    uint64_t *sstables;  /* numbers, ascending */
     size_t sstable_count;
 };
 
@@ -103,6 +105,10 @@ void manifest_edit_snapshot_append(
     struct manifest_edit *edit, uint64_t snapshot, uint64_t sstable_number);
 void manifest_edit_snapshot_complete(struct manifest_edit *edit, uint64_t snapshot);
 void manifest_edit_snapshot_remove(struct manifest_edit *edit, uint64_t snapshot);
+/** Until when it is kept, and by whom: as in struct manifest_snapshot, `holds` NULL or "": nobody.
+ */
+void manifest_edit_snapshot_keep(
+    struct manifest_edit *edit, uint64_t snapshot, uint64_t expires_us, const char *holds);
 /** `settled`: the folder has the new name. */
 void manifest_edit_snapshot_rename(
     struct manifest_edit *edit, uint64_t snapshot, const char *tag, bool settled);

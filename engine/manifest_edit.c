@@ -22,6 +22,7 @@ enum field {
     FIELD_SNAPSHOT_RENAME = 10,
     FIELD_NEXT_NUMBER = 11,
     FIELD_GARBAGE = 12,
+    FIELD_SNAPSHOT_KEEP = 13,
 };
 
 #define SSTABLE_LIVE 1u
@@ -129,6 +130,17 @@ void manifest_edit_snapshot(struct manifest_edit *edit, const struct manifest_sn
         put_uvint(to, snapshot->sstables[i] - before);
         before = snapshot->sstables[i];
     }
+    if (snapshot->expires_us > 0 || snapshot->holds)
+        manifest_edit_snapshot_keep(edit, snapshot->number, snapshot->expires_us, snapshot->holds);
+}
+
+void manifest_edit_snapshot_keep(
+    struct manifest_edit *edit, uint64_t snapshot, uint64_t expires_us, const char *holds)
+{
+    buf_append_u8(&edit->body, FIELD_SNAPSHOT_KEEP);
+    put_uvint(&edit->body, snapshot);
+    put_uvint(&edit->body, expires_us);
+    put_text(&edit->body, holds ? holds : "");
 }
 
 void manifest_edit_snapshot_append(
@@ -255,10 +267,16 @@ uint64_t manifest_flushed_max(const struct manifest_state *state)
 
 /* ---- applying ---- */
 
+static void snapshot_release(struct manifest_snapshot *snapshot)
+{
+    free(snapshot->sstables);
+    free(snapshot->holds);
+}
+
 void manifest_state_release(struct manifest_state *state)
 {
     for (size_t i = 0; i < state->snapshot_count; i++)
-        free(state->snapshots[i].sstables);
+        snapshot_release(&state->snapshots[i]);
     free(state->snapshots);
     free(state->sstables);
     free(state->cuts);
@@ -520,10 +538,31 @@ static int apply_snapshot_remove(struct manifest_state *state, struct decoder *f
         return -EUCLEAN;
     for (size_t i = 0; i < snapshot->sstable_count; i++)
         drop_holder(state, find_sstable(state, snapshot->sstables[i]));
-    free(snapshot->sstables);
+    snapshot_release(snapshot);
     place = (size_t)(snapshot - state->snapshots);
     memmove(snapshot, snapshot + 1, (state->snapshot_count - place - 1) * sizeof(*snapshot));
     state->snapshot_count--;
+    return 0;
+}
+
+static int apply_snapshot_keep(struct manifest_state *state, struct decoder *from)
+{
+    struct manifest_snapshot *snapshot = find_snapshot(state, get_uvint(from));
+    uint64_t expires_us = get_uvint(from);
+    struct bytes holds = get_vbytes(from);
+    char *text = NULL;
+
+    if (decoder_failed(from) || !snapshot || memchr(holds.data, 0, holds.size) ||
+        (holds.size > 0 && holds.data[holds.size - 1] != '\n'))
+        return -EUCLEAN;
+    if (holds.size > 0) {
+        text = strndup((const char *)holds.data, holds.size);
+        if (!text)
+            return -ENOMEM;
+    }
+    free(snapshot->holds);
+    snapshot->holds = text;
+    snapshot->expires_us = expires_us;
     return 0;
 }
 
@@ -573,6 +612,7 @@ int manifest_state_apply(struct manifest_state *state, struct bytes edit)
         [FIELD_SNAPSHOT_RENAME] = apply_snapshot_rename,
         [FIELD_NEXT_NUMBER] = apply_next_number,
         [FIELD_GARBAGE] = apply_garbage,
+        [FIELD_SNAPSHOT_KEEP] = apply_snapshot_keep,
     };
     struct decoder from = decoder_of(edit);
 

@@ -7,16 +7,22 @@
 #include "engine/error.h"
 #include "state.h"
 
+bool snapshot_name_is_valid(const char *name, size_t size_max)
+{
+    size_t size = strlen(name);
+
+    if (size == 0 || size > size_max || !isalnum((unsigned char)name[0]))
+        return false;
+    for (size_t i = 0; i < size; i++)
+        if (!isalnum((unsigned char)name[i]) && !strchr("._:+-", name[i]))
+            return false;
+    return true;
+}
+
 bool snapshot_tag_is_valid(const char *tag)
 {
-    size_t length = strlen(tag);
-
-    if (length == 0 || length > SNAPSHOT_TAG_MAX || !isalnum((unsigned char)tag[0]))
-        return false;
-    for (size_t i = 0; i < length; i++)
-        if (!isalnum((unsigned char)tag[i]) && !strchr("._:+-", tag[i]))
-            return false;
-    return strcmp(tag, "latest") != 0 && strcmp(tag, "log") != 0;
+    return snapshot_name_is_valid(tag, SNAPSHOT_TAG_MAX) && strcmp(tag, "latest") != 0 &&
+           strcmp(tag, "log") != 0;
 }
 
 void snapshot_tag_folder(const char *tag, char to[SNAPSHOT_PATH_MAX])
@@ -153,62 +159,7 @@ int engine_snapshot_create(struct engine *engine, const char *tag)
     return 0;
 }
 
-/* ---- list, rename, delete ---- */
-
-static struct snapshot_info describe_locked(
-    struct engine *engine, const struct manifest_snapshot *entry)
-{
-    const struct snapshot_job *job = snapshot_job_find(&engine->snapshots, entry->number);
-    struct snapshot_info info = {
-        .point_us = entry->point_us,
-        .created_us = entry->created_us,
-        .complete = entry->complete,
-        .failure = job ? job->failure : 0,
-        .sstables = entry->sstable_count,
-    };
-
-    for (size_t i = 0; i < entry->sstable_count; i++) {
-        const struct manifest_sstable *sstable =
-            manifest_find(manifest_state(engine->manifest), entry->sstables[i]);
-
-        info.total_bytes += sstable->facts.total_bytes;
-        if (sstable->holders == 1)
-            info.unique_bytes += sstable->facts.total_bytes;
-    }
-    return info;
-}
-
-struct listed {
-    struct snapshot_info info;
-    char tag[SNAPSHOT_TAG_MAX + 1];
-};
-
-int engine_snapshot_list(struct engine *engine, snapshot_each each, void *arg)
-{
-    AUTO(freep) struct listed *all = NULL;
-    const struct manifest_state *state;
-    size_t count;
-    int r = 0;
-
-    if (!engine->manifest)
-        return 0;
-    /* Copied first: `each` may take its time, and may call the engine. */
-    mutex_lock(&engine->change);
-    state = manifest_state(engine->manifest);
-    count = state->snapshot_count;
-    all = calloc(count + 1, sizeof(*all));
-    for (size_t i = 0; all && i < count; i++) {
-        all[i].info = describe_locked(engine, &state->snapshots[i]);
-        strcpy(all[i].tag, state->snapshots[i].tag);
-        all[i].info.tag = all[i].tag;
-    }
-    mutex_unlock(&engine->change);
-    if (!all)
-        return -ENOMEM;
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = each(arg, &all[i].info);
-    return r;
-}
+/* ---- rename, delete ---- */
 
 int snapshot_clear_place(struct engine *engine, const char *folder)
 {
@@ -296,6 +247,9 @@ int engine_snapshot_delete(struct engine *engine, const char *tag)
     mutex_lock(&engine->change);
     entry = manifest_find_tag(manifest_state(engine->manifest), tag);
     r = entry ? 0 : err_new(-ENOENT, "there is no snapshot '%s'", tag);
+    if (r == 0 && entry->holds)
+        r = err_new(-EBUSY, "snapshot '%s' is held by '%.*s'", tag,
+            (int)strcspn(entry->holds, "\n"), entry->holds);
     if (r == 0 && entry->previous_tag[0])
         r = snapshot_settle_rename(engine, entry->number);
     if (r == 0) {

@@ -54,6 +54,9 @@ void snapshots_take_new(
 /** Whether `name` in tmp/ is a folder of this process. */
 bool snapshots_is_being_built(struct snapshots *snapshots, const char *name);
 
+/** What tags and the names of holds are made of. */
+bool snapshot_name_is_valid(const char *name, size_t size_max);
+
 /* ---- between snapshot.c, snapshot_job.c and snapshot_task.c; with `change` held ---- */
 
 /** "snapshots/" and a tag */

@@ -87,13 +87,18 @@ static int take_answer(struct bytes line, json_t **ret_result)
 
 int control_ask(const char *path, const char *command, json_t **ret_result)
 {
+    return control_ask_with(path, json_pack("{s:s}", "command", command), ret_result);
+}
+
+int control_ask_with(const char *path, json_t *question, json_t **ret_result)
+{
     struct buf line = BUF_INIT;
-    json_t *question;
     int r, fd = connect_to(path);
 
-    if (fd < 0)
+    if (fd < 0) {
+        json_decref(question);
         return fd;
-    question = json_pack("{s:s}", "command", command);
+    }
     r = question ? control_write_line(fd, question) : -ENOMEM;
     json_decref(question);
     if (r >= 0)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/error.h"
 #include "tools.h"
@@ -64,6 +65,16 @@ int complain_of(int r, const char *format, ...)
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     return complain(exit_code_of(r), "%s: %s", text, err_text(r));
+}
+
+bool confirm(const char *question)
+{
+    char line[16];
+
+    if (!isatty(STDIN_FILENO))
+        return false;
+    fprintf(stderr, "%s [y/N] ", question);
+    return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
 /* Edits (insert, remove, change a letter) from one to the other. */
@@ -151,7 +162,8 @@ bool parse_duration(const char *text, uint64_t *ret_us)
     static const struct {
         const char *suffix;
         double us;
-    } units[] = {{"", 1e6}, {"s", 1e6}, {"ms", 1e3}, {"m", 60e6}, {"h", 3600e6}};
+    } units[] = {{"", 1e6}, {"s", 1e6}, {"ms", 1e3}, {"m", 60e6}, {"h", 3600e6}, {"d", 86400e6},
+        {"w", 7 * 86400e6}};
     char *end;
     double number;
 

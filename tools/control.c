@@ -88,70 +88,16 @@ int control_write_line(int fd, const json_t *message)
 
 /* ---- commands ---- */
 
-#define PUT(object, stats, field)                                                                  \
-    json_object_set_new((object), #field, json_integer((json_int_t)(stats).field))
-
-static int add_snapshot(void *arg, const struct snapshot_info *info)
-{
-    json_t *to = json_object();
-
-    json_object_set_new(to, "tag", json_string(info->tag));
-    PUT(to, *info, point_us);
-    PUT(to, *info, created_us);
-    json_object_set_new(to, "complete", json_boolean(info->complete));
-    PUT(to, *info, failure);
-    PUT(to, *info, total_bytes);
-    PUT(to, *info, unique_bytes);
-    PUT(to, *info, sstables);
-    return json_array_append_new(arg, to) < 0 ? -ENOMEM : 0;
-}
-
-static int run_command(struct control *control, const char *command, json_t **ret_result)
-{
-    int r;
-
-    if (strcmp(command, "stats") == 0) {
-        *ret_result = metrics_to_json(&control->sources);
-        return *ret_result ? 0 : -ENOMEM;
-    }
-    if (strcmp(command, "metrics") == 0) {
-        AUTO(buf_release) struct buf text = BUF_INIT;
-
-        r = metrics_to_text(&control->sources, &text);
-        if (r < 0)
-            return r;
-        *ret_result = json_stringn((const char *)text.data, text.size);
-        return *ret_result ? 0 : -ENOMEM;
-    }
-    if (strcmp(command, "snapshots") == 0) {
-        json_t *list = json_array();
-
-        r = list ? engine_snapshot_list(control->sources.engine, add_snapshot, list) : -ENOMEM;
-        if (r < 0)
-            json_decref(list);
-        else
-            *ret_result = list;
-        return r;
-    }
-    *ret_result = NULL;
-    if (strcmp(command, "flush") == 0)
-        return engine_flush(control->sources.engine, TABLES_ALL);
-    if (strcmp(command, "compact") == 0)
-        return engine_compact(control->sources.engine, TABLES_ALL);
-    return err_new(-EINVAL, "unknown command '%s'", command);
-}
-
 static json_t *answer(struct control *control, struct bytes line)
 {
     json_error_t error;
     json_t *message = json_loadb((const char *)line.data, line.size, 0, &error);
-    const char *command = json_string_value(json_object_get(message, "command"));
     json_t *result = NULL;
     json_t *to = json_object();
     int r;
 
     err_clear();
-    r = command ? run_command(control, command, &result) : err_new(-EINVAL, "not a command");
+    r = control_run(&control->sources, message, &result);
     if (r < 0) {
         json_object_set_new(to, "error", json_integer(r));
         json_object_set_new(to, "text", json_string(err_text(r)));

@@ -7,6 +7,7 @@
  *   {"command":"metrics"}           -> {"result":"…"}   as OpenMetrics text
  *   {"command":"snapshots"}         -> {"result":[{"tag":…},…]}
  *   {"command":"flush"|"compact"}   -> {"result":null}   when done
+ *   … what a command needs beside its name are further members: control_commands.c
  *                                   -> {"error":-28,"text":"…"}
  *
  * A connection may ask several times. The path of a socket holds 107 bytes, that of a store more:
@@ -32,11 +33,17 @@ MUST_USE int control_start(
 /** Ends when running commands have. Removes the socket. NULL does nothing. */
 void control_stop(struct control *control);
 
+/** Runs the command of a question, for control.c. `ret_result` may become NULL. */
+MUST_USE int control_run(
+    const struct metrics_sources *sources, const json_t *question, json_t **ret_result);
+
 /* ---- the commands' side ---- */
 
 /** Asks the daemon of the mount that `path` lies in (or of the store that it is). `ret_result`
  * is the caller's to json_decref(). -ENOENT: not mounted; else what the daemon answered. */
 MUST_USE int control_ask(const char *path, const char *command, json_t **ret_result);
+/** The same for a command that has arguments; `question` (NULL: no memory) is taken over. */
+MUST_USE int control_ask_with(const char *path, json_t *question, json_t **ret_result);
 
 /* ---- both ---- */
 

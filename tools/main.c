@@ -24,7 +24,12 @@ static const struct command commands[] = {
         "mount a store (made if missing), or with -o ro a snapshot", command_mount},
     {"umount", "[-l] MNT", "unmount, and wait until the store is closed", command_umount},
     {"init", "[--from FOLDER] STORE", "make a store, empty or from a snapshot", command_init},
-    {"snapshot", "create MNT [TAG] | list [--json] MNT | delete MNT TAG… | rename MNT TAG NEW",
+    {"snapshot",
+        "create [--expire 7d] [--hold NAME] MNT [TAG] | list [--json] [-H] [-p] MNT |\n"
+        "      delete [-n] MNT TAG… | rename MNT TAG NEW | hold MNT TAG NAME | release MNT TAG "
+        "NAME |\n"
+        "      holders MNT TAG | expire MNT TAG 7d|never |\n"
+        "      prune [-n] [-y] --keep-last|hourly|daily|weekly|monthly N … MNT",
         "snapshots of the whole tree", command_snapshot},
     {"verify", "FOLDER", "prove a snapshot, a copy of one, or an unmounted store", command_verify},
     {"dump", "[--table T] SSTABLE|FOLDER",

@@ -3,6 +3,7 @@
  * way as those, through the mount, so that the kernel never remembers a tag that has gone.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +15,12 @@
 #include "control.h"
 #include "engine/error.h"
 #include "mountinfo.h"
+#include "snapshots.h"
 #include "tools.h"
 
 #define FOLDER ".snapshots"
 
-static int tag_path(const char *path, const char *tag, char **ret_path)
+int snapshot_path(const char *path, const char *tag, char **ret_path)
 {
     struct mount mount = {0};
     int r;
@@ -35,47 +37,185 @@ static int tag_path(const char *path, const char *tag, char **ret_path)
     return r;
 }
 
-static int create(int argc, char **argv)
+/* ---- create ---- */
+
+struct creation {
+    const char *hold; /* NULL: none */
+    uint64_t lifetime_us;
+    bool expires;
+};
+
+/* Pages dirtied through mmap are the kernel's until it writes them: it is asked to. */
+static int write_back(const char *path)
 {
-    AUTO(freep) char *path = NULL;
-    char now[32];
-    const char *tag = now;
-    int r;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int r = 0;
 
-    if (argc < 2 || argc > 3)
-        return complain_usage("snapshot");
-    if (argc == 3) {
-        tag = argv[2];
-    } else {
-        time_t seconds = time(NULL);
-        struct tm utc;
+    if (fd < 0)
+        return err_new(-errno, "open '%s': %s", path, strerror(errno));
+    if (syncfs(fd) < 0)
+        r = err_new(-errno, "write back what the kernel has of '%s': %s", path, strerror(errno));
+    close(fd);
+    return r;
+}
 
-        gmtime_r(&seconds, &utc);
-        strftime(now, sizeof(now), "%Y-%m-%dT%H%M%SZ", &utc);
-    }
-    r = tag_path(argv[1], tag, &path);
-    if (r >= 0 && mkdir(path, 0750) < 0)
+int snapshot_hold(const char *path, const char *tag, const char *name)
+{
+    json_t *result = NULL;
+    int r = control_ask_with(path,
+        json_pack("{s:s,s:s,s:s}", "command", "snapshot-hold", "tag", tag, "name", name), &result);
+
+    json_decref(result);
+    return r;
+}
+
+int snapshot_release(const char *path, const char *tag, const char *name)
+{
+    json_t *result = NULL;
+    int r = control_ask_with(path,
+        json_pack("{s:s,s:s,s:s}", "command", "snapshot-release", "tag", tag, "name", name),
+        &result);
+
+    json_decref(result);
+    return r;
+}
+
+/* `lifetime_us` from now on; 0: for ever. */
+static int set_expiry(const char *path, const char *tag, uint64_t lifetime_us)
+{
+    json_int_t now_us = (json_int_t)time(NULL) * 1000000;
+    json_t *result = NULL;
+    int r = control_ask_with(path,
+        json_pack("{s:s,s:s,s:I}", "command", "snapshot-expire", "tag", tag, "expires_us",
+            lifetime_us ? now_us + (json_int_t)lifetime_us : 0),
+        &result);
+
+    json_decref(result);
+    return r;
+}
+
+void snapshot_tag_of_now(char to[SNAPSHOT_NOW_MAX])
+{
+    time_t seconds = time(NULL);
+    struct tm utc;
+
+    gmtime_r(&seconds, &utc);
+    strftime(to, SNAPSHOT_NOW_MAX, "%Y-%m-%dT%H%M%SZ", &utc);
+}
+
+int snapshot_make(const char *path, const char *tag)
+{
+    AUTO(freep) char *folder = NULL;
+    int r = snapshot_path(path, tag, &folder);
+
+    if (r >= 0)
+        r = write_back(path);
+    if (r >= 0 && mkdir(folder, 0750) < 0)
         r = errno == EEXIST ? err_new(-EEXIST, "it exists")
                             : err_new(-errno, "%s", strerror(errno));
+    return r;
+}
+
+static int create_tag(const char *path, const char *tag, const struct creation *creation)
+{
+    int r = snapshot_make(path, tag);
+
     if (r < 0)
         return complain_of(r, "snapshot '%s'", tag);
     puts(tag);
+    if (creation->hold)
+        r = snapshot_hold(path, tag, creation->hold);
+    if (r >= 0 && creation->expires)
+        r = set_expiry(path, tag, creation->lifetime_us);
+    if (r < 0)
+        return complain(EXIT_PART, "snapshot '%s' is made, but: %s", tag, err_text(r));
+    return EXIT_DONE;
+}
+
+static int create(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        {"expire", required_argument, NULL, 'e'}, {"hold", required_argument, NULL, 'h'}, {0}};
+    struct creation creation = {0};
+    char now[SNAPSHOT_NOW_MAX];
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (option == 'h')
+            creation.hold = optarg;
+        else if (option != 'e')
+            return complain_usage("snapshot");
+        else if (!parse_duration(optarg, &creation.lifetime_us) || creation.lifetime_us == 0)
+            return complain(EXIT_USAGE, "--expire %s: want a time as 12h, 7d or 4w", optarg);
+        else
+            creation.expires = true;
+    }
+    if (optind + 1 != argc && optind + 2 != argc)
+        return complain_usage("snapshot");
+    snapshot_tag_of_now(now);
+    return create_tag(argv[optind], optind + 2 == argc ? argv[optind + 1] : now, &creation);
+}
+
+/* ---- delete, rename ---- */
+
+int snapshot_remove(const char *path, const char *tag)
+{
+    AUTO(freep) char *folder = NULL;
+    int r = snapshot_path(path, tag, &folder);
+
+    if (r >= 0 && rmdir(folder) < 0)
+        r = err_new(
+            -errno, "%s", errno == EBUSY ? "it is held, or files in it are open" : strerror(errno));
+    return r;
+}
+
+int snapshot_freed(const char *path, char *const *tags, size_t count, uint64_t *ret_bytes)
+{
+    json_t *list = json_array(), *result = NULL;
+    int r;
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_string(tags[i]));
+    r = control_ask_with(
+        path, json_pack("{s:s,s:o}", "command", "snapshots-freed", "tags", list), &result);
+    if (r >= 0)
+        *ret_bytes = (uint64_t)json_integer_value(result);
+    json_decref(result);
+    return r;
+}
+
+static int say_freed(const char *path, char *const *tags, size_t count)
+{
+    char size[SIZE_TEXT_MAX];
+    uint64_t bytes = 0;
+    int r = snapshot_freed(path, tags, count, &bytes);
+
+    if (r < 0)
+        return complain_of(r, "snapshot delete");
+    format_size(bytes, size);
+    printf("%s would return\n", size);
     return EXIT_DONE;
 }
 
 static int delete (int argc, char **argv)
 {
-    int done = 0, code = EXIT_DONE;
+    static const struct option long_options[] = {{"dry-run", no_argument, NULL, 'n'}, {0}};
+    bool is_dry = false;
+    int option, done = 0, code = EXIT_DONE;
 
-    if (argc < 3)
+    while ((option = getopt_long(argc, argv, "n", long_options, NULL)) != -1) {
+        if (option != 'n')
+            return complain_usage("snapshot");
+        is_dry = true;
+    }
+    if (argc - optind < 2)
         return complain_usage("snapshot");
+    if (is_dry)
+        return say_freed(argv[optind], argv + optind + 1, (size_t)(argc - optind - 1));
     /* One failure does not stop the rest. */
-    for (int i = 2; i < argc; i++) {
-        AUTO(freep) char *path = NULL;
-        int r = tag_path(argv[1], argv[i], &path);
+    for (int i = optind + 1; i < argc; i++) {
+        int r = snapshot_remove(argv[optind], argv[i]);
 
-        if (r >= 0 && rmdir(path) < 0)
-            r = err_new(-errno, "%s", errno == EBUSY ? "files in it are open" : strerror(errno));
         if (r < 0)
             code = complain_of(r, "delete snapshot '%s'", argv[i]);
         else
@@ -92,66 +232,48 @@ static int rename_tag(int argc, char **argv)
 
     if (argc != 4)
         return complain_usage("snapshot");
-    r = tag_path(argv[1], argv[2], &from);
+    r = snapshot_path(argv[1], argv[2], &from);
     if (r >= 0)
-        r = tag_path(argv[1], argv[3], &to);
+        r = snapshot_path(argv[1], argv[3], &to);
     if (r >= 0 && renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) < 0)
         r = err_new(-errno, "%s", strerror(errno));
     return r < 0 ? complain_of(r, "rename snapshot '%s' to '%s'", argv[2], argv[3]) : EXIT_DONE;
 }
 
-static void print_list(const json_t *list)
+/* ---- holds, expiry ---- */
+
+static int hold(int argc, char **argv)
 {
-    size_t i;
-    json_t *one;
+    int r;
 
-    if (json_array_size(list) > 0)
-        printf("%-32s %-20s %12s %12s  %s\n", "TAG", "POINT (UTC)", "TOTAL", "UNIQUE", "STATE");
-    json_array_foreach((json_t *)list, i, one)
-    {
-        time_t point = (time_t)(json_integer_value(json_object_get(one, "point_us")) / 1000000);
-        char total[SIZE_TEXT_MAX], unique[SIZE_TEXT_MAX], when[32];
-        bool is_complete = json_is_true(json_object_get(one, "complete"));
-        int failure = (int)json_integer_value(json_object_get(one, "failure"));
-        struct tm utc;
-
-        gmtime_r(&point, &utc);
-        strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &utc);
-        format_size((uint64_t)json_integer_value(json_object_get(one, "total_bytes")), total);
-        format_size((uint64_t)json_integer_value(json_object_get(one, "unique_bytes")), unique);
-        printf("%-32s %-20s %12s %12s  %s\n", json_string_value(json_object_get(one, "tag")), when,
-            total, unique,
-            is_complete   ? "complete"
-            : failure < 0 ? strerror(-failure)
-                          : "being completed");
-    }
+    if (argc != 4)
+        return complain_usage("snapshot");
+    r = snapshot_hold(argv[1], argv[2], argv[3]);
+    return r < 0 ? complain_of(r, "hold snapshot '%s'", argv[2]) : EXIT_DONE;
 }
 
-static int list(int argc, char **argv)
+static int release(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"json", no_argument, NULL, 'j'}, {0}};
-    bool as_json = false;
-    json_t *snapshots = NULL;
-    int option, r;
+    int r;
 
-    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-        if (option != 'j')
-            return complain_usage("snapshot");
-        as_json = true;
-    }
-    if (optind + 1 != argc)
+    if (argc != 4)
         return complain_usage("snapshot");
-    r = control_ask(argv[optind], "snapshots", &snapshots);
-    if (r < 0)
-        return complain_of(r, "snapshot list");
-    if (as_json) {
-        json_dumpf(snapshots, stdout, JSON_INDENT(2));
-        putchar('\n');
-    } else {
-        print_list(snapshots);
-    }
-    json_decref(snapshots);
-    return EXIT_DONE;
+    r = snapshot_release(argv[1], argv[2], argv[3]);
+    return r < 0 ? complain_of(r, "release snapshot '%s'", argv[2]) : EXIT_DONE;
+}
+
+static int expire(int argc, char **argv)
+{
+    uint64_t lifetime_us = 0;
+    int r;
+
+    if (argc != 4)
+        return complain_usage("snapshot");
+    if (strcmp(argv[3], "never") != 0 &&
+        (!parse_duration(argv[3], &lifetime_us) || lifetime_us == 0))
+        return complain(EXIT_USAGE, "'%s': want a time as 12h, 7d or 4w, or 'never'", argv[3]);
+    r = set_expiry(argv[1], argv[2], lifetime_us);
+    return r < 0 ? complain_of(r, "expire snapshot '%s'", argv[2]) : EXIT_DONE;
 }
 
 int command_snapshot(int argc, char **argv)
@@ -159,7 +281,10 @@ int command_snapshot(int argc, char **argv)
     static const struct {
         const char *name; /* first: nearest_name() */
         int (*run)(int argc, char **argv);
-    } actions[] = {{"create", create}, {"list", list}, {"delete", delete}, {"rename", rename_tag}};
+    } actions[] = {{"create", create}, {"list", snapshot_list_command}, {"delete", delete},
+        {"rename", rename_tag}, {"hold", hold}, {"release", release},
+        {"holders", snapshot_holders_command}, {"expire", expire},
+        {"prune", snapshot_prune_command}};
     const char *nearest;
 
     if (argc < 2)

@@ -33,12 +33,15 @@ int complain_of(int r, const char *format, ...) PRINTF_LIKE(2, 3);
 /** How the command is to be called, and EXIT_USAGE. */
 int complain_usage(const char *command);
 
+/** Asks on the terminal; false: the answer is not yes, or there is no terminal. */
+bool confirm(const char *question);
+
 /** The known name nearest to what was typed, or NULL if none is near. `stride`: between names. */
 const char *nearest_name(const char *typed, const void *names, size_t name_count, size_t stride);
 
 /** "64M", "1.5G", "4096": bytes, powers of 1024. False: not a size. */
 bool parse_size(const char *text, uint64_t *ret_bytes);
-/** "5", "5s", "500ms", "2m": microseconds, plain numbers are seconds. */
+/** "5", "5s", "500ms", "2m", "3h", "7d", "2w": microseconds, plain numbers are seconds. */
 bool parse_duration(const char *text, uint64_t *ret_us);
 /** "1.2 GiB". */
 #define SIZE_TEXT_MAX 32

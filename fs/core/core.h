@@ -138,6 +138,12 @@ MUST_USE int snapshot_dir_rmdir(struct fs *fs, uint64_t parent, struct bytes nam
 /** Both parents synthetic; any other pairing is -EXDEV before it is called. */
 MUST_USE int snapshot_dir_rename(struct fs *fs, uint64_t parent, struct bytes name,
     uint64_t new_parent, struct bytes new_name, unsigned flags);
+/* Extended attributes of a tag: snapshot_keep.c. */
+MUST_USE int snapshot_dir_getxattr(
+    struct fs *fs, uint64_t nodeid, const char *name, struct buf *ret_value);
+MUST_USE int snapshot_dir_setxattr(
+    struct fs *fs, uint64_t nodeid, const char *name, struct bytes value);
+MUST_USE int snapshot_dir_removexattr(struct fs *fs, uint64_t nodeid, const char *name);
 /** Files: uses handle_new(fs, NULL, …). `open_flags` to write: -EROFS. */
 MUST_USE int snapshot_dir_open_file(
     struct fs *fs, uint64_t nodeid, int open_flags, struct fs_handle **ret_handle);

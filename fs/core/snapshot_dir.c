@@ -468,7 +468,7 @@ int snapshot_dir_mkdir(struct fs *fs, const struct fs_caller *caller, uint64_t p
     return snapshot_dir_lookup(fs, parent, name, ret_entry);
 }
 
-static int rmdir_locked(struct fs *fs, const char *name)
+int snapshot_delete_locked(struct fs *fs, const char *name)
 {
     struct snapshot_tag *tag = snapshot_tag_find(fs->snapshots, name);
     int r;
@@ -491,7 +491,7 @@ int snapshot_dir_rmdir(struct fs *fs, uint64_t parent, struct bytes name)
     if (r < 0)
         return r;
     pthread_mutex_lock(&fs->snapshots->mutex);
-    r = rmdir_locked(fs, tag);
+    r = snapshot_delete_locked(fs, tag);
     pthread_mutex_unlock(&fs->snapshots->mutex);
     return r < 0 ? err_with(r, "delete snapshot '%s'", tag) : 0;
 }
@@ -526,11 +526,14 @@ int snapshot_dir_rename(struct fs *fs, uint64_t parent, struct bytes name, uint6
 
 int snapshot_dir_open(struct fs *fs)
 {
-    return snapshot_nodes_open(&fs->snapshots);
+    int r = snapshot_nodes_open(&fs->snapshots);
+
+    return r < 0 || fs->options.read_only ? r : snapshot_expiry_start(fs);
 }
 
 void snapshot_dir_close(struct fs *fs)
 {
+    snapshot_expiry_stop(fs);
     snapshot_nodes_close(fs->snapshots);
     fs->snapshots = NULL;
 }

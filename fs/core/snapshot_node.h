@@ -66,6 +66,7 @@ struct snapshot_dir {
     struct snapshot_tag *tags;
     struct snapshot_node *root; /* .snapshots; never freed before the end */
     uint64_t next_number;
+    struct task *expiry; /* NULL: mounted read-only */
 };
 
 MUST_USE int snapshot_nodes_open(struct snapshot_dir **ret_dir);
@@ -112,5 +113,12 @@ uint64_t snapshot_number_of_name(const char *name);
  * when no node was made. -ENOENT. */
 MUST_USE int snapshot_tag_below(
     struct fs *fs, const struct snapshot_node *node, struct snapshot_tag **ret_tag);
+/** Deletes a tag. -EBUSY: a file of it is open, or somebody holds it. */
+MUST_USE int snapshot_delete_locked(struct fs *fs, const char *name);
+
+/* ---- of snapshot_keep.c, for snapshot_dir.c ---- */
+
+MUST_USE int snapshot_expiry_start(struct fs *fs);
+void snapshot_expiry_stop(struct fs *fs);
 
 #endif

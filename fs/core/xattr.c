@@ -106,7 +106,7 @@ int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, struct buf *ret_v
     if (r < 0)
         return r;
     if (ino_is_synthetic(ino))
-        return err_new(-ENODATA, "snapshots have no extended attributes");
+        return snapshot_dir_getxattr(fs, ino, name, ret_value);
     r = node_pin(fs, ino, &node);
     if (r < 0)
         return r;
@@ -398,7 +398,7 @@ int fs_setxattr(struct fs *fs, struct fs_request *request, const struct fs_calle
     if (value.size > XATTR_VALUE_BYTES_MAX)
         return err_new(-E2BIG, "a value of %zu bytes", value.size);
     if (ino_is_synthetic(ino))
-        return err_new(-EROFS, "snapshots are not written");
+        return snapshot_dir_setxattr(fs, ino, name, value);
     r = node_pin(fs, ino, &node);
     if (r < 0)
         return r;
@@ -431,7 +431,7 @@ int fs_removexattr(struct fs *fs, struct fs_request *request, uint64_t ino, cons
     if (r < 0)
         return r;
     if (ino_is_synthetic(ino))
-        return err_new(-EROFS, "snapshots are not written");
+        return snapshot_dir_removexattr(fs, ino, name);
     r = node_pin(fs, ino, &node);
     if (r < 0)
         return r;

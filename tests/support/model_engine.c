@@ -1064,6 +1064,24 @@ int engine_snapshot_delete(struct engine *engine, const char *tag)
     return no_snapshots();
 }
 
+int engine_snapshot_set_expiry(struct engine *engine, const char *tag, uint64_t expires_us)
+{
+    (void)engine, (void)tag, (void)expires_us;
+    return no_snapshots();
+}
+
+int engine_snapshot_hold(struct engine *engine, const char *tag, const char *name)
+{
+    (void)engine, (void)tag, (void)name;
+    return no_snapshots();
+}
+
+int engine_snapshot_release(struct engine *engine, const char *tag, const char *name)
+{
+    (void)engine, (void)tag, (void)name;
+    return no_snapshots();
+}
+
 int engine_sstables(struct engine *engine, sstable_each each, void *arg)
 {
     (void)engine, (void)each, (void)arg;

@@ -188,8 +188,11 @@ struct snapshot_info {
     bool complete;
     int failure;           /* negative errno of the last try to complete it, 0 */
     uint64_t total_bytes;  /* of its SSTables */
-    uint64_t unique_bytes; /* held by no other tag and not live: what deleting it gives back */
+    uint64_t unique_bytes; /* of these, those of no other tag */
+    uint64_t freed_bytes;  /* of these, those not live either: what deleting it gives back */
     uint64_t sstables;
+    uint64_t expires_us; /* when whoever cleans up may delete it, since 1970; 0: never */
+    const char *holds;   /* borrowed: names of who keeps it, a newline after each; "": nobody */
 };
 
 /** One consistent point over all tables, durable on return; completed in the background. -EEXIST,
@@ -201,7 +204,20 @@ MUST_USE int engine_snapshot_list(struct engine *engine, snapshot_each each, voi
 /** 0 when its folder snapshots/TAG is complete and durable; -ENOENT; else as engine_await(). */
 MUST_USE int engine_snapshot_await(struct engine *engine, const char *tag, engine_go go, void *arg);
 MUST_USE int engine_snapshot_rename(struct engine *engine, const char *tag, const char *to);
+/** -EBUSY: somebody holds it. */
 MUST_USE int engine_snapshot_delete(struct engine *engine, const char *tag);
+/** Only a note: the engine itself deletes no snapshot. `expires_us` since 1970; 0: never. */
+MUST_USE int engine_snapshot_set_expiry(
+    struct engine *engine, const char *tag, uint64_t expires_us);
+/** [A-Za-z0-9][A-Za-z0-9._:+-]{0,63} */
+#define SNAPSHOT_HOLD_MAX 64
+/** While it has a hold it is not deleted. -EEXIST: one of that name; -EINVAL. */
+MUST_USE int engine_snapshot_hold(struct engine *engine, const char *tag, const char *name);
+/** `name` NULL: all of them, there may be none. -ENODATA: no hold of that name. */
+MUST_USE int engine_snapshot_release(struct engine *engine, const char *tag, const char *name);
+/** What deleting all of `tags` gives back: more than the sum, if they share what no other has. */
+MUST_USE int engine_snapshot_freed(
+    struct engine *engine, const char *const *tags, size_t count, uint64_t *ret_bytes);
 
 /** Each SSTable that is live (or belongs to the snapshot folder opened), by table. */
 typedef int (*sstable_each)(void *arg, unsigned table, const struct sstable_facts *facts);

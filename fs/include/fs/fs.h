@@ -237,6 +237,9 @@ MUST_USE int fs_read_directory(struct fs *fs, struct fs_handle *handle, uint64_t
  * 0, or -EINPROGRESS and go() is called. Cheap for inodes that are not synthetic. */
 MUST_USE int fs_settle(struct fs *fs, uint64_t ino, engine_go go, void *arg);
 
+/** When the tag is deleted by itself, µs since 1970 (0: never), unless it is held or open then. */
+MUST_USE int fs_snapshot_set_expiry(struct fs *fs, const char *tag, uint64_t expires_us);
+
 struct fs_stats {
     uint64_t nodes, node_bytes, handles, orphans;
 };

@@ -180,6 +180,7 @@ static void a_tag_that_cannot_be_is_refused(void **state)
 struct listed {
     struct snapshot_info infos[8];
     char tags[8][SNAPSHOT_TAG_MAX + 1];
+    char holds[8][128];
     unsigned count;
 };
 
@@ -188,6 +189,7 @@ static int note(void *arg, const struct snapshot_info *info)
     struct listed *listed = arg;
 
     strcpy(listed->tags[listed->count], info->tag);
+    snprintf(listed->holds[listed->count], sizeof(listed->holds[0]), "%s", info->holds);
     listed->infos[listed->count++] = *info;
     return 0;
 }
@@ -214,7 +216,8 @@ static void a_list_tells_what_deleting_gives_back(void **state)
     assert_int_equal(listed.count, 1);
     assert_true(listed.infos[0].complete);
     assert_true(listed.infos[0].total_bytes > 0);
-    assert_int_equal(listed.infos[0].unique_bytes, 0); /* the store has all of it too */
+    assert_int_equal(listed.infos[0].unique_bytes, listed.infos[0].total_bytes);
+    assert_int_equal(listed.infos[0].freed_bytes, 0); /* the store has all of it too */
     assert_int_equal(listed.infos[0].point_us, engine_now(engine));
 
     write_batches(engine, 61, 120);
@@ -226,6 +229,7 @@ static void a_list_tells_what_deleting_gives_back(void **state)
     assert_string_equal(listed.tags[0], "old");
     assert_string_equal(listed.tags[1], "new");
     assert_int_equal(listed.infos[0].unique_bytes, listed.infos[0].total_bytes);
+    assert_int_equal(listed.infos[0].freed_bytes, listed.infos[0].total_bytes);
     assert_false(listed.infos[1].complete);
 
     check(engine_snapshot_rename(engine, "old", "older"));
@@ -243,6 +247,65 @@ static void a_list_tells_what_deleting_gives_back(void **state)
     check(engine_snapshot_create(engine, "older"));
     check(engine_snapshot_await(engine, "older", NULL, NULL));
     expect_snapshot(env, "older", 120);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void what_two_share_comes_back_with_both(void **state)
+{
+    static const char *const both[] = {"one", "two"};
+    static const char *const unknown[] = {"one", "none"};
+    struct env *env;
+    struct engine *engine = new_store(&env);
+    uint64_t one, two;
+    struct listed listed;
+
+    (void)state;
+    write_batches(engine, 1, 60);
+    check(engine_snapshot_create(engine, "one"));
+    check(engine_snapshot_await(engine, "one", NULL, NULL));
+    check(engine_snapshot_create(engine, "two"));
+    check(engine_snapshot_await(engine, "two", NULL, NULL));
+    write_batches(engine, 61, 120);
+    check(engine_flush(engine, TABLES_ALL));
+    check(engine_compact(engine, TABLES_ALL));
+    listed = list(engine);
+    check(engine_snapshot_freed(engine, both, 1, &one));
+    check(engine_snapshot_freed(engine, both, 2, &two));
+    assert_int_equal(one, 0);
+    assert_int_equal(two, listed.infos[0].total_bytes);
+    assert_int_equal(listed.infos[0].unique_bytes, 0);
+    assert_int_equal(engine_snapshot_freed(engine, unknown, 2, &two), -ENOENT);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void a_held_snapshot_is_not_deleted(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store(&env);
+    struct listed listed;
+
+    (void)state;
+    check(engine_snapshot_create(engine, "kept"));
+    check(engine_snapshot_hold(engine, "kept", "copy-1"));
+    check(engine_snapshot_hold(engine, "kept", "copy-2"));
+    assert_int_equal(engine_snapshot_hold(engine, "kept", "copy-1"), -EEXIST);
+    assert_int_equal(engine_snapshot_hold(engine, "kept", "two\nlines"), -EINVAL);
+    assert_int_equal(engine_snapshot_hold(engine, "none", "copy-1"), -ENOENT);
+    check(engine_snapshot_set_expiry(engine, "kept", 1234567));
+    check(engine_close(engine, CLOSE_FLUSH));
+
+    engine = open_in(env, false); /* which writes a new manifest, with all of the state */
+    listed = list(engine);
+    assert_string_equal(listed.holds[0], "copy-1\ncopy-2\n");
+    assert_int_equal(listed.infos[0].expires_us, 1234567);
+    assert_int_equal(engine_snapshot_delete(engine, "kept"), -EBUSY);
+    assert_int_equal(engine_snapshot_release(engine, "kept", "copy"), -ENODATA);
+    check(engine_snapshot_release(engine, "kept", "copy-1"));
+    assert_int_equal(engine_snapshot_delete(engine, "kept"), -EBUSY);
+    check(engine_snapshot_release(engine, "kept", NULL));
+    check(engine_snapshot_delete(engine, "kept"));
     check(engine_close(engine, 0));
     env_free(env);
 }
@@ -537,6 +600,8 @@ int main(void)
         cmocka_unit_test(many_snapshots_at_once_are_each_their_own),
         cmocka_unit_test(a_tag_that_cannot_be_is_refused),
         cmocka_unit_test(a_list_tells_what_deleting_gives_back),
+        cmocka_unit_test(what_two_share_comes_back_with_both),
+        cmocka_unit_test(a_held_snapshot_is_not_deleted),
         cmocka_unit_test(whoever_waits_for_a_tag_is_told_how_it_went),
         cmocka_unit_test(a_completion_that_fails_is_tried_again),
         cmocka_unit_test(a_tag_that_cannot_be_completed_does_not_hold_up_the_next),
