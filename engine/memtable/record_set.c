@@ -54,29 +54,35 @@ static int grow(struct record_set *set)
     return 0;
 }
 
-static int add_locked(struct record_set *set, struct record_memory *memory)
+/* Room for `count` more. */
+static int reserve_locked(struct record_set *set, uint32_t count)
 {
-    struct held_record *slot;
+    int r = 0;
 
-    if (2 * set->count >= set->capacity) {
-        int r = grow(set);
-        if (r < 0)
-            return r;
-    }
-    slot = &set->slots[find(set->slots, set->capacity, memory)];
-    if (!slot->memory) {
-        slot->memory = record_memory_ref(memory);
-        set->count++;
-    }
-    return ++slot->uses == 1;
+    while (r == 0 && 2 * (set->count + count) > set->capacity)
+        r = grow(set);
+    return r;
 }
 
-int record_set_add(struct record_set *set, struct record_memory *memory)
+int record_set_add(
+    struct record_set *set, struct record_memory *const *memories, uint32_t count, uint64_t *bytes)
 {
     int r;
 
+    if (count == 0)
+        return 0;
     mutex_lock(&set->lock);
-    r = add_locked(set, memory);
+    r = reserve_locked(set, count);
+    for (uint32_t i = 0; r == 0 && i < count; i++) {
+        struct held_record *slot = &set->slots[find(set->slots, set->capacity, memories[i])];
+
+        if (!slot->memory) {
+            slot->memory = record_memory_ref(memories[i]);
+            set->count++;
+            *bytes += memories[i]->bytes;
+        }
+        slot->uses++;
+    }
     mutex_unlock(&set->lock);
     return r;
 }
@@ -98,19 +104,37 @@ static void clear_slot_locked(struct record_set *set, size_t empty)
     set->count--;
 }
 
-bool record_set_remove(struct record_set *set, struct record_memory *memory)
+/* True when it was the last use. */
+static bool remove_locked(struct record_set *set, const struct record_memory *memory)
 {
-    bool last;
-    size_t at;
+    size_t at = find(set->slots, set->capacity, memory);
 
-    mutex_lock(&set->lock);
-    at = find(set->slots, set->capacity, memory);
     ASSERT(set->slots[at].memory == memory && set->slots[at].uses > 0);
-    last = --set->slots[at].uses == 0;
-    if (last)
-        clear_slot_locked(set, at);
+    if (--set->slots[at].uses > 0)
+        return false;
+    clear_slot_locked(set, at);
+    return true;
+}
+
+void record_set_remove(
+    struct record_set *set, struct record_memory **memories, uint32_t count, uint64_t *bytes)
+{
+    uint32_t unused = 0;
+
+    if (count == 0)
+        return;
+    mutex_lock(&set->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        struct record_memory *memory = memories[i];
+
+        if (!remove_locked(set, memory))
+            continue;
+        *bytes -= memory->bytes;
+        memories[i] = memories[unused];
+        memories[unused++] = memory;
+    }
     mutex_unlock(&set->lock);
-    if (last)
-        record_memory_unref(memory);
-    return last;
+    /* Freeing them is not for the lock. */
+    for (uint32_t i = 0; i < unused; i++)
+        record_memory_unref(memories[i]);
 }

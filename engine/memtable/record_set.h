@@ -23,9 +23,13 @@ struct record_set {
 void record_set_init(struct record_set *set, int rank);
 /** Gives all references back. */
 void record_set_release(struct record_set *set);
-/** One use more: 1 when it is the first, 0, -ENOMEM. */
-MUST_USE int record_set_add(struct record_set *set, struct record_memory *memory);
-/** One use less, of those added; true when it was the last, and `memory` may be gone. */
-MUST_USE bool record_set_remove(struct record_set *set, struct record_memory *memory);
+/** One use more of each of `count` records; of those that had none, `*bytes` grows by what they
+ * hold. -ENOMEM: of none. */
+MUST_USE int record_set_add(
+    struct record_set *set, struct record_memory *const *memories, uint32_t count, uint64_t *bytes);
+/** One use less of each, which were added; `*bytes` shrinks by what those hold that have none left,
+ * and may be gone. The order of `memories` changes. */
+void record_set_remove(
+    struct record_set *set, struct record_memory **memories, uint32_t count, uint64_t *bytes);
 
 #endif

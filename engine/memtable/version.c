@@ -76,33 +76,41 @@ static void give_memory(struct versions *versions, struct row_version *version)
 
 /* ---- records ---- */
 
-/* The record that the value stays in; NULL: it is copied. */
-static struct record_memory *record_of(
-    struct record_memory *memory, const struct row_version *old, struct bytes value)
-{
-    if (value.size <= VERSION_COPIED_BYTES_MAX)
-        return NULL;
-    if (memory && record_memory_has(memory, value))
-        return memory;
-    for (uint32_t i = 0; old && i < old->record_count; i++) {
-        if (record_memory_has(old->records[i], value))
-            return old->records[i];
-    }
-    return NULL;
-}
-
 /* What a version will need, and the records that it leans on, each once. */
 struct plan {
     struct record_memory *memory;
     const struct row_version *old;
+    uint32_t found_at;              /* of the old's records, the one that was found last */
     struct record_memory **records; /* scratch */
     uint32_t record_count;
     size_t copied_bytes;
 };
 
+/* The record that the value stays in; NULL: it is copied. */
+static struct record_memory *record_of(struct plan *plan, struct bytes value)
+{
+    uint32_t old_count = plan->old ? plan->old->record_count : 0;
+
+    if (value.size <= VERSION_COPIED_BYTES_MAX)
+        return NULL;
+    if (plan->memory && record_memory_has(plan->memory, value))
+        return plan->memory;
+    /* Records stand in the order of their first values: the next one is that of the last value, or
+     * follows it. */
+    for (uint32_t i = 0, at = plan->found_at; i < old_count; i++, at++) {
+        if (at >= old_count)
+            at = 0;
+        if (record_memory_has(plan->old->records[at], value)) {
+            plan->found_at = at;
+            return plan->old->records[at];
+        }
+    }
+    return NULL;
+}
+
 static void plan_value(struct plan *plan, struct bytes value)
 {
-    struct record_memory *record = record_of(plan->memory, plan->old, value);
+    struct record_memory *record = record_of(plan, value);
 
     if (!record) {
         plan->copied_bytes += value.size;
@@ -124,30 +132,6 @@ static bool make_plan(struct plan *plan, const struct row *row, struct arena *sc
     for (uint32_t i = 0; i < row->cell_count; i++) {
         plan_value(plan, row->cells[i].path);
         plan_value(plan, row->cells[i].value);
-    }
-    return true;
-}
-
-static void drop_records(struct versions *versions, struct record_memory **records, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t bytes = records[i]->bytes;
-
-        if (record_set_remove(versions->records, records[i]))
-            versions->record_bytes -= bytes;
-    }
-}
-
-static bool use_records(struct versions *versions, const struct plan *plan)
-{
-    for (uint32_t i = 0; i < plan->record_count; i++) {
-        int r = record_set_add(versions->records, plan->records[i]);
-
-        if (r < 0) {
-            drop_records(versions, plan->records, i);
-            return false;
-        }
-        versions->record_bytes += r > 0 ? plan->records[i]->bytes : 0;
     }
     return true;
 }
@@ -188,14 +172,14 @@ static void *place(uint8_t **at, const void *data, size_t bytes)
     return to;
 }
 
-static struct bytes place_value(const struct plan *plan, uint8_t **at, struct bytes value)
+static struct bytes place_value(struct plan *plan, uint8_t **at, struct bytes value)
 {
-    if (!value.data || record_of(plan->memory, plan->old, value))
+    if (!value.data || record_of(plan, value))
         return value;
     return bytes_of(place(at, value.data, value.size), value.size);
 }
 
-static void fill(struct row_version *version, const struct row *row, const struct plan *plan)
+static void fill(struct row_version *version, const struct row *row, struct plan *plan)
 {
     uint8_t *at = (uint8_t *)(version + 1);
     struct cell *cells = place(&at, row->cells, row->cell_count * sizeof(*cells));
@@ -227,7 +211,8 @@ struct row_version *version_new(struct versions *versions, const struct row *row
                                   plan.record_count * sizeof(*plan.records) + plan.copied_bytes);
     if (!version)
         return NULL;
-    if (!use_records(versions, &plan)) {
+    if (record_set_add(
+            versions->records, plan.records, plan.record_count, &versions->record_bytes) < 0) {
         give_memory(versions, version);
         return NULL;
     }
@@ -275,7 +260,8 @@ static void reuse(struct versions *versions, struct version_list *list)
     while (version) {
         struct row_version *next = version->next;
 
-        drop_records(versions, version->records, version->record_count);
+        record_set_remove(
+            versions->records, version->records, version->record_count, &versions->record_bytes);
         give_memory(versions, version);
         version = next;
     }

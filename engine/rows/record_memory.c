@@ -55,17 +55,13 @@ bool record_memory_keep(struct record_memory *memory, struct value_buffer *buffe
     return true;
 }
 
-static bool lies_in(const uint8_t *data, size_t size, struct bytes value)
+bool record_memory_has_in_buffers(const struct record_memory *memory, struct bytes value)
 {
-    return value.data >= data && value.data < data + size;
-}
+    for (unsigned i = 0; i < memory->buffer_count; i++) {
+        const uint8_t *data = value_buffer_data(memory->buffers[i]);
 
-bool record_memory_has(const struct record_memory *memory, struct bytes value)
-{
-    if (lies_in(memory->data, memory->size, value))
-        return true;
-    for (unsigned i = 0; i < memory->buffer_count; i++)
-        if (lies_in(value_buffer_data(memory->buffers[i]), VALUE_BUFFER_BYTES, value))
+        if (value.data >= data && value.data < data + VALUE_BUFFER_BYTES)
             return true;
+    }
     return false;
 }

@@ -27,7 +27,13 @@ struct record_memory *record_memory_ref(struct record_memory *memory);
 void record_memory_unref(struct record_memory *memory);
 /** Has it keep the buffer too; false: it has all that it can. Before it is shared. */
 bool record_memory_keep(struct record_memory *memory, struct value_buffer *buffer);
+bool record_memory_has_in_buffers(const struct record_memory *memory, struct bytes value);
 /** Does the value lie in it? */
-bool record_memory_has(const struct record_memory *memory, struct bytes value);
+static inline bool record_memory_has(const struct record_memory *memory, struct bytes value)
+{
+    if (value.data >= memory->data && value.data < memory->data + memory->size)
+        return true;
+    return memory->buffer_count > 0 && record_memory_has_in_buffers(memory, value);
+}
 
 #endif
