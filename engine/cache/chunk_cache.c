@@ -278,31 +278,49 @@ static bool evict_locked(struct shard *shard, size_t bytes)
     return shard->bytes + bytes <= shard->bytes_max;
 }
 
-struct chunk *chunk_cache_put(struct chunk_cache *cache, struct chunk_key key, struct chunk *chunk)
+/* What is there already goes or is returned, as `replaces` says. */
+static struct chunk *put(
+    struct chunk_cache *cache, struct chunk_key key, struct chunk *chunk, bool replaces)
 {
     struct piece *piece = CONTAINER_OF(chunk, struct piece, chunk);
+    struct piece *other, *gone = NULL;
     uint64_t hash = hash_key(key);
     struct shard *shard;
-    struct piece *other;
 
     if (!cache)
         return chunk;
     shard = shard_of(cache, hash);
     mutex_lock(&shard->lock);
     other = find_slot(shard, hash, key)->piece;
+    if (other && replaces) {
+        remove_locked(shard, other);
+        gone = other;
+        other = NULL;
+    }
     if (other) {
         atomic_fetch_add_explicit(&other->references, 1, memory_order_relaxed);
         other->used = true;
+        gone = piece;
     } else if (evict_locked(shard, piece->bytes) && grow_locked(shard)) {
         piece->key = key;
         atomic_fetch_add_explicit(&piece->references, 1, memory_order_relaxed);
         insert_locked(shard, hash, piece);
     }
     mutex_unlock(&shard->lock);
-    if (!other)
-        return chunk;
-    piece_unref(piece);
-    return &other->chunk;
+    if (gone)
+        piece_unref(gone);
+    return other ? &other->chunk : chunk;
+}
+
+struct chunk *chunk_cache_put(struct chunk_cache *cache, struct chunk_key key, struct chunk *chunk)
+{
+    return put(cache, key, chunk, false);
+}
+
+struct chunk *chunk_cache_replace(
+    struct chunk_cache *cache, struct chunk_key key, struct chunk *chunk)
+{
+    return put(cache, key, chunk, true);
 }
 
 void chunk_release(struct chunk_cache *cache, struct chunk *chunk)

@@ -1,5 +1,6 @@
 /*
- * Pieces of immutable files in memory: decompressed chunks of Data.db, pages of Index.db. Bounded
+ * Pieces of immutable files in memory: decompressed chunks of Data.db, pages of Index.db, and what
+ * was learned of them (sstable/landmarks.h). Bounded
  * in bytes; CLOCK; 16 shards. A piece in use is not evicted. Thread-safe.
  */
 #ifndef SSTFS_CHUNK_CACHE_H
@@ -34,6 +35,9 @@ struct chunk *chunk_cache_get(struct chunk_cache *cache, struct chunk_key key);
 struct chunk *chunk_new(struct chunk_cache *cache, size_t size);
 /** Puts it in (unless another thread was faster) and returns the one to use, with a reference. */
 struct chunk *chunk_cache_put(struct chunk_cache *cache, struct chunk_key key, struct chunk *chunk);
+/** The same, but what was there before goes; who holds it keeps it. */
+struct chunk *chunk_cache_replace(
+    struct chunk_cache *cache, struct chunk_key key, struct chunk *chunk);
 /** NULL does nothing. */
 void chunk_release(struct chunk_cache *cache, struct chunk *chunk);
 /** Forgets all pieces of a file that is closed. */

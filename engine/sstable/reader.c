@@ -350,6 +350,8 @@ int sstable_open(struct env *env, const char *folder, const struct sstable_id *i
     sstable->data_fd = sstable->index_fd = -1;
     sstable->data_file = chunk_cache_new_file(cache);
     sstable->index_file = chunk_cache_new_file(cache);
+    sstable->key_file = chunk_cache_new_file(cache);
+    sstable->block_file = chunk_cache_new_file(cache);
     arena_init(&sstable->arena, ARENA_PIECE_BYTES);
     sstable->folder = strdup(folder);
     r = sstable->folder ? open_all(sstable, schema) : err_new(-ENOMEM, "name of a folder");
@@ -375,6 +377,8 @@ void sstable_unref(struct sstable *sstable)
         return;
     chunk_cache_drop_file(sstable->cache, sstable->data_file);
     chunk_cache_drop_file(sstable->cache, sstable->index_file);
+    chunk_cache_drop_file(sstable->cache, sstable->key_file);
+    chunk_cache_drop_file(sstable->cache, sstable->block_file);
     if (sstable->data_fd >= 0)
         io_close(sstable->env, sstable->data_fd);
     if (sstable->index_fd >= 0)

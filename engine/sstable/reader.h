@@ -45,7 +45,8 @@ struct sstable {
     struct bytes first_key, last_key;
 
     int data_fd, index_fd;
-    uint64_t data_file, index_file; /* names in the chunk cache */
+    /* Names in the chunk cache; the last two are of what look-ups have learned (landmarks.h). */
+    uint64_t data_file, index_file, key_file, block_file;
     uint64_t index_bytes;
     bool is_compressed;
     uint32_t chunk_bytes;

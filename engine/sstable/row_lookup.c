@@ -1,22 +1,27 @@
 #include "sstable/row_lookup.h"
 
 #include "rows/compare.h"
+#include "sstable/landmarks.h"
 
 /** From where the cursor is to the row; 1: it is in cursor->unfiltered; 0: there is none. */
 static int find_row(struct partition_cursor *cursor, const struct table_schema *schema,
-    const struct clustering *clustering, struct deletion *open)
+    const struct clustering *clustering, struct landmarks *landmarks, struct deletion *open)
 {
     for (;;) {
+        const struct unfiltered_head *head = &cursor->head;
         int order, r = partition_cursor_peek(cursor);
 
         if (r < 0)
             return r;
         if (r == 0)
             return partition_cursor_check_closed(cursor, *open);
-        order = clustering_compare(schema, &cursor->head.clustering, clustering);
+        if (!head->is_marker && landmarks_wants(landmarks, cursor->position) &&
+            deletion_is_live(*open))
+            landmarks_add(landmarks, cursor->position, &head->clustering);
+        order = clustering_compare(schema, &head->clustering, clustering);
         if (order > 0)
             return 0;
-        if (order < 0 && !cursor->head.is_marker) {
+        if (order < 0 && !head->is_marker) {
             partition_cursor_skip(cursor);
             continue;
         }
@@ -31,49 +36,85 @@ static int find_row(struct partition_cursor *cursor, const struct table_schema *
     }
 }
 
-/** To the partition's first row, or to the block in which the row would lie; 0: in none. */
-static int seek_row(struct partition_cursor *cursor, struct stream *index,
+/** To the last landmark before the row, or else to the first row of its block. */
+static int seek_in_block(struct partition_cursor *cursor, const struct decorated_key *key,
+    const struct index_entry *entry, const struct clustering *clustering,
+    const struct landmarks *landmarks, struct deletion *open)
+{
+    uint64_t position;
+    int r;
+
+    if (landmarks_find(landmarks, clustering, &position, &cursor->deletion)) {
+        cursor->key = *key;
+        *open = DELETION_LIVE;
+        partition_cursor_jump(cursor, position);
+        return 0;
+    }
+    if (entry->block_count > 0) {
+        cursor->deletion = entry->deletion;
+        partition_cursor_jump(cursor, landmarks->block);
+        return 0;
+    }
+    r = partition_cursor_enter(cursor, entry->position, key);
+    return r < 0 ? r : partition_cursor_pass_static_row(cursor, false);
+}
+
+/** The row in its block; 1, 0 as find_row(). */
+static int read_row_of_block(struct row_lookup *lookup, const struct decorated_key *key,
+    const struct index_entry *entry, const struct clustering *clustering,
+    struct landmarks *landmarks, struct deletion *open)
+{
+    struct partition_cursor *cursor = &lookup->cursor;
+    int r = seek_in_block(cursor, key, entry, clustering, landmarks, open);
+
+    return r < 0 ? r : find_row(cursor, lookup->data.sstable->schema, clustering, landmarks, open);
+}
+
+/** By the promoted index. 1, 0 as find_row(). */
+static int read_row_by_index(struct row_lookup *lookup, struct stream *index,
     const struct decorated_key *key, const struct index_entry *entry, uint64_t entry_at,
     const struct clustering *clustering, struct deletion *open)
 {
+    struct landmarks landmarks;
     struct block_place place;
     int r;
 
-    if (entry->block_count == 0) {
-        r = partition_cursor_enter(cursor, entry->position, key);
-        if (r == 0)
-            r = partition_cursor_pass_static_row(cursor, false);
-        return r < 0 ? r : 1;
-    }
-    cursor->deletion = entry->deletion;
+    lookup->cursor.deletion = entry->deletion;
     r = promoted_index_seek(index, entry, entry_at, clustering, &place);
-    if (r > 0) {
-        *open = place.open;
-        partition_cursor_jump(cursor, place.position);
-    }
+    if (r <= 0)
+        return r;
+    *open = place.open;
+    landmarks_open_block(&landmarks, lookup->data.sstable, place.position);
+    r = read_row_of_block(lookup, key, entry, clustering, &landmarks, open);
+    landmarks_close(&landmarks, lookup->cursor.deletion);
     return r;
 }
 
-static int read_row(struct row_lookup *lookup, struct stream *index,
+static int read_static_row(struct partition_cursor *cursor, const struct decorated_key *key,
+    const struct index_entry *entry)
+{
+    int r = partition_cursor_enter(cursor, entry->position, key);
+
+    if (r < 0 || cursor->header->statics.count == 0)
+        return r;
+    r = partition_cursor_pass_static_row(cursor, true);
+    return r < 0 ? r : 1;
+}
+
+static int read_partition(struct row_lookup *lookup, struct stream *index,
     const struct decorated_key *key, const struct index_entry *entry, uint64_t entry_at,
-    const struct clustering *clustering)
+    const struct clustering *clustering, struct landmarks *landmarks)
 {
     struct partition_cursor *cursor = &lookup->cursor;
     struct deletion open = DELETION_LIVE;
     int r;
 
-    if (clustering) {
-        r = seek_row(cursor, index, key, entry, entry_at, clustering, &open);
-        if (r > 0)
-            r = find_row(cursor, index->sstable->schema, clustering, &open);
-    } else {
-        r = partition_cursor_enter(cursor, entry->position, key);
-        if (r == 0 && cursor->header->statics.count > 0) {
-            r = partition_cursor_pass_static_row(cursor, true);
-            if (r == 0)
-                r = 1;
-        }
-    }
+    if (!clustering)
+        r = read_static_row(cursor, key, entry);
+    else if (entry->block_count > 0)
+        r = read_row_by_index(lookup, index, key, entry, entry_at, clustering, &open);
+    else
+        r = read_row_of_block(lookup, key, entry, clustering, landmarks, &open);
     if (r < 0)
         return r;
     lookup->deletion = deletion_newest(cursor->deletion, open);
@@ -81,10 +122,28 @@ static int read_row(struct row_lookup *lookup, struct stream *index,
     return 1;
 }
 
+/** 1 and the entry, learned before or now; 0: the partition is not here. */
+static int find_partition(struct stream *index, const struct decorated_key *key,
+    const struct clustering *clustering, struct landmarks *landmarks, struct index_entry *ret_entry,
+    uint64_t *ret_entry_at)
+{
+    struct sstable *sstable = index->sstable;
+    int r;
+
+    if (landmarks_open_partition(landmarks, sstable, key, ret_entry, ret_entry_at))
+        return 1;
+    r = sstable_find_partition(
+        sstable, index, key, clustering, clustering, ret_entry, ret_entry_at);
+    if (r > 0)
+        landmarks_set_entry(landmarks, ret_entry, *ret_entry_at);
+    return r;
+}
+
 int sstable_lookup_row(struct sstable *sstable, const struct decorated_key *key,
     const struct clustering *clustering, struct row_lookup *lookup)
 {
     AUTO(stream_release) struct stream index;
+    struct landmarks landmarks;
     struct index_entry entry;
     uint64_t entry_at;
     int r;
@@ -93,15 +152,16 @@ int sstable_lookup_row(struct sstable *sstable, const struct decorated_key *key,
     if (clustering ? !sstable_may_contain_row(sstable, key, clustering)
                    : !sstable_may_contain(sstable, key))
         return 0;
-    r = sstable_find_partition(sstable, &index, key, clustering, clustering, &entry, &entry_at);
-    if (r <= 0)
-        return r;
-    stream_init(&lookup->data, sstable, STREAM_DATA, false);
-    partition_cursor_init(&lookup->cursor, &lookup->data);
-    lookup->cursor.row_memory = row_memory_lent(lookup->cells, ROW_LOOKUP_CELLS);
-    r = read_row(lookup, &index, key, &entry, entry_at, clustering);
-    if (r < 0)
-        row_lookup_release(lookup);
+    r = find_partition(&index, key, clustering, &landmarks, &entry, &entry_at);
+    if (r > 0) {
+        stream_init(&lookup->data, sstable, STREAM_DATA, false);
+        partition_cursor_init(&lookup->cursor, &lookup->data);
+        lookup->cursor.row_memory = row_memory_lent(lookup->cells, ROW_LOOKUP_CELLS);
+        r = read_partition(lookup, &index, key, &entry, entry_at, clustering, &landmarks);
+        landmarks_close(&landmarks, lookup->cursor.deletion);
+        if (r < 0)
+            row_lookup_release(lookup);
+    }
     return r;
 }
 

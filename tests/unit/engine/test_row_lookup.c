@@ -1,7 +1,7 @@
 /*
  * Goal: one row looked up in an SSTable is what a slice of it gives, and one that is not there
- * costs no read. Method: random tables; rows that are there and rows that are not, looked up and
- * read as slices.
+ * costs no read; what look-ups have learned changes nothing. Method: random tables; rows that are
+ * there and rows that are not, looked up and read as slices.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,6 +33,7 @@ struct fixture {
     const struct table_schema *schema;
     struct array_partition partitions[PARTITIONS_MAX];
     size_t count;
+    struct chunk_cache *cache;
     struct sstable *sstable;
 };
 
@@ -42,8 +43,9 @@ static void check(int r)
         fail_msg("%s", err_text(r));
 }
 
-static void fixture_begin(
-    struct fixture *f, uint64_t seed, const struct table_schema *schema, bool no_tombstones)
+/* `cache_bytes` 0: nothing is cached, nor learned. */
+static void fixture_begin(struct fixture *f, uint64_t seed, const struct table_schema *schema,
+    bool no_tombstones, uint64_t cache_bytes)
 {
     struct sstable_writer_options options = {
         .expected_partitions = PARTITIONS_MAX,
@@ -78,12 +80,15 @@ static void fixture_begin(
     }
     scanner_close(scanner);
     check(sstable_writer_finish(writer, &facts));
-    check(sstable_open(f->env, "", &table_id, schema, NULL, &f->sstable));
+    if (cache_bytes > 0)
+        f->cache = chunk_cache_new(cache_bytes);
+    check(sstable_open(f->env, "", &table_id, schema, f->cache, &f->sstable));
 }
 
 static void fixture_end(struct fixture *f)
 {
     sstable_unref(f->sstable);
+    chunk_cache_free(f->cache);
     arena_release(&f->arena);
     env_free(f->env);
 }
@@ -151,10 +156,31 @@ static void assert_same_answer(
     buf_release(&expected.row);
 }
 
+/* Rows that are there, in random order and each `rounds` times, and clusterings of none. */
+static void compare_answers(struct fixture *f, unsigned rounds)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        const struct array_partition *partition = &f->partitions[i];
+
+        for (size_t j = 0; j < partition->count * rounds; j++) {
+            size_t number = random_below(&f->random, (unsigned)partition->count);
+
+            if (!partition->unfiltereds[number].is_marker)
+                assert_same_answer(f, i, &partition->unfiltereds[number].row.clustering);
+        }
+        for (unsigned j = 0; j < 100; j++) {
+            struct clustering clustering = random_clustering(&f->random, &f->arena, f->schema);
+
+            assert_same_answer(f, i, &clustering);
+        }
+    }
+}
+
+static const struct table_schema *const schemas[] = {
+    &test_table_dirents, &test_table_small, &test_table_blocks, &test_table_meta};
+
 static void a_row_is_what_its_slice_is(void **state)
 {
-    static const struct table_schema *const schemas[] = {
-        &test_table_dirents, &test_table_small, &test_table_blocks, &test_table_meta};
     static struct fixture f;
     uint64_t seed = random_seed(1);
 
@@ -164,20 +190,56 @@ static void a_row_is_what_its_slice_is(void **state)
 
         /* Blocks of a few rows, so that there are many. */
         schema.column_index_bytes = 512;
-        fixture_begin(&f, seed, &schema, false);
+        fixture_begin(&f, seed, &schema, false, 0);
         check(sstable_verify(f.sstable));
-        for (size_t i = 0; i < f.count; i++) {
-            for (size_t j = 0; j < f.partitions[i].count; j++)
-                if (!f.partitions[i].unfiltereds[j].is_marker)
-                    assert_same_answer(&f, i, &f.partitions[i].unfiltereds[j].row.clustering);
-            for (unsigned j = 0; j < 100; j++) {
-                struct clustering clustering = random_clustering(&f.random, &f.arena, &schema);
-
-                assert_same_answer(&f, i, &clustering);
-            }
-        }
+        compare_answers(&f, 2);
         fixture_end(&f);
     }
+}
+
+/* With a cache that keeps all, and with one in which pieces come and go. */
+static void what_was_learned_changes_no_answer(void **state)
+{
+    static const uint64_t cache_bytes[] = {16u << 20, 128u << 10};
+    static const uint32_t block_bytes[] = {4096, 1u << 30};
+    static struct fixture f;
+    uint64_t seed = random_seed(40);
+
+    (void)state;
+    for (size_t s = 0; s < ARRAY_COUNT(schemas); s++) {
+        for (size_t i = 0; i < ARRAY_COUNT(cache_bytes) * ARRAY_COUNT(block_bytes); i++, seed++) {
+            struct table_schema schema = *schemas[s];
+
+            schema.column_index_bytes = block_bytes[i / 2];
+            fixture_begin(&f, seed, &schema, false, cache_bytes[i % 2]);
+            compare_answers(&f, 4);
+            fixture_end(&f);
+        }
+    }
+}
+
+/* The index has gone from the cache; what it said of a partition has not. */
+static void a_partition_is_asked_of_the_index_once(void **state)
+{
+    static struct fixture f;
+    struct sstable_read_stats before, after;
+
+    (void)state;
+    fixture_begin(&f, random_seed(50), &test_table_small, true, 16u << 20);
+    compare_answers(&f, 1);
+    chunk_cache_drop_file(f.cache, f.sstable->index_file);
+    sstable_get_read_stats(f.sstable, &before);
+    for (size_t i = 0; i < f.count; i++) {
+        struct decorated_key key = decorated_key_of(f.partitions[i].key);
+        struct answer found =
+            answer_by_lookup(&f, &key, &f.partitions[i].unfiltereds[0].row.clustering);
+
+        assert_true(found.row.size > 0);
+        buf_release(&found.row);
+    }
+    sstable_get_read_stats(f.sstable, &after);
+    assert_int_equal(after.index_reads, before.index_reads);
+    fixture_end(&f);
 }
 
 static void a_static_row_is_that_of_the_partition(void **state)
@@ -186,7 +248,7 @@ static void a_static_row_is_that_of_the_partition(void **state)
     unsigned with = 0;
 
     (void)state;
-    fixture_begin(&f, random_seed(20), &test_table_dirents, false);
+    fixture_begin(&f, random_seed(20), &test_table_dirents, false, 0);
     for (size_t i = 0; i < f.count; i++) {
         struct decorated_key key = decorated_key_of(f.partitions[i].key);
         struct answer found = answer_by_lookup(&f, &key, NULL);
@@ -213,7 +275,7 @@ static void a_row_that_is_not_there_is_answered_without_a_read(void **state)
     unsigned lookups = 0, reads = 0;
 
     (void)state;
-    fixture_begin(&f, random_seed(30), &test_table_dirents, true);
+    fixture_begin(&f, random_seed(30), &test_table_dirents, true, 0);
     for (size_t i = 0; i < f.count; i++) {
         struct decorated_key key = decorated_key_of(f.partitions[i].key);
 
@@ -241,6 +303,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_is_what_its_slice_is),
+        cmocka_unit_test(what_was_learned_changes_no_answer),
+        cmocka_unit_test(a_partition_is_asked_of_the_index_once),
         cmocka_unit_test(a_static_row_is_that_of_the_partition),
         cmocka_unit_test(a_row_that_is_not_there_is_answered_without_a_read),
     };
