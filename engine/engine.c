@@ -280,9 +280,9 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
     }
     for (unsigned i = 0; i < engine->table_count; i++)
         engine_data_folder(&engine->tables[i], engine->folders[i]);
-    open_sstables_init(&engine->open_sstables, engine->memory.filters);
     value_buffer_pool_init(&engine->value_buffers, engine->memory.idle_value_buffers);
     views_init(&engine->views);
+    open_sstables_init(&engine->open_sstables, engine->memory.filters, &engine->views.readers);
     epochs_init(&engine->writers);
     mutex_init(&engine->change, RANK_CHANGE);
     disk_space_init(&engine->disk_space, engine);

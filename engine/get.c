@@ -19,7 +19,6 @@ struct finding {
     struct finding *older;
     const struct row *row;               /* NULL: not the row */
     struct partition_iterator *memtable; /* NULL: it is of an SSTable */
-    struct sstable *sstable;             /* referenced, as long as the lookup is */
     struct row_lookup lookup;
 };
 
@@ -73,7 +72,6 @@ static void get_release(struct get *get)
             partition_close(finding->memtable);
         else
             row_lookup_release(&finding->lookup);
-        sstable_unref(finding->sstable);
         finding_free(get, finding);
     }
 }
@@ -122,7 +120,6 @@ static int get_from_memtable(struct get *get, struct memtable *memtable)
     if (r > 0) {
         r = find_in_partition(get, finding->memtable, &finding->row, &deletion);
         if (r == 0) {
-            finding->sstable = NULL;
             finding_keep(get, finding, deletion);
             return 0;
         }
@@ -134,9 +131,9 @@ static int get_from_memtable(struct get *get, struct memtable *memtable)
 
 static int get_from_sstable(struct get *get, struct sstable_handle *handle)
 {
-    AUTO(sstable_unrefp) struct sstable *sstable = NULL;
+    struct sstable *sstable;
     struct finding *finding;
-    int r = sstable_handle_open(handle, &sstable);
+    int r = sstable_handle_borrow(handle, &sstable);
 
     if (r < 0)
         return r;
@@ -149,8 +146,6 @@ static int get_from_sstable(struct get *get, struct sstable_handle *handle)
         return r;
     }
     finding->memtable = NULL;
-    finding->sstable = sstable;
-    sstable = NULL;
     finding->row = finding->lookup.row;
     finding_keep(get, finding, finding->lookup.deletion);
     return 0;

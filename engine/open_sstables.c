@@ -3,15 +3,45 @@
 #include "ranks.h"
 #include "sstable_handle.h"
 
-void open_sstables_init(struct open_sstables *all, uint64_t bytes_max)
+/** Somebody may have borrowed it, who entered in `epoch` or before. */
+struct closed_sstable {
+    struct closed_sstable *next;
+    struct sstable *sstable;
+    uint64_t epoch;
+};
+
+void open_sstables_init(struct open_sstables *all, uint64_t bytes_max, struct epochs *readers)
 {
-    *all = (struct open_sstables){.bytes_max = bytes_max};
+    *all = (struct open_sstables){.bytes_max = bytes_max, .readers = readers};
     mutex_init(&all->mutex, RANK_OPEN_SSTABLES);
+}
+
+static void free_closed(struct closed_sstable *closed)
+{
+    while (closed) {
+        struct closed_sstable *next = closed->next;
+
+        sstable_unref(closed->sstable);
+        free(closed);
+        closed = next;
+    }
 }
 
 void open_sstables_release(struct open_sstables *all)
 {
+    free_closed(all->kept);
     mutex_release(&all->mutex);
+}
+
+/* Those that were closed before one are not older than it: all from there on go. */
+static void free_kept_locked(struct open_sstables *all)
+{
+    struct closed_sstable **at = &all->kept;
+
+    while (*at && !epochs_have_left(all->readers, (*at)->epoch))
+        at = &(*at)->next;
+    free_closed(*at);
+    *at = NULL;
 }
 
 static void remove_locked(struct open_sstables *all, struct sstable_handle *handle)
@@ -52,8 +82,26 @@ static uint64_t bytes_locked(const struct open_sstables *all)
     uint64_t bytes = 0;
 
     for (uint64_t i = 0; i < all->count; i++, each = each->open_next)
-        bytes += sstable_memory_bytes(each->sstable);
+        bytes += sstable_memory_bytes(atomic_load(&each->sstable));
     return bytes;
+}
+
+/* False: it stays open. */
+static bool close_locked(struct open_sstables *all, struct sstable_handle *handle)
+{
+    struct closed_sstable *closed = malloc(sizeof(*closed));
+
+    if (!closed)
+        return false;
+    closed->sstable = sstable_handle_close(handle);
+    if (!closed->sstable) {
+        free(closed);
+        return false;
+    }
+    closed->epoch = epochs_end(all->readers);
+    closed->next = all->kept;
+    all->kept = closed;
+    return true;
 }
 
 static void evict_locked(struct open_sstables *all, const struct sstable_handle *kept)
@@ -63,11 +111,10 @@ static void evict_locked(struct open_sstables *all, const struct sstable_handle 
     /* Two rounds: the first may only take marks away. */
     for (uint64_t steps = 2 * all->count; steps > 0 && bytes > all->bytes_max; steps--) {
         struct sstable_handle *handle = all->hand;
-        uint64_t its_bytes = sstable_memory_bytes(handle->sstable);
+        uint64_t its_bytes = sstable_memory_bytes(atomic_load(&handle->sstable));
 
         all->hand = handle->open_next;
-        if (handle == kept || atomic_exchange(&handle->used, false) ||
-            !sstable_handle_close(handle))
+        if (handle == kept || atomic_exchange(&handle->used, false) || !close_locked(all, handle))
             continue;
         remove_locked(all, handle);
         all->closed++;
@@ -78,6 +125,7 @@ static void evict_locked(struct open_sstables *all, const struct sstable_handle 
 void open_sstables_add(struct open_sstables *all, struct sstable_handle *handle)
 {
     mutex_lock(&all->mutex);
+    free_kept_locked(all);
     insert_locked(all, handle);
     evict_locked(all, handle);
     mutex_unlock(&all->mutex);

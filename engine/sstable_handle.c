@@ -47,68 +47,100 @@ void sstable_handle_unref(struct sstable_handle *handle)
     if (before != 1)
         return;
     open_sstables_remove(handle->open_sstables, handle);
-    sstable_unref(handle->sstable);
+    sstable_unref(atomic_load(&handle->sstable));
     mutex_release(&handle->mutex);
     free(handle);
 }
 
-int sstable_handle_open(struct sstable_handle *handle, struct sstable **ret_sstable)
+static int open_locked(struct sstable_handle *handle, struct sstable **ret_sstable)
 {
+    struct sstable *sstable = NULL;
+    int r = sstable_open(handle->env, handle->folder, &handle->entry.facts.id, handle->schema,
+        handle->cache, &sstable);
+
+    /* The manifest says that there is one. */
+    if (r == -ENOENT)
+        return err_with(-EUCLEAN, "an SSTable of %s is lost", handle->folder);
+    if (r == 0)
+        atomic_store(&handle->sstable, sstable);
+    *ret_sstable = sstable;
+    return r;
+}
+
+static int get_open(
+    struct sstable_handle *handle, bool with_reference, struct sstable **ret_sstable)
+{
+    struct sstable *sstable;
     bool is_new = false;
     int r = 0;
 
     mutex_lock(&handle->mutex);
-    if (!handle->sstable) {
-        r = sstable_open(handle->env, handle->folder, &handle->entry.facts.id, handle->schema,
-            handle->cache, &handle->sstable);
+    sstable = atomic_load(&handle->sstable);
+    if (!sstable) {
+        r = open_locked(handle, &sstable);
         is_new = r == 0;
-        /* The manifest says that there is one. */
-        if (r == -ENOENT)
-            r = err_with(-EUCLEAN, "an SSTable of %s is lost", handle->folder);
     }
     if (r == 0)
-        *ret_sstable = sstable_ref(handle->sstable);
+        *ret_sstable = with_reference ? sstable_ref(sstable) : sstable;
     mutex_unlock(&handle->mutex);
-    if (!atomic_load_explicit(&handle->used, memory_order_relaxed))
-        atomic_store_explicit(&handle->used, true, memory_order_relaxed);
     if (is_new)
         open_sstables_add(handle->open_sstables, handle);
     return r;
 }
 
-static void add_read_stats(struct sstable_handle *handle, struct sstable_read_stats *to)
+static void note_use(struct sstable_handle *handle)
+{
+    if (!atomic_load_explicit(&handle->used, memory_order_relaxed))
+        atomic_store_explicit(&handle->used, true, memory_order_relaxed);
+}
+
+int sstable_handle_open(struct sstable_handle *handle, struct sstable **ret_sstable)
+{
+    note_use(handle);
+    return get_open(handle, true, ret_sstable);
+}
+
+int sstable_handle_borrow(struct sstable_handle *handle, struct sstable **ret_sstable)
+{
+    note_use(handle);
+    *ret_sstable = atomic_load(&handle->sstable);
+    return *ret_sstable ? 0 : get_open(handle, false, ret_sstable);
+}
+
+static void add_read_stats(struct sstable *sstable, struct sstable_read_stats *to)
 {
     struct sstable_read_stats stats;
 
-    sstable_get_read_stats(handle->sstable, &stats);
+    sstable_get_read_stats(sstable, &stats);
     to->filter_negatives += stats.filter_negatives;
     to->filter_false_positives += stats.filter_false_positives;
     to->chunk_reads += stats.chunk_reads;
     to->index_reads += stats.index_reads;
 }
 
-bool sstable_handle_close(struct sstable_handle *handle)
+struct sstable *sstable_handle_close(struct sstable_handle *handle)
 {
     struct sstable *closed = NULL;
 
     mutex_lock(&handle->mutex);
     if (!atomic_load(&handle->obsolete)) {
-        closed = handle->sstable;
-        add_read_stats(handle, &handle->read_stats);
-        handle->sstable = NULL;
+        closed = atomic_exchange(&handle->sstable, NULL);
+        add_read_stats(closed, &handle->read_stats);
     }
     mutex_unlock(&handle->mutex);
-    sstable_unref(closed);
-    return closed != NULL;
+    return closed;
 }
 
 void sstable_handle_get_read_stats(
     struct sstable_handle *handle, struct sstable_read_stats *ret_stats)
 {
+    struct sstable *sstable;
+
     mutex_lock(&handle->mutex);
     *ret_stats = handle->read_stats;
-    if (handle->sstable)
-        add_read_stats(handle, ret_stats);
+    sstable = atomic_load(&handle->sstable);
+    if (sstable)
+        add_read_stats(sstable, ret_stats);
     mutex_unlock(&handle->mutex);
 }
 

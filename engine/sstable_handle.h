@@ -40,8 +40,11 @@ struct sstable_handle {
                                        less of it than believed could be had */
     uint64_t successor_run; /* what it was compacted into, 0; with the engine's `change` held */
 
-    struct mutex mutex;      /* guards what follows */
-    struct sstable *sstable; /* NULL: not open. In the ring its mutex guards this one too */
+    /* NULL: not open. Written with both this mutex and that of open_sstables held, but for the
+     * first time. */
+    _Atomic(struct sstable *) sstable;
+
+    struct mutex mutex;                   /* guards what follows */
     struct sstable_read_stats read_stats; /* of when it was open before */
     unsigned pins;
     bool unsealed; /* TOC.txt is in trash/ */
@@ -67,9 +70,12 @@ void sstable_handle_unref(struct sstable_handle *handle);
 
 /** The table itself, with a reference: to be given to sstable_unref(). */
 MUST_USE int sstable_handle_open(struct sstable_handle *handle, struct sstable **ret_sstable);
-/** For open_sstables.c: whoever uses it goes on, the next opens it again. False: an obsolete one
- * stays, as it could not be opened again. */
-bool sstable_handle_close(struct sstable_handle *handle);
+/** The same without a reference, for as long as the caller is inside of the readers' epochs. */
+MUST_USE int sstable_handle_borrow(struct sstable_handle *handle, struct sstable **ret_sstable);
+/** For open_sstables.c: the next who asks opens it again. The reference, to be given up when those
+ * who may have borrowed it have left; NULL: an obsolete one stays, as it could not be opened again.
+ */
+struct sstable *sstable_handle_close(struct sstable_handle *handle);
 void sstable_handle_get_read_stats(
     struct sstable_handle *handle, struct sstable_read_stats *ret_stats);
 /** Judged by the token range first, for which nothing is opened. Negative: it cannot be opened. */
