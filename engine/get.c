@@ -14,12 +14,12 @@
 
 #define ARENA_PIECE_BYTES 4096u
 
-/* What one memtable or SSTable has of the partition. */
+/* What one memtable or SSTable has of the row. */
 struct finding {
     struct finding *older;
-    const struct row *row;               /* NULL: not the row */
-    struct partition_iterator *memtable; /* NULL: it is of an SSTable */
-    struct row_lookup lookup;
+    const struct row *row;
+    bool is_of_sstable;
+    struct row_lookup lookup; /* if it is */
 };
 
 struct get {
@@ -53,11 +53,11 @@ static void finding_free(struct get *get, struct finding *finding)
         free(finding);
 }
 
-static void finding_keep(struct get *get, struct finding *finding, struct deletion deletion)
+static void finding_keep(struct get *get, struct finding *finding, const struct row *row)
 {
-    get->first_is_used = true;
-    get->deletion = deletion_newest(get->deletion, deletion);
-    get->row_count += finding->row != NULL;
+    get->first_is_used |= finding == &get->first;
+    get->row_count++;
+    finding->row = row;
     finding->older = get->findings;
     get->findings = finding;
 }
@@ -68,9 +68,7 @@ static void get_release(struct get *get)
         struct finding *finding = get->findings;
 
         get->findings = finding->older;
-        if (finding->memtable)
-            partition_close(finding->memtable);
-        else
+        if (finding->is_of_sstable)
             row_lookup_release(&finding->lookup);
         finding_free(get, finding);
     }
@@ -78,55 +76,23 @@ static void get_release(struct get *get)
 
 /* ---- sources ---- */
 
-/* The row out of a partition within its slice, and the newest deletion that is over it. */
-static int find_in_partition(const struct get *get, struct partition_iterator *partition,
-    const struct row **ret_row, struct deletion *ret_deletion)
-{
-    const struct unfiltered *unfiltered;
-    int r;
-
-    *ret_row = NULL;
-    *ret_deletion = partition->deletion;
-    if (!get->clustering) {
-        *ret_row = partition->static_row;
-        return 0;
-    }
-    while ((r = partition_next(partition, &unfiltered)) > 0) {
-        if (!unfiltered->is_marker) {
-            *ret_row = &unfiltered->row;
-            return 0;
-        }
-        *ret_deletion = deletion_newest(*ret_deletion, unfiltered->marker.opens);
-    }
-    return r;
-}
-
 static int get_from_memtable(struct get *get, struct memtable *memtable)
 {
-    struct slice slice = SLICE_ALL;
     struct finding *finding;
     struct deletion deletion;
-    int r;
+    const struct row *row;
 
-    if (get->clustering) {
-        slice.start = slice.end = *get->clustering;
-        slice.start.kind = KIND_INCL_START;
-        slice.end.kind = KIND_INCL_END;
-    }
+    if (!memtable_get_row(memtable, &get->key, get->clustering, &row, &deletion))
+        return 0;
+    get->deletion = deletion_newest(get->deletion, deletion);
+    if (!row)
+        return 0;
     finding = finding_new(get);
     if (!finding)
         return -ENOMEM;
-    r = memtable_read(memtable, &get->key, &slice, &finding->memtable);
-    if (r > 0) {
-        r = find_in_partition(get, finding->memtable, &finding->row, &deletion);
-        if (r == 0) {
-            finding_keep(get, finding, deletion);
-            return 0;
-        }
-        partition_close(finding->memtable);
-    }
-    finding_free(get, finding);
-    return r;
+    finding->is_of_sstable = false;
+    finding_keep(get, finding, row);
+    return 0;
 }
 
 static int get_from_sstable(struct get *get, struct sstable_handle *handle)
@@ -145,9 +111,14 @@ static int get_from_sstable(struct get *get, struct sstable_handle *handle)
         finding_free(get, finding);
         return r;
     }
-    finding->memtable = NULL;
-    finding->row = finding->lookup.row;
-    finding_keep(get, finding, finding->lookup.deletion);
+    get->deletion = deletion_newest(get->deletion, finding->lookup.deletion);
+    if (finding->lookup.row) {
+        finding->is_of_sstable = true;
+        finding_keep(get, finding, finding->lookup.row);
+    } else {
+        row_lookup_release(&finding->lookup);
+        finding_free(get, finding);
+    }
     return 0;
 }
 
@@ -182,8 +153,6 @@ static bool is_settled(const struct get *get, int64_t timestamp_us)
     for (const struct finding *finding = get->findings; finding; finding = finding->older) {
         const struct row *row = finding->row;
 
-        if (!row)
-            continue;
         if (deletion_deletes(row->deletion, timestamp_us))
             return true;
         exists |= row->liveness.timestamp_us > timestamp_us;
@@ -206,7 +175,8 @@ static int get_from_all(struct get *get, const struct table_view *table)
         struct sstable_handle *handle = set->handles[i];
 
         /* Those that follow are older still. */
-        if (get->findings && is_settled(get, handle->entry.facts.max_timestamp_us))
+        if ((get->findings || !deletion_is_live(get->deletion)) &&
+            is_settled(get, handle->entry.facts.max_timestamp_us))
             return 0;
         r = get_from_sstable(get, handle);
     }
@@ -234,8 +204,7 @@ static int merge_row(const struct get *get, int64_t now_s, struct arena *arena, 
     if (!rows)
         return -ENOMEM;
     for (const struct finding *finding = get->findings; finding; finding = finding->older)
-        if (finding->row)
-            rows[count++] = finding->row;
+        rows[count++] = finding->row;
     return live_row(columns_of(get), rows, count, get->deletion, now_s, arena, ret_row);
 }
 
@@ -248,8 +217,6 @@ static int give_row(struct engine *engine, const struct get *get, struct rowref 
 
     if (get->row_count == 0)
         return 0;
-    while (!finding->row)
-        finding = finding->older;
     if (get->row_count == 1 && row_lives(finding->row, get->deletion))
         return copy_row(get, finding->row, ret_row);
     arena_init(&arena, ARENA_PIECE_BYTES);

@@ -6,7 +6,7 @@
 #include "engine/mutex.h"
 
 /*
- * 16 shards by a hash of the key, each with its own lock, table and clock:
+ * Shards by a hash of the key, each with its own lock, table and clock:
  *
  *   get    found: reference + 1, marked as used
  *   put    the hand goes round: marked pieces lose the mark, unmarked ones that nobody holds go,
@@ -19,8 +19,10 @@
  * what it costs is going to memory.
  */
 
-#define SHARD_COUNT 16u
-#define SHARD_SHIFT 60u /* the top bits of a hash choose the shard, the low ones the slot */
+/* More of them meet less often, but each must have room for a good number of pieces. */
+#define SHARDS_MAX 64u
+#define SHARDS_MIN 16u
+#define SHARD_BYTES_MIN (1u << 20)
 #define SLOTS_MIN 64u
 /* Taken last of all: nothing is called with a shard locked (engine/README.md, "Locks"). */
 #define SHARD_LOCK_RANK 60
@@ -53,7 +55,8 @@ struct shard {
 
 struct chunk_cache {
     _Atomic uint64_t last_file;
-    struct shard shards[SHARD_COUNT];
+    unsigned shard_count; /* power of two */
+    struct shard shards[];
 };
 
 static uint64_t hash_key(struct chunk_key key)
@@ -69,7 +72,8 @@ static uint64_t hash_key(struct chunk_key key)
 
 static struct shard *shard_of(struct chunk_cache *cache, uint64_t hash)
 {
-    return &cache->shards[hash >> SHARD_SHIFT];
+    /* The low bits choose the slot. */
+    return &cache->shards[(hash >> 32) & (cache->shard_count - 1)];
 }
 
 static bool key_equal(struct chunk_key a, struct chunk_key b)
@@ -79,15 +83,20 @@ static bool key_equal(struct chunk_key a, struct chunk_key b)
 
 struct chunk_cache *chunk_cache_new(uint64_t bytes_max)
 {
-    struct chunk_cache *cache = calloc(1, sizeof(*cache));
+    struct chunk_cache *cache;
+    unsigned count = SHARDS_MAX;
 
+    while (count > SHARDS_MIN && bytes_max / count < SHARD_BYTES_MIN)
+        count /= 2;
+    cache = calloc(1, sizeof(*cache) + count * sizeof(struct shard));
     if (!cache)
         return NULL;
-    for (unsigned i = 0; i < SHARD_COUNT; i++) {
+    cache->shard_count = count;
+    for (unsigned i = 0; i < count; i++) {
         struct shard *shard = &cache->shards[i];
 
         mutex_init(&shard->lock, SHARD_LOCK_RANK);
-        shard->bytes_max = bytes_max / SHARD_COUNT;
+        shard->bytes_max = bytes_max / count;
         shard->slot_count = SLOTS_MIN;
         shard->slots = calloc(SLOTS_MIN, sizeof(struct slot));
         if (!shard->slots) {
@@ -154,7 +163,7 @@ void chunk_cache_free(struct chunk_cache *cache)
 {
     if (!cache)
         return;
-    for (unsigned i = 0; i < SHARD_COUNT; i++) {
+    for (unsigned i = 0; i < cache->shard_count; i++) {
         struct shard *shard = &cache->shards[i];
 
         while (shard->hand) {
@@ -334,7 +343,7 @@ void chunk_cache_drop_file(struct chunk_cache *cache, uint64_t file)
 {
     if (!cache)
         return;
-    for (unsigned i = 0; i < SHARD_COUNT; i++) {
+    for (unsigned i = 0; i < cache->shard_count; i++) {
         struct shard *shard = &cache->shards[i];
         struct piece *piece;
         size_t count;
@@ -358,7 +367,7 @@ void chunk_cache_get_stats(struct chunk_cache *cache, struct chunk_cache_stats *
 {
     struct chunk_cache_stats stats = {0};
 
-    for (unsigned i = 0; i < SHARD_COUNT; i++) {
+    for (unsigned i = 0; i < cache->shard_count; i++) {
         struct shard *shard = &cache->shards[i];
 
         mutex_lock(&shard->lock);

@@ -1,7 +1,7 @@
 /*
  * Pieces of immutable files in memory: decompressed chunks of Data.db, pages of Index.db, and what
  * was learned of them (sstable/landmarks.h). Bounded
- * in bytes; CLOCK; 16 shards. A piece in use is not evicted. Thread-safe.
+ * in bytes; CLOCK. A piece in use is not evicted. Thread-safe.
  */
 #ifndef SSTFS_CHUNK_CACHE_H
 #define SSTFS_CHUNK_CACHE_H

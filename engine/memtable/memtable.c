@@ -305,6 +305,16 @@ bool memtable_may_contain(struct memtable *memtable, const struct decorated_key 
     return find_partition(memtable, key) != NULL;
 }
 
+bool memtable_get_row(struct memtable *memtable, const struct decorated_key *key,
+    const struct clustering *clustering, const struct row **ret_row, struct deletion *ret_deletion)
+{
+    const struct memtable_partition *partition = find_partition(memtable, key);
+
+    if (partition)
+        partition_get_row(partition, memtable->schema, clustering, ret_row, ret_deletion);
+    return partition != NULL;
+}
+
 struct read_iterator {
     struct memtable_iterator iterator;
     struct memtable *memtable;

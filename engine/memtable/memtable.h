@@ -46,6 +46,13 @@ MUST_USE int memtable_apply_row(struct memtable *memtable, const struct decorate
 MUST_USE int memtable_read(struct memtable *memtable, const struct decorated_key *key,
     const struct slice *slice, struct partition_iterator **ret_iterator);
 /**
+ * One row, `clustering` NULL: the static one. False: the partition is not here. `ret_row`, NULL:
+ * there is none, may hold what `ret_deletion` hides, the newest over it of partition and ranges. It
+ * is borrowed for as long as the caller is inside `readers`.
+ */
+bool memtable_get_row(struct memtable *memtable, const struct decorated_key *key,
+    const struct clustering *clustering, const struct row **ret_row, struct deletion *ret_deletion);
+/**
  * All partitions with token in [first, last], in order. Holds a reference, and for its whole life
  * all replaced versions of rows: it may last longer than an epoch should.
  */

@@ -218,3 +218,64 @@ int partition_apply_row(struct memtable_partition *partition, const struct parti
         return insert_row(partition, writer, &change, key.prefix, &place);
     return replace_row(partition, writer, &change, row_node_of(found));
 }
+
+/* ---- one row ---- */
+
+static struct deletion deletion_of(const struct memtable_partition *partition)
+{
+    const struct deletion *deletion =
+        atomic_load_explicit(&partition->deletion, memory_order_acquire);
+
+    return deletion ? *deletion : DELETION_LIVE;
+}
+
+/* That of the range tombstone which the row lies in. */
+static struct deletion deletion_at(const struct memtable_partition *partition,
+    const struct table_schema *schema, const struct clustering *clustering)
+{
+    struct range_tombstones *ranges =
+        atomic_load_explicit(&partition->ranges, memory_order_acquire);
+    uint32_t count, place;
+
+    if (!ranges)
+        return DELETION_LIVE;
+    count = atomic_load_explicit(&ranges->count, memory_order_acquire);
+    place = range_tombstones_seek(schema, ranges->pieces, count, clustering);
+    if (place == count ||
+        clustering_compare(schema, &ranges->pieces[place].slice.start, clustering) > 0)
+        return DELETION_LIVE;
+    return ranges->pieces[place].deletion;
+}
+
+static const struct row_node *find_node(const struct memtable_partition *partition,
+    const struct table_schema *schema, const struct clustering *clustering)
+{
+    struct skiplist_key key = row_key(schema, clustering);
+    const struct skiplist_node *node = skiplist_seek(&partition->rows, &key);
+
+    if (!node || clustering_compare(schema, &row_node_of(node)->clustering, clustering) != 0)
+        return NULL;
+    return row_node_of(node);
+}
+
+void partition_get_row(const struct memtable_partition *partition,
+    const struct table_schema *schema, const struct clustering *clustering,
+    const struct row **ret_row, struct deletion *ret_deletion)
+{
+    const struct row_version *version = NULL;
+    const struct row_node *node = NULL;
+
+    *ret_deletion = deletion_of(partition);
+    if (clustering) {
+        *ret_deletion = deletion_newest(*ret_deletion, deletion_at(partition, schema, clustering));
+        node = find_node(partition, schema, clustering);
+        if (node)
+            version = atomic_load_explicit(&node->version, memory_order_acquire);
+    } else {
+        version = atomic_load_explicit(&partition->static_row, memory_order_acquire);
+    }
+    /* A deletion of the partition took it, maybe after this reader had asked for that. */
+    if (node && !version)
+        *ret_deletion = deletion_newest(*ret_deletion, deletion_of(partition));
+    *ret_row = version ? &version->row : NULL;
+}

@@ -47,6 +47,10 @@ bool row_node_is_before(const struct row_node *node, const struct skiplist_key *
 struct memtable_partition *partition_new(const struct decorated_key *key, struct arena *arena);
 /** Nothing was ever in it: it found no memory for its first update. */
 bool partition_is_empty(const struct memtable_partition *partition);
+/** As memtable_get_row(). */
+void partition_get_row(const struct memtable_partition *partition,
+    const struct table_schema *schema, const struct clustering *clustering,
+    const struct row **ret_row, struct deletion *ret_deletion);
 
 /**
  * Rows that are all older give their memory back. `ret_dropped`: how many. 0, or -ENOMEM and

@@ -595,6 +595,46 @@ static void check_slice(
     partition_close(iterator);
 }
 
+/* One row is what a slice of it has, which hides what is deleted. */
+static void check_row(struct world *world, unsigned partition, const struct clustering *clustering)
+{
+    const struct decorated_key *key = &world->keys[partition];
+    struct slice slice = {*clustering, *clustering};
+    struct partition_iterator *iterator;
+    const struct unfiltered *unfiltered;
+    struct deletion deletion, hiding;
+    const struct row *row;
+    bool has_row = false;
+    struct arena arena;
+    struct row merged;
+    int r;
+
+    slice.start.kind = KIND_INCL_START;
+    slice.end.kind = KIND_INCL_END;
+    r = memtable_read(world->memtable, key, &slice, &iterator);
+    assert_int_equal(memtable_get_row(world->memtable, key, clustering, &row, &deletion), r);
+    if (r == 0)
+        return;
+    arena_init(&arena, 4096);
+    hiding = iterator->deletion;
+    while (partition_next(iterator, &unfiltered) > 0) {
+        if (unfiltered->is_marker) {
+            hiding = deletion_newest(hiding, unfiltered->marker.opens);
+            continue;
+        }
+        has_row = true;
+        assert_non_null(row);
+        assert_int_equal(row_merge(world->schema->regulars, &row, 1, deletion, &arena, &merged), 1);
+        merged.clustering = row->clustering;
+        assert_rows_equal(world, &merged, &unfiltered->row);
+    }
+    assert_deletions_equal(deletion, hiding);
+    if (row && !has_row)
+        assert_int_equal(row_merge(world->schema->regulars, &row, 1, deletion, &arena, &merged), 0);
+    arena_release(&arena);
+    partition_close(iterator);
+}
+
 static void check_scan(struct world *world, int64_t first_token, int64_t last_token)
 {
     struct partition_scanner *scanner;
@@ -627,6 +667,8 @@ static void check(struct world *world)
             unsigned last = (unsigned)draw(world, world->place_count);
             check_slice(world, i, first, last);
         }
+        for (unsigned n = 0; n < world->row_count; n++)
+            check_row(world, i, &world->rows[n]);
     }
     check_scan(world, INT64_MIN, INT64_MAX);
     check_scan(world, world->keys[1].token, world->keys[3].token);
