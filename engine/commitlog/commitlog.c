@@ -2,8 +2,8 @@
  * Writing the log.
  *
  *   append: lock, join the queue --+-- first in line: take the group, give places and timestamps,
- *                                  |   unlock, one write, lock, wake the group and the next leader
- *                                  +-- else: sleep until done, or first in line
+ *                                  |   unlock, one write, lock, tell the group and the next leader
+ *                                  +-- else: spin, then sleep, until done, or first in line
  *
  * What is written and what is given out is under one mutex, which nobody holds during I/O. In a
  * world of one thread the queue is empty at each call, so nothing here ever sleeps.
@@ -18,6 +18,9 @@
 
 #include "engine/assert.h"
 #include "engine/error.h"
+
+/* Some microseconds: a few writes of a record. */
+#define SPINS_MAX 200
 
 static const uint8_t zeros[PAGE_BYTES];
 
@@ -289,6 +292,13 @@ static int write_group(struct commitlog *log, struct group *group, struct reques
         log->env, fd, log->vector, (int)group->vector_count, position_offset(group->position));
 }
 
+/* Unless it sleeps, its owner may leave, and its stack go, as soon as it sees the turn. */
+static void give_turn_locked(struct request *request, enum turn turn)
+{
+    if (atomic_exchange_explicit(&request->turn, turn, memory_order_acq_rel) == TURN_SLEEP)
+        pthread_cond_signal(&request->wake);
+}
+
 /* Ends the first `count` requests of the queue and lets the next in line lead. */
 static void finish_locked(struct commitlog *log, unsigned count, int result)
 {
@@ -301,11 +311,10 @@ static void finish_locked(struct commitlog *log, unsigned count, int result)
             log->stats.bytes += q->size;
         }
         q->result = result;
-        q->done = true;
-        pthread_cond_signal(&q->turn); /* the last touch: its stack may go */
+        give_turn_locked(q, TURN_DONE); /* the last touch */
     }
     if (log->queue)
-        pthread_cond_signal(&log->queue->turn);
+        give_turn_locked(log->queue, TURN_LEAD);
     else
         log->queue_last = NULL;
 }
@@ -341,20 +350,61 @@ static void lead_locked(struct commitlog *log)
     pthread_cond_broadcast(&log->progress);
 }
 
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* A write into the page cache is over sooner than a thread falls asleep and is woken. */
+static enum turn spin(struct request *request)
+{
+    enum turn turn = TURN_WAIT;
+
+    for (unsigned i = 0; i < SPINS_MAX && turn == TURN_WAIT; i++) {
+        relax();
+        turn = atomic_load_explicit(&request->turn, memory_order_acquire);
+    }
+    return turn;
+}
+
+static enum turn sleep_locked(struct commitlog *log, struct request *request)
+{
+    enum turn turn = TURN_WAIT;
+
+    if (atomic_compare_exchange_strong(&request->turn, &turn, TURN_SLEEP))
+        while ((turn = atomic_load(&request->turn)) == TURN_SLEEP)
+            pthread_cond_wait(&request->wake, &log->mutex.mutex);
+    return turn;
+}
+
 /* Into the queue, and out of it with a place. */
 static int append_record(struct commitlog *log, struct request *request)
 {
+    enum turn turn = TURN_LEAD;
     int r;
 
     mutex_lock(&log->mutex);
-    if (log->queue_last)
+    if (log->queue) {
         log->queue_last->next = request;
-    else
+        turn = TURN_WAIT;
+    } else {
         log->queue = request;
+    }
     log->queue_last = request;
-    while (!request->done && log->queue != request)
-        pthread_cond_wait(&request->turn, &log->mutex.mutex);
-    if (!request->done)
+    if (turn == TURN_WAIT) {
+        mutex_unlock(&log->mutex);
+        turn = spin(request);
+        if (turn == TURN_DONE && request->result == 0)
+            return 0;
+        mutex_lock(&log->mutex);
+    }
+    if (turn == TURN_WAIT)
+        turn = sleep_locked(log, request);
+    if (turn == TURN_LEAD)
         lead_locked(log);
     /* The leader's words are the leader's thread's: others find their own. */
     r = request->result;
@@ -369,7 +419,7 @@ int commitlog_append(struct commitlog *log, const struct batch *batch, uint64_t 
 {
     size_t bytes = batch_updates(batch).bytes;
     struct outline outline;
-    struct request request = {.outline = &outline, .turn = PTHREAD_COND_INITIALIZER};
+    struct request request = {.outline = &outline, .wake = PTHREAD_COND_INITIALIZER};
     int r;
 
     if (bytes > BATCH_BYTES_MAX)
@@ -386,7 +436,7 @@ int commitlog_append(struct commitlog *log, const struct batch *batch, uint64_t 
     if (request.position == COMMITLOG_POSITION_NONE)
         outline_drop_values(log, &outline);
     outline_release(&outline);
-    pthread_cond_destroy(&request.turn);
+    pthread_cond_destroy(&request.wake);
     if (r < 0)
         return err_with(r, "append to the commit log");
     *ret_position = request.position;

@@ -26,6 +26,14 @@ struct segment {
 
 struct outline;
 
+/* What one who is in the queue is to do. */
+enum turn {
+    TURN_WAIT,  /* look again: somebody else leads */
+    TURN_SLEEP, /* the same, and is to be woken */
+    TURN_LEAD,  /* first in line */
+    TURN_DONE,  /* written, or refused */
+};
+
 /* One append, on its caller's stack. */
 struct request {
     struct request *next;
@@ -33,8 +41,8 @@ struct request {
     uint32_t size;
     uint32_t checksum;
     uint8_t header[RECORD_HEADER_BYTES];
-    pthread_cond_t turn; /* done, or first in line */
-    bool done;
+    _Atomic enum turn turn; /* set by who leads, and to TURN_SLEEP by its owner, under the mutex */
+    pthread_cond_t wake;
     int result;
     uint64_t position;
     int64_t timestamp_us;
