@@ -80,6 +80,7 @@ void sstfs_put_block(struct bench_store *store, uint64_t ino, uint32_t block, st
     struct batch *batch = sstfs_admit(store, TABLE_BLOCKS, value.size + REQUEST_BYTES);
     struct row_key key;
 
+    batch_expect(batch, value.size + REQUEST_BYTES);
     row_key_block(&key, ino, block);
     batch_row(batch, TABLE_BLOCKS, key.key, &key.clustering, false);
     for (unsigned page = 0; page < BLOCK_PAGES; page++)
