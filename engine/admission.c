@@ -9,7 +9,8 @@
 
 #define RESERVE_LOOK_US 1000000
 #define FLUSH_KICK_US 500000
-/* What a batch has memory for at once: of more, most may be values that stay where they are. */
+/* Up to this a batch has memory at once. Of more, most may be values that stay where they are: who
+ * fills it says what will not (batch_expect()). */
 #define EXPECTED_BYTES_MAX (16u << 10)
 /* A memtable becomes one SSTable, and that is to fit the reserve when it is written again. */
 #define ACTIVE_BYTES_ON_SMALL_DISKS (4u << 20)
@@ -185,7 +186,8 @@ static int make_batch(
         give_back(&engine->admission, table, bytes);
         return -ENOMEM;
     }
-    batch_expect(batch, bytes < EXPECTED_BYTES_MAX ? bytes : EXPECTED_BYTES_MAX);
+    if (bytes <= EXPECTED_BYTES_MAX)
+        batch_expect(batch, bytes);
     *batch_reservation(batch) = (struct batch_reservation){table, bytes};
     *ret_batch = batch;
     return 0;

@@ -52,6 +52,9 @@ struct fs {
     struct snapshot_dir *snapshots;
 };
 
+/** What a batch holds beside its payload: rows, keys, parents. */
+#define REQUEST_BYTES 1024u
+
 /** Now, for times of inodes. */
 int64_t core_now_ns(struct fs *fs);
 

@@ -181,6 +181,14 @@ static int64_t allocated_after(uint64_t before, const struct overwritten *old)
     return (int64_t)((after - (old->first - before)) * PAGE_BYTES);
 }
 
+/* Memory for what is copied, with lengths of pages and keys of blocks. */
+static void expect_copies(struct batch *batch, const struct payload *payload)
+{
+    size_t beside = payload->copied_bytes / 64;
+
+    batch_expect(batch, payload->copied_bytes + (beside > REQUEST_BYTES ? beside : REQUEST_BYTES));
+}
+
 static int write_pages(const struct change *change, const struct payload *payload, uint64_t offset)
 {
     struct inode *to = change->to;
@@ -212,8 +220,7 @@ static int write_pages(const struct change *change, const struct payload *payloa
                 to->allocated + (int64_t)((old.last - old.first + 1 - old.stored) * PAGE_BYTES);
     }
     blocks_writer_init(&writer, change->batch, change->node->ino, old.first, old.last + 1);
-    /* With the lengths of pages, which are less than 1 in 64 of them. */
-    batch_expect(change->batch, payload->copied_bytes + payload->copied_bytes / 64);
+    expect_copies(change->batch, payload);
     small_put_pages(&writer, &small, old.first);
     put_pages(change, payload, offset, &old, &writer);
     to->allocated = allocated;

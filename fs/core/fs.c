@@ -8,9 +8,6 @@
 #include "engine/assert.h"
 #include "engine/log.h"
 
-/* What a batch holds beside its payload: rows, keys, parents. */
-#define REQUEST_BYTES 1024u
-
 int64_t core_now_ns(struct fs *fs)
 {
     return (int64_t)(env_wall_us(fs->env) * 1000);
