@@ -12,8 +12,6 @@
 /* Up to this a batch has memory at once. Of more, most may be values that stay where they are: who
  * fills it says what will not (batch_expect()). */
 #define EXPECTED_BYTES_MAX (16u << 10)
-/* A memtable becomes one SSTable, and that is to fit the reserve when it is written again. */
-#define ACTIVE_BYTES_ON_SMALL_DISKS (4u << 20)
 
 struct parked {
     struct parked *next;
@@ -28,20 +26,6 @@ struct parked {
     int r;
 };
 
-static void init_table(struct table_memory *memory, uint64_t bytes_max, uint64_t disk_bytes)
-{
-    uint64_t on_disk_max = disk_bytes / 64;
-
-    atomic_init(&memory->bytes, 0);
-    atomic_init(&memory->waiting, 0);
-    pace_init(&memory->pace);
-    if (on_disk_max < ACTIVE_BYTES_ON_SMALL_DISKS)
-        on_disk_max = ACTIVE_BYTES_ON_SMALL_DISKS;
-    /* Two: one is flushed while the other is filled. */
-    memory->active_bytes_max = bytes_max / 2 < on_disk_max ? bytes_max / 2 : on_disk_max;
-    memory->bytes_max = 2 * memory->active_bytes_max;
-}
-
 void admission_init(struct admissions *admission, struct engine *engine)
 {
     struct io_space space = {UINT64_MAX, UINT64_MAX};
@@ -50,8 +34,12 @@ void admission_init(struct admissions *admission, struct engine *engine)
     mutex_init(&admission->mutex, RANK_ADMISSION);
     if (io_space(engine->env, &space) < 0)
         space.total_bytes = UINT64_MAX;
-    for (unsigned i = 0; i < engine->table_count; i++)
-        init_table(&admission->tables[i], engine->memory.memtables[i], space.total_bytes);
+    memtable_budgets_init(
+        &admission->budgets, &engine->memory, engine->table_count, space.total_bytes);
+    for (unsigned i = 0; i < engine->table_count; i++) {
+        atomic_init(&admission->tables[i].waiting, 0);
+        pace_init(&admission->tables[i].pace);
+    }
 }
 
 void admission_release(struct admissions *admission)
@@ -63,16 +51,12 @@ void admission_release(struct admissions *admission)
 
 uint64_t admission_bytes(const struct admissions *admission)
 {
-    uint64_t bytes = 0;
-
-    for (unsigned i = 0; i < admission->engine->table_count; i++)
-        bytes += atomic_load_explicit(&admission->tables[i].bytes, memory_order_relaxed);
-    return bytes;
+    return memtable_budgets_look(&admission->budgets).bytes;
 }
 
 _Atomic uint64_t *admission_account(struct admissions *admission, unsigned table)
 {
-    return &admission->tables[table].bytes;
+    return &admission->budgets.tables[table].bytes;
 }
 
 void admission_flush_begins(struct admissions *admission, unsigned table, uint64_t bytes)
@@ -90,37 +74,36 @@ void admission_flush_ends(struct admissions *admission, unsigned table)
     engine_note_latency(engine, LATENCY_FLUSH, began_us);
 }
 
-/* Whether the table has room for `bytes`, which then are counted. */
-static bool take_memory(struct table_memory *memory, uint64_t bytes, enum admission class)
-{
-    uint64_t bytes_max = memory->bytes_max, used = atomic_load(&memory->bytes);
-
-    /* What frees space goes ahead of what takes it. */
-    if (class == ADMIT_RECLAIM)
-        bytes_max += bytes_max / 4;
-    do {
-        if (used + bytes > bytes_max)
-            return false;
-    } while (!atomic_compare_exchange_weak(&memory->bytes, &used, used + bytes));
-    return true;
-}
-
 static void give_back(struct admissions *admission, unsigned table, uint64_t bytes)
 {
-    struct table_memory *memory = &admission->tables[table];
-
-    atomic_fetch_sub(&memory->bytes, bytes);
-    if (atomic_load(&memory->waiting) > 0 && admission->pacer)
+    atomic_fetch_sub(&admission->budgets.tables[table].bytes, bytes);
+    if (atomic_load(&admission->tables[table].waiting) > 0 && admission->pacer)
         task_kick(admission->engine->env, admission->pacer);
 }
 
-static void note_bytes_max(struct admissions *admission)
+static void note_bytes_max(struct admissions *admission, uint64_t bytes)
 {
     _Atomic uint64_t *max = &admission->engine->counters.memtable_bytes_max;
-    uint64_t bytes = admission_bytes(admission);
 
     if (bytes > atomic_load_explicit(max, memory_order_relaxed))
         atomic_store_explicit(max, bytes, memory_order_relaxed);
+}
+
+/* Whether the table has room for `bytes`, which then are counted. What frees space goes ahead of
+ * what takes it. */
+static bool take_memory(
+    struct admissions *admission, unsigned table, uint64_t bytes, enum admission class)
+{
+    struct memtable_budgets *budgets = &admission->budgets;
+    struct memory_use use = memtable_budgets_look(budgets);
+    uint64_t budget = memtable_budget(budgets, &use, table);
+
+    if (class == ADMIT_RECLAIM)
+        budget += budget / 4;
+    if (!memtable_budget_take(&budgets->tables[table], bytes, budget))
+        return false;
+    note_bytes_max(admission, use.bytes + bytes);
+    return true;
 }
 
 /* ---- admitting ---- */
@@ -139,10 +122,9 @@ static int try(struct admissions *admission, unsigned table, uint64_t bytes, enu
     /* The log is bounded: it has room again when tables are flushed. */
     if (commitlog_segments_left(engine->log) == 0)
         return -EAGAIN;
-    if (!take_memory(&admission->tables[table], bytes, class))
+    if (!take_memory(admission, table, bytes, class))
         return -EAGAIN;
     disk_space_note_admitted(&engine->disk_space, bytes);
-    note_bytes_max(admission);
     return 0;
 }
 
@@ -150,14 +132,15 @@ static int try(struct admissions *admission, unsigned table, uint64_t bytes, enu
 static uint64_t due_us(
     struct admissions *admission, unsigned table, uint64_t bytes, enum admission class)
 {
-    struct table_memory *memory = &admission->tables[table];
+    struct memory_use use = memtable_budgets_look(&admission->budgets);
+    uint64_t budget = memtable_budget(&admission->budgets, &use, table);
+    uint64_t used = atomic_load(&admission->budgets.tables[table].bytes);
     uint64_t now_us, delay_us;
 
-    if (class == ADMIT_RECLAIM)
+    if (class == ADMIT_RECLAIM || used <= pace_free_bytes(budget))
         return 0;
     now_us = env_monotonic_us(admission->engine->env);
-    delay_us =
-        pace_delay_us(&memory->pace, bytes, atomic_load(&memory->bytes), memory->bytes_max, now_us);
+    delay_us = pace_delay_us(&admission->tables[table].pace, bytes, used, budget, now_us);
     return delay_us > 0 ? now_us + delay_us : 0;
 }
 
@@ -241,8 +224,7 @@ int engine_admit(struct engine *engine, unsigned table, uint64_t bytes, enum adm
         return r;
     if (table >= engine->table_count)
         return err_new(-EINVAL, "there is no table %u", table);
-    /* What is larger than half the budget might wait for ever: no memtable is flushed for it. */
-    bytes_max = admission->tables[table].active_bytes_max;
+    bytes_max = memtable_budget_batch_max(&admission->budgets, table);
     wanted.bytes = bytes < bytes_max ? bytes : bytes_max;
 
     /* Behind who waits for the same table already, but for the class that never waits long. */

@@ -5,7 +5,7 @@
  * budget on it is paced (pace.h), at the budget it is parked, in order of arrival, until a flush
  * has freed some; the pacer task calls back in both cases. A full disk is answered with -ENOSPC
  * before the log is touched, but for batches that give space back. Each table has a budget of its
- * own: metadata never waits for file data.
+ * own (memtable_budget.h): metadata never waits for file data.
  */
 #ifndef SSTFS_ENGINE_ADMISSION_H
 #define SSTFS_ENGINE_ADMISSION_H
@@ -14,24 +14,22 @@
 
 #include "engine/engine.h"
 #include "engine/mutex.h"
-#include "memory_plan.h"
+#include "memtable_budget.h"
 #include "pace.h"
 
 struct parked;
 
-/** The memory of one table's memtables. */
-struct table_memory {
-    _Alignas(64) _Atomic uint64_t bytes; /* of memtables, and admitted but not yet applied */
-    _Atomic uint32_t waiting;            /* parked until there is room */
-    uint64_t bytes_max;                  /* constant, as what follows */
-    uint64_t active_bytes_max;           /* of the active memtable, which is then flushed */
+/** What one table's writers wait for. */
+struct table_admission {
+    _Alignas(64) _Atomic uint32_t waiting; /* parked until there is room */
     struct pace pace;
 };
 
 struct admissions {
     struct engine *engine;
     struct task *pacer;
-    struct table_memory tables[ENGINE_TABLES_MAX];
+    struct memtable_budgets budgets;
+    struct table_admission tables[ENGINE_TABLES_MAX];
     struct mutex mutex; /* guards who is parked */
     struct parked *first_parked, *last_parked;
     bool closing;

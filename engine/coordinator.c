@@ -84,9 +84,7 @@ static int apply(
     updates.encoded = bytes_of(memory->data, memory->size);
     r = engine_apply_updates(
         engine, view, position, timestamp_us, &updates, update_count, TABLES_ALL, memory);
-    for (unsigned i = 0; i < engine->table_count; i++)
-        flush_wanted |=
-            memtable_bytes(view->tables[i].active) >= engine->admission.tables[i].active_bytes_max;
+    flush_wanted |= engine_memtable_is_full(engine, view);
     views_leave(&engine->views, slot);
     record_memory_unref(memory);
     if (r < 0)

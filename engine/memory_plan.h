@@ -8,8 +8,8 @@
 #include "engine/engine.h"
 
 struct memory_plan {
-    uint64_t memtables[ENGINE_TABLES_MAX]; /* of each table, the one being filled and those being
-                                              flushed together */
+    uint64_t memtables[ENGINE_TABLES_MAX]; /* each table's share (memtable_budget.h), for the one
+                                              being filled and those being flushed together */
     uint64_t memtables_total;
     uint64_t chunks;             /* chunk cache: decompressed pieces of Data.db */
     uint64_t index_pages;        /* pieces of Index.db and CompressionInfo.db */

@@ -51,10 +51,15 @@ static uint64_t flush_remaining_us(struct pace *pace, uint64_t used, uint64_t no
     return whole_us > lasted_us + lasted_us / 2 ? whole_us - lasted_us : lasted_us / 2;
 }
 
+uint64_t pace_free_bytes(uint64_t budget)
+{
+    return budget / 10 * 6;
+}
+
 static uint64_t cost_ns(
     struct pace *pace, uint64_t bytes, uint64_t used, uint64_t budget, uint64_t now_us)
 {
-    uint64_t unpaced = budget / 10 * 6;
+    uint64_t unpaced = pace_free_bytes(budget);
     double room = used < budget ? (double)(budget - used) : 1;
     double cost;
 

@@ -31,6 +31,8 @@ void pace_flush_begins(struct pace *pace, uint64_t bytes, uint64_t now_us);
  * did.
  */
 uint64_t pace_flush_ends(struct pace *pace, uint64_t now_us);
+/** Up to here of `budget` nobody is slowed. */
+uint64_t pace_free_bytes(uint64_t budget);
 /**
  * µs that who was admitted with `bytes` is to wait for, at most PACE_DELAY_US_MAX. `used`: of
  * `budget`, these bytes included.

@@ -43,15 +43,6 @@ static int make_view(struct engine *engine)
 
 /* ---- room ---- */
 
-static bool is_some_memtable_full(struct engine *engine)
-{
-    for (unsigned i = 0; i < engine->table_count; i++)
-        if (memtable_bytes(engine->views.current->tables[i].active) >=
-            engine->admission.tables[i].active_bytes_max)
-            return true;
-    return false;
-}
-
 /* As in service, memtables are flushed when they fill the budget, which may be smaller now. */
 static int make_room(struct engine *engine, uint64_t position)
 {
@@ -65,7 +56,7 @@ static int make_room(struct engine *engine, uint64_t position)
             " can take: open read-only with more, or once for writing",
             engine->options.memory_bytes);
     }
-    if (!is_some_memtable_full(engine))
+    if (!engine_memtable_is_full(engine, engine->views.current))
         return 0;
     for (unsigned i = 0; r == 0 && i < engine->table_count; i++)
         if (memtable_first_position(engine->views.current->tables[i].active) < position)

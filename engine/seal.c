@@ -103,6 +103,17 @@ int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret
 
 /* ---- what to seal ---- */
 
+bool engine_memtable_is_full(const struct engine *engine, const struct view *view)
+{
+    const struct memtable_budgets *budgets = &engine->admission.budgets;
+    struct memory_use use = memtable_budgets_look(budgets);
+
+    for (unsigned i = 0; i < view->table_count; i++)
+        if (memtable_bytes(view->tables[i].active) >= memtable_budget_active(budgets, &use, i))
+            return true;
+    return false;
+}
+
 /* What a memtable's deletions would give back lies in SSTables, and is known once it is flushed. */
 static bool gives_back(const struct table_schema *schema, const struct table_view *table,
     const struct memtable_stats *stats)
@@ -144,6 +155,8 @@ static uint64_t segment_due(struct engine *engine)
 /* The tables whose memtable is large, old, or keeps much log from being freed. */
 static uint64_t tables_due(struct engine *engine)
 {
+    const struct memtable_budgets *budgets = &engine->admission.budgets;
+    struct memory_use use = memtable_budgets_look(budgets);
     struct view *view = views_acquire(&engine->views);
     uint64_t pinned_segment = segment_due(engine);
     uint64_t now_us = env_monotonic_us(engine->env);
@@ -151,8 +164,8 @@ static uint64_t tables_due(struct engine *engine)
     uint64_t due = 0;
 
     for (unsigned i = 0; i < view->table_count; i++) {
-        if (is_due(&engine->tables[i], &view->tables[i],
-                engine->admission.tables[i].active_bytes_max, pinned_segment, now_us, near_full))
+        if (is_due(&engine->tables[i], &view->tables[i], memtable_budget_active(budgets, &use, i),
+                pinned_segment, now_us, near_full))
             due |= 1ull << i;
     }
     view_unref(view);
