@@ -119,6 +119,8 @@ static int try(struct admissions *admission, unsigned table, uint64_t bytes, enu
             return -EAGAIN;
         return err_new(-ENOSPC, "the store's disk is full");
     }
+    if (atomic_load_explicit(&admission->sync_is_late, memory_order_relaxed))
+        return -EAGAIN;
     /* The log is bounded: it has room again when tables are flushed. */
     if (commitlog_segments_left(engine->log) == 0)
         return -EAGAIN;
@@ -326,14 +328,32 @@ static void serve(struct admissions *admission)
     }
 }
 
+/* Here and not by each writer, who would have to read the clock. */
+static void note_late_sync(struct admissions *admission)
+{
+    struct engine *engine = admission->engine;
+    bool is_late = env_monotonic_us(engine->env) >= sync_queue_late_us(&engine->sync_queue);
+
+    atomic_store_explicit(&admission->sync_is_late, is_late, memory_order_relaxed);
+}
+
+static int64_t until_sync_is_late(const struct admissions *admission, uint64_t now_us)
+{
+    uint64_t late_us = sync_queue_late_us(&admission->engine->sync_queue);
+
+    return late_us == UINT64_MAX || late_us <= now_us ? TASK_IDLE : (int64_t)(late_us - now_us);
+}
+
 /* When to look at those still parked: what they wait for may be space, which comes without a kick.
  */
 static int64_t next_look_us(struct admissions *admission)
 {
     uint64_t now_us = env_monotonic_us(admission->engine->env);
-    int64_t look_us =
-        atomic_load(&admission->engine->disk_space.reserve_given) ? RESERVE_LOOK_US : TASK_IDLE;
+    int64_t look_us = until_sync_is_late(admission, now_us);
 
+    if (atomic_load(&admission->engine->disk_space.reserve_given) &&
+        (look_us == TASK_IDLE || look_us > RESERVE_LOOK_US))
+        look_us = RESERVE_LOOK_US;
     mutex_lock(&admission->mutex);
     for (const struct parked *each = admission->first_parked; each; each = each->next) {
         int64_t wait_us = DISK_LOOK_US;
@@ -351,6 +371,7 @@ static int64_t step(void *arg)
 {
     struct admissions *admission = arg;
 
+    note_late_sync(admission);
     serve(admission);
     if (engine_check_writable(admission->engine) < 0)
         return TASK_IDLE;
@@ -374,6 +395,12 @@ void admission_kick(struct admissions *admission)
 {
     disk_space_look_again(&admission->engine->disk_space);
     if (admission->pacer)
+        task_kick(admission->engine->env, admission->pacer);
+}
+
+void admission_sync_ended(struct admissions *admission)
+{
+    if (atomic_load(&admission->sync_is_late) && admission->pacer)
         task_kick(admission->engine->env, admission->pacer);
 }
 

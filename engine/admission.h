@@ -4,8 +4,9 @@
  * With plenty of both a batch is admitted by a few atomic operations. From 0.6 of its table's
  * budget on it is paced (pace.h), at the budget it is parked, in order of arrival, until a flush
  * has freed some; the pacer task calls back in both cases. A full disk is answered with -ENOSPC
- * before the log is touched, but for batches that give space back. Each table has a budget of its
- * own (memtable_budget.h): metadata never waits for file data.
+ * before the log is touched, but for batches that give space back. Nobody is admitted while a
+ * periodic sync is overdue by half a period: what a power loss may cost is bounded. Each table has
+ * a budget of its own (memtable_budget.h): metadata never waits for file data.
  */
 #ifndef SSTFS_ENGINE_ADMISSION_H
 #define SSTFS_ENGINE_ADMISSION_H
@@ -33,6 +34,7 @@ struct admissions {
     struct mutex mutex; /* guards who is parked */
     struct parked *first_parked, *last_parked;
     bool closing;
+    _Atomic bool sync_is_late;        /* sync_queue_late_us() has come, the pacer found */
     _Atomic uint64_t flush_kicked_us; /* monotonic: for deletions on a disk nearly full */
 };
 
@@ -44,6 +46,8 @@ void admission_release(struct admissions *admission);
 
 /** Memory was freed, or the disk may have space again. */
 void admission_kick(struct admissions *admission);
+/** A periodic sync has: who waits for one that was late may go on. */
+void admission_sync_ended(struct admissions *admission);
 /** Bytes in use and admitted, of all tables. */
 uint64_t admission_bytes(const struct admissions *admission);
 /** The counter that the memtables of a table keep. */

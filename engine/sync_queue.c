@@ -20,6 +20,7 @@ struct sync_waiter {
 void sync_queue_init(struct sync_queue *queue, struct engine *engine)
 {
     *queue = (struct sync_queue){.engine = engine, .due_us = UINT64_MAX};
+    atomic_init(&queue->late_us, UINT64_MAX);
     mutex_init(&queue->mutex, RANK_SYNC_WAIT);
 }
 
@@ -82,6 +83,21 @@ static void seal_values(struct sync_queue *queue)
     }
 }
 
+static void plan_periodic(struct sync_queue *queue)
+{
+    struct engine *engine = queue->engine;
+    uint64_t period_us = engine->options.sync_period_us;
+
+    queue->periodic_us = env_monotonic_us(engine->env) + period_us;
+    if (engine->options.sync_mode == SYNC_PERIODIC)
+        atomic_store(&queue->late_us, queue->periodic_us + period_us / 2);
+}
+
+uint64_t sync_queue_late_us(const struct sync_queue *queue)
+{
+    return atomic_load_explicit(&queue->late_us, memory_order_relaxed);
+}
+
 static void begin_periodic(struct sync_queue *queue, uint64_t now_us)
 {
     struct engine *engine = queue->engine;
@@ -126,7 +142,8 @@ static void sync_periodically(struct sync_queue *queue, uint64_t now_us)
     if (commitlog_synced(engine->log) < queue->periodic_position)
         (void)sync_log(engine, queue->periodic_position); /* a failure is kept by the engine */
     queue->periodic_position = 0;
-    queue->periodic_us = env_monotonic_us(engine->env) + engine->options.sync_period_us;
+    plan_periodic(queue);
+    admission_sync_ended(&engine->admission);
 }
 
 /* ---- the task ---- */
@@ -163,7 +180,7 @@ int sync_queue_start(struct sync_queue *queue)
     struct engine *engine = queue->engine;
     int r;
 
-    queue->periodic_us = env_monotonic_us(engine->env) + engine->options.sync_period_us;
+    plan_periodic(queue);
     r = task_start(engine->env, "sync", step, queue, &queue->task);
     if (r == 0)
         task_kick(engine->env, queue->task);

@@ -5,6 +5,8 @@
 #ifndef SSTFS_ENGINE_SYNC_QUEUE_H
 #define SSTFS_ENGINE_SYNC_QUEUE_H
 
+#include <stdatomic.h>
+
 #include "engine/engine.h"
 #include "engine/mutex.h"
 
@@ -20,6 +22,9 @@ struct sync_queue {
     struct sync_waiter *first, *last;
     uint64_t due_us; /* monotonic: the earliest moment that a waiter asks for */
 
+    /* monotonic: when a periodic sync that has not ended is overdue by half a period */
+    _Atomic uint64_t late_us;
+
     /* Of the periodic sync; the task's alone. Times are monotonic. */
     uint64_t periodic_us;       /* when it is due, or to be looked at again */
     uint64_t periodic_position; /* what it is to make durable; 0: none is under way */
@@ -30,6 +35,12 @@ struct sync_queue {
 
 void sync_queue_init(struct sync_queue *queue, struct engine *engine);
 MUST_USE int sync_queue_start(struct sync_queue *queue);
+/**
+ * From when on, by the monotonic clock, no write is to be acknowledged before the periodic sync has
+ * ended: else a disk that has become slow could make a power loss cost any time. Moves on with each
+ * such sync; UINT64_MAX: never.
+ */
+uint64_t sync_queue_late_us(const struct sync_queue *queue);
 /** Waiters left are answered by one last sync. */
 void sync_queue_stop(struct sync_queue *queue);
 void sync_queue_release(struct sync_queue *queue);

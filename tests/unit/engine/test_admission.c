@@ -13,6 +13,7 @@
 #include "engine/error.h"
 #include "io/mem.h"
 #include "pace.h"
+#include "state.h"
 #include "support/engine_model.h"
 
 #define SEED 7
@@ -51,27 +52,35 @@ static struct engine_stats stats_of(struct world *world)
     return stats;
 }
 
-static int set_up(void **state)
+static struct world *world_new(uint64_t seed)
 {
     struct world *world = calloc(1, sizeof(*world));
     struct engine_options options = model_options();
 
-    check(env_mem_new(SEED, &world->env));
+    check(env_mem_new(seed, &world->env));
     env_mem_set_space(world->env, 1ull << 30);
     check(engine_create(world->env, model_tables, MODEL_TABLES));
     check(engine_open(world->env, &options, &world->engine));
-    *state = world;
+    return world;
+}
+
+static void world_free(struct world *world)
+{
+    if (world->engine)
+        check(engine_close(world->engine, 0));
+    env_free(world->env);
+    free(world);
+}
+
+static int set_up(void **state)
+{
+    *state = world_new(SEED);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct world *world = *state;
-
-    if (world->engine)
-        check(engine_close(world->engine, 0));
-    env_free(world->env);
-    free(world);
+    world_free(*state);
     return 0;
 }
 
@@ -99,6 +108,14 @@ static void put(struct world *world, struct batch *batch)
     check(engine_apply(world->engine, batch, &position));
     world->applied++;
     free(value);
+}
+
+static struct batch *admit_small(struct world *world)
+{
+    struct batch *batch = NULL;
+
+    check(engine_admit(world->engine, TABLE, 100, ADMIT_GROW, NULL, NULL, &batch));
+    return batch;
 }
 
 /* Writes until a writer is not let in at once: that one is the result. */
@@ -211,6 +228,65 @@ static void who_waits_while_the_store_is_closed_is_refused(void **state)
         assert_int_equal(world->writers[i].r, -ESHUTDOWN);
 }
 
+/* One try to write, after each step that a task makes, until the log has been synced once more.
+ * Whether one had to wait. */
+static bool waits_until_synced(struct world *world)
+{
+    uint64_t syncs = stats_of(world).log_syncs;
+    struct writer *writer = &world->writers[0];
+    bool has_waited = false;
+
+    *writer = (struct writer){NULL, 0};
+    while (stats_of(world).log_syncs == syncs) {
+        int r = writer->r == 1 ? -EINPROGRESS
+                               : engine_admit(world->engine, TABLE, 100, ADMIT_GROW, note, writer,
+                                     &writer->batch);
+
+        if (r == -EINPROGRESS) {
+            has_waited = true;
+            writer->r = 1;
+        } else {
+            check(r);
+            engine_discard_batch(world->engine, writer->batch);
+        }
+        assert_true(env_run_task(world->env));
+    }
+    run_tasks(world);
+    if (has_waited) {
+        check(writer->r);
+        engine_discard_batch(world->engine, writer->batch);
+    }
+    return has_waited;
+}
+
+/* The steps come in an order of the seed: in that of some, the sync is the last. */
+static unsigned count_waiting(uint64_t overdue_us)
+{
+    uint64_t period_us = model_options().sync_period_us;
+    unsigned waiting = 0;
+
+    for (uint64_t seed = 1; seed <= 16; seed++) {
+        struct world *world = world_new(seed);
+
+        run_tasks(world);
+        put(world, admit_small(world));
+        env_mem_advance(world->env, period_us + overdue_us);
+        waiting += waits_until_synced(world);
+        assert_int_equal(world->engine->admission.sync_is_late, false);
+        world_free(world);
+    }
+    return waiting;
+}
+
+static void who_comes_when_a_sync_is_long_overdue_waits_for_it(void **state)
+{
+    uint64_t period_us = model_options().sync_period_us;
+
+    (void)state;
+    assert_int_equal(count_waiting(period_us / 2 - 1), 0);
+    assert_true(count_waiting(period_us / 2) > 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -222,6 +298,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(neither_other_tables_nor_deletions_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             who_waits_while_the_store_is_closed_is_refused, set_up, tear_down),
+        cmocka_unit_test(who_comes_when_a_sync_is_long_overdue_waits_for_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
