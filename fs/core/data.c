@@ -72,7 +72,6 @@ int fs_read(struct fs *fs, uint64_t ino, struct fs_handle *handle, uint64_t offs
 
 /* The first or last page of a write that keeps bytes of what was there. */
 struct edge {
-    uint64_t page;
     uint8_t data[PAGE_BYTES];
     size_t size;
 };
@@ -83,6 +82,15 @@ struct overwritten {
     struct edge edges[2]; /* of pages `first` and `last`; size 0: nothing there */
     uint64_t stored;      /* pages there, when they are counted */
 };
+
+/* Of a write of [offset, end). The pages' memory is left as it is: it is large. */
+static void overwritten_init(struct overwritten *old, uint64_t offset, uint64_t end)
+{
+    old->first = offset / PAGE_BYTES;
+    old->last = (end - 1) / PAGE_BYTES;
+    old->edges[0].size = old->edges[1].size = 0;
+    old->stored = 0;
+}
 
 static int take_overwritten(void *arg, uint64_t page, struct bytes content)
 {
@@ -193,15 +201,14 @@ static int write_pages(const struct change *change, const struct payload *payloa
 {
     struct inode *to = change->to;
     uint64_t end = offset + payload->size;
-    struct overwritten old = {
-        .first = offset / PAGE_BYTES,
-        .last = (end - 1) / PAGE_BYTES,
-    };
-    struct small_content small = {.size = 0};
+    struct overwritten old;
+    struct small_content small;
     struct blocks_writer writer;
     int64_t allocated;
     int r;
 
+    overwritten_init(&old, offset, end);
+    small.size = 0;
     if (to->small) {
         r = small_read(change->fs, change->node->ino, to, &small);
         if (r < 0)
@@ -230,10 +237,11 @@ static int write_pages(const struct change *change, const struct payload *payloa
 static int write_small(const struct change *change, const struct payload *payload, uint64_t offset)
 {
     uint64_t end = offset + payload->size;
-    struct small_content small = {.size = 0};
+    struct small_content small;
     bool whole = offset == 0 && end >= change->to->size;
     int r;
 
+    small.size = 0;
     if (change->to->small && !whole) {
         r = small_read(change->fs, change->node->ino, change->to, &small);
         if (r < 0)
