@@ -1,7 +1,6 @@
 #include "fuse/scatter.h"
 
 #include <linux/fuse.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define HEAD_BYTES (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
@@ -10,10 +9,15 @@
 static bool has_all_buffers(struct scatter *scatter)
 {
     for (unsigned i = 0; i < SCATTER_PIECES_MAX; i++) {
-        if (!scatter->buffers[i])
-            scatter->buffers[i] = fs_value_buffer(scatter->fs);
-        if (!scatter->buffers[i])
+        struct value_buffer *buffer;
+
+        if (scatter->buffers[i])
+            continue;
+        buffer = fs_value_buffer(scatter->fs);
+        if (!buffer)
             return false;
+        scatter->buffers[i] = buffer;
+        scatter->vector[1 + i] = (struct iovec){value_buffer_data(buffer), VALUE_BUFFER_BYTES};
     }
     return true;
 }
@@ -32,7 +36,7 @@ static void gather(const struct scatter *scatter, uint8_t *to, size_t size)
     for (unsigned i = 0; size > 0; i++) {
         size_t part = size < VALUE_BUFFER_BYTES ? size : VALUE_BUFFER_BYTES;
 
-        memcpy(to, value_buffer_data(scatter->buffers[i]), part);
+        memcpy(to, scatter->vector[1 + i].iov_base, part);
         to += part;
         size -= part;
     }
@@ -40,15 +44,13 @@ static void gather(const struct scatter *scatter, uint8_t *to, size_t size)
 
 ssize_t scatter_read(struct scatter *scatter, int fd, void *to, size_t size)
 {
-    struct iovec vector[1 + SCATTER_PIECES_MAX] = {{to, HEAD_BYTES}};
     ssize_t count;
 
     scatter->payload = 0;
     if (size < READ_BYTES_MAX || !has_all_buffers(scatter))
         return read(fd, to, size);
-    for (unsigned i = 0; i < SCATTER_PIECES_MAX; i++)
-        vector[1 + i] = (struct iovec){value_buffer_data(scatter->buffers[i]), VALUE_BUFFER_BYTES};
-    count = readv(fd, vector, 1 + SCATTER_PIECES_MAX);
+    scatter->vector[0] = (struct iovec){to, HEAD_BYTES};
+    count = readv(fd, scatter->vector, 1 + SCATTER_PIECES_MAX);
     if (count <= (ssize_t)HEAD_BYTES)
         return count;
     if (is_write(to))
@@ -66,7 +68,8 @@ unsigned scatter_take(struct scatter *scatter, struct fs_piece ret_pieces[SCATTE
         struct value_buffer *buffer = scatter->buffers[count];
         size_t size = scatter->payload < VALUE_BUFFER_BYTES ? scatter->payload : VALUE_BUFFER_BYTES;
 
-        ret_pieces[count] = (struct fs_piece){bytes_of(value_buffer_data(buffer), size), buffer};
+        ret_pieces[count] =
+            (struct fs_piece){bytes_of(scatter->vector[1 + count].iov_base, size), buffer};
         scatter->buffers[count] = NULL;
         scatter->payload -= size;
         count++;

@@ -14,6 +14,7 @@
 #define SSTFS_FUSE_SCATTER_H
 
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "fs/fs.h"
 
@@ -22,6 +23,7 @@
 struct scatter {
     struct fs *fs;
     struct value_buffer *buffers[SCATTER_PIECES_MAX]; /* a reference each, NULL: to be got */
+    struct iovec vector[1 + SCATTER_PIECES_MAX]; /* of the head, of each buffer that is there */
     size_t payload; /* bytes of the last request in them; 0: it has all of it in one piece */
 };
 
