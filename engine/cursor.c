@@ -22,6 +22,7 @@ struct own_bound {
 };
 
 struct cursor {
+    struct source *source;
     struct engine *engine;
     unsigned table;
     uint64_t columns;
@@ -70,6 +71,7 @@ int engine_scan(struct source *source, unsigned table, struct bytes key, const s
     cursor = calloc(1, sizeof(*cursor));
     if (!cursor)
         return -ENOMEM;
+    cursor->source = source;
     cursor->engine = engine;
     cursor->table = table;
     cursor->columns = columns;
@@ -145,9 +147,11 @@ static int read_page(struct cursor *cursor, const struct view *view)
     return r;
 }
 
-/* It is worth a compaction: once, as then it is known. */
+/* It is worth a compaction: once, as then it is known. A snapshot stays as it is. */
 static void report_dead_rows(struct cursor *cursor)
 {
+    if (cursor->source != &cursor->engine->live)
+        return;
     if (cursor->dead_rows < DEAD_ROWS_MANY || cursor->dead_rows <= cursor->live_rows)
         return;
     compaction_note_dead(&cursor->engine->compaction, cursor->table, buf_bytes(&cursor->key));
@@ -170,9 +174,9 @@ static int next_page(struct cursor *cursor)
     }
     cursor->count = cursor->next = 0;
     arena_reset(&cursor->page);
-    view = views_enter(&engine->views, &slot);
+    view = views_enter(cursor->source->views, &slot);
     r = read_page(cursor, view);
-    views_leave(&engine->views, slot);
+    views_leave(cursor->source->views, slot);
     engine_note_latency(engine, LATENCY_SCAN, began_us);
     report_dead_rows(cursor);
     atomic_fetch_add_explicit(&engine->counters.scan_rows, cursor->count, memory_order_relaxed);

@@ -205,13 +205,13 @@ int engine_may_contain(struct source *source, unsigned table, struct bytes key_b
 
     if (r < 0)
         return r;
-    of = &views_enter(&engine->views, &slot)->tables[table];
+    of = &views_enter(source->views, &slot)->tables[table];
     r = memtable_may_contain(of->active, &key);
     for (unsigned i = 0; r == 0 && i < of->sealed_count; i++)
         r = memtable_may_contain(of->sealed[i].memtable, &key);
     for (size_t i = sstable_set_find(of->sstables, key.token, 0); r == 0 && i < of->sstables->count;
          i = sstable_set_find(of->sstables, key.token, i + 1))
         r = sstable_handle_may_contain(of->sstables->handles[i], &key);
-    views_leave(&engine->views, slot);
+    views_leave(source->views, slot);
     return read_failed(engine, table, "may-contain", r);
 }

@@ -206,6 +206,15 @@ MUST_USE int engine_snapshot_await(struct engine *engine, const char *tag, engin
 MUST_USE int engine_snapshot_rename(struct engine *engine, const char *tag, const char *to);
 /** -EBUSY: somebody holds it. */
 MUST_USE int engine_snapshot_delete(struct engine *engine, const char *tag);
+/**
+ * The store at the snapshot's point, to be read as engine_live(). Close it before the snapshot is
+ * deleted or renamed, as its files are opened when they are first read; and before the engine.
+ * -ENOENT; -EAGAIN: it is not complete.
+ */
+MUST_USE int engine_open_snapshot(
+    struct engine *engine, const char *tag, struct source **ret_source);
+/** NULL does nothing. */
+void engine_close_snapshot(struct source *source);
 /** Only a note: the engine itself deletes no snapshot. `expires_us` since 1970; 0: never. */
 MUST_USE int engine_snapshot_set_expiry(
     struct engine *engine, const char *tag, uint64_t expires_us);

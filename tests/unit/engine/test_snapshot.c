@@ -58,7 +58,7 @@ static void write_batches(struct engine *engine, uint64_t from, uint64_t to)
     }
 }
 
-static void expect(struct engine *engine, uint64_t count)
+static void expect_in(struct source *source, uint64_t count)
 {
     AUTO(buf_release) struct buf expected = BUF_INIT, found = BUF_INIT;
     struct model model = {0};
@@ -66,10 +66,15 @@ static void expect(struct engine *engine, uint64_t count)
     for (uint64_t number = 1; number <= count; number++)
         model_batch(SEED, number, PAYLOAD_MAX, NULL, &model);
     model_print(&model, TABLES_ALL, &expected);
-    check(model_print_store(engine_live(engine), SEED, PAYLOAD_MAX, TABLES_ALL, &found));
+    check(model_print_store(source, SEED, PAYLOAD_MAX, TABLES_ALL, &found));
     buf_append_u8(&expected, 0);
     buf_append_u8(&found, 0);
     assert_string_equal((const char *)found.data, (const char *)expected.data);
+}
+
+static void expect(struct engine *engine, uint64_t count)
+{
+    expect_in(engine_live(engine), count);
 }
 
 static void run_tasks(struct env *env)
@@ -247,6 +252,37 @@ static void a_list_tells_what_deleting_gives_back(void **state)
     check(engine_snapshot_create(engine, "older"));
     check(engine_snapshot_await(engine, "older", NULL, NULL));
     expect_snapshot(env, "older", 120);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+static void a_snapshot_is_read_beside_the_store(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store(&env);
+    struct source *source = NULL;
+    bool is_compacted;
+
+    (void)state;
+    write_batches(engine, 1, 60);
+    check(engine_snapshot_create(engine, "old"));
+    assert_int_equal(engine_open_snapshot(engine, "old", &source), -EAGAIN);
+    assert_int_equal(engine_open_snapshot(engine, "none", &source), -ENOENT);
+    check(engine_snapshot_await(engine, "old", NULL, NULL));
+    /* First its SSTables are live, and are compacted away while it is open; then they are its own.
+     */
+    for (is_compacted = false;; is_compacted = true) {
+        check(engine_open_snapshot(engine, "old", &source));
+        write_batches(engine, is_compacted ? 121 : 61, is_compacted ? 180 : 120);
+        check(engine_flush(engine, TABLES_ALL));
+        check(engine_compact(engine, TABLES_ALL));
+        run_tasks(env);
+        expect_in(source, 60);
+        expect(engine, is_compacted ? 180 : 120);
+        engine_close_snapshot(source);
+        if (is_compacted)
+            break;
+    }
     check(engine_close(engine, 0));
     env_free(env);
 }
@@ -600,6 +636,7 @@ int main(void)
         cmocka_unit_test(many_snapshots_at_once_are_each_their_own),
         cmocka_unit_test(a_tag_that_cannot_be_is_refused),
         cmocka_unit_test(a_list_tells_what_deleting_gives_back),
+        cmocka_unit_test(a_snapshot_is_read_beside_the_store),
         cmocka_unit_test(what_two_share_comes_back_with_both),
         cmocka_unit_test(a_held_snapshot_is_not_deleted),
         cmocka_unit_test(whoever_waits_for_a_tag_is_told_how_it_went),
