@@ -6,12 +6,15 @@
 
 #include "core/acl.h"
 #include "core/attr.h"
+#include "core/past.h"
 
 int fs_statx(struct fs *fs, uint64_t ino, struct stat *ret_attributes, int64_t *ret_birth_ns)
 {
     AUTO(node_unpinp) struct node *node = NULL;
     int r;
 
+    if (ino_is_past(ino))
+        return past_statx(fs, ino, ret_attributes, ret_birth_ns);
     if (ino_is_synthetic(ino))
         return snapshot_dir_getattr(fs, ino, ret_attributes);
     r = node_pin(fs, ino, &node);
@@ -131,7 +134,7 @@ int fs_setattr(struct fs *fs, struct fs_request *request, uint64_t ino,
 
     if (ino_is_synthetic(ino))
         return change->set ? err_new(-EROFS, "snapshots are read-only")
-                           : snapshot_dir_getattr(fs, ino, ret_attributes);
+                           : fs_getattr(fs, ino, ret_attributes);
     r = node_pin(fs, ino, &node);
     if (r < 0)
         return r;

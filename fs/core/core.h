@@ -29,6 +29,7 @@ struct node_shard {
 };
 
 struct snapshot_dir; /* state of snapshot_dir.c */
+struct past;         /* state of past_node.c */
 
 struct fs {
     struct engine *engine;
@@ -49,11 +50,15 @@ struct fs {
 
     struct reclaimer reclaimer;
     struct forgetter forgetter;
-    struct snapshot_dir *snapshots;
+    struct snapshot_dir *snapshots; /* NULL: a tree of the past */
+    struct past *past;              /* NULL: the same */
 };
 
 /** What a batch holds beside its payload: rows, keys, parents. */
 #define REQUEST_BYTES 1024u
+
+/** The tree that a snapshot of `live` holds, read-only, to be given to fs_close(). */
+MUST_USE int core_open_source(const struct fs *live, struct source *source, struct fs **ret_fs);
 
 /** Now, for times of inodes. */
 int64_t core_now_ns(struct fs *fs);

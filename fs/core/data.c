@@ -16,6 +16,7 @@
 
 #include "core/content.h"
 #include "core/payload.h"
+#include "core/past.h"
 
 /* ---- reading ---- */
 
@@ -45,6 +46,8 @@ int fs_read(struct fs *fs, uint64_t ino, struct fs_handle *handle, uint64_t offs
     size_t before = to->size;
     int r;
 
+    if (ino_is_past(ino))
+        return past_read(fs, ino, handle, offset, size, to);
     if (ino_is_synthetic(ino))
         return snapshot_dir_read(fs, ino, handle, offset, size, to);
     r = node_pin(fs, ino, &node);
@@ -424,6 +427,8 @@ int fs_seek(struct fs *fs, uint64_t ino, uint64_t offset, int whence, uint64_t *
 
     if (whence != SEEK_DATA && whence != SEEK_HOLE)
         return err_new(-EINVAL, "whence %d", whence);
+    if (ino_is_past(ino))
+        return past_seek(fs, ino, offset, whence, ret_offset);
     if (ino_is_synthetic(ino)) {
         struct stat attributes;
 

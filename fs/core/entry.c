@@ -20,6 +20,11 @@ int name_check(struct bytes name)
     return 0;
 }
 
+bool name_is_past(struct bytes name)
+{
+    return bytes_equal(name, name_past);
+}
+
 bool name_is_snapshots(uint64_t parent, struct bytes name)
 {
     return parent == FS_ROOT_INO && bytes_equal(name, name_snapshots);

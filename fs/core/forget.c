@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "core/core.h"
+#include "core/past.h"
 
 #define ASKED_AT_ONCE 256u
 #define CHAINS_AT_ONCE 4096u
@@ -119,6 +120,7 @@ int fs_bound_nodes(struct fs *fs, uint64_t bytes_max, fs_ask_to_forget ask, void
 
 void fs_unbound_nodes(struct fs *fs)
 {
+    past_unbound_nodes(fs);
     atomic_store(&fs->forgetter.nodes_max, UINT64_MAX);
     task_stop(fs->env, fs->forgetter.task);
     fs->forgetter.task = NULL;

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "core/core.h"
+#include "core/past.h"
 #include "engine/assert.h"
 #include "engine/log.h"
 
@@ -172,26 +173,37 @@ static void fs_free(struct fs *fs)
     free(fs);
 }
 
-int fs_open(
-    struct engine *engine, struct env *env, const struct fs_options *options, struct fs **ret_fs)
+static struct fs *fs_new(
+    struct engine *engine, struct env *env, struct source *source, const struct fs_options *options)
 {
     struct store_identity identity;
     struct fs *fs = calloc(1, sizeof(*fs));
-    int r;
 
     if (!fs)
-        return err_new(-ENOMEM, "file system");
+        return NULL;
     fs_init(fs);
     engine_identity(engine, &identity);
     fs->engine = engine;
     fs->env = env;
-    fs->live = engine_live(engine);
+    fs->live = source;
     fs->options = *options;
     fs->node = identity.node;
+    return fs;
+}
 
+int fs_open(
+    struct engine *engine, struct env *env, const struct fs_options *options, struct fs **ret_fs)
+{
+    struct fs *fs = fs_new(engine, env, engine_live(engine), options);
+    int r;
+
+    if (!fs)
+        return err_new(-ENOMEM, "file system");
     r = node_table_open(fs);
     if (r == 0)
         r = open_root(fs);
+    if (r == 0)
+        r = past_open(fs);
     if (r == 0)
         r = snapshot_dir_open(fs);
     if (r == 0)
@@ -204,12 +216,32 @@ int fs_open(
     return 0;
 }
 
+int core_open_source(const struct fs *live, struct source *source, struct fs **ret_fs)
+{
+    struct fs_options options = {.read_only = true, .owner = live->options.owner};
+    struct fs *fs = fs_new(live->engine, live->env, source, &options);
+    int r;
+
+    if (!fs)
+        return err_new(-ENOMEM, "file system");
+    r = node_table_open(fs);
+    if (r == 0)
+        r = open_root(fs);
+    if (r < 0) {
+        (void)fs_close(fs);
+        return r;
+    }
+    *ret_fs = fs;
+    return 0;
+}
+
 int fs_close(struct fs *fs)
 {
     int r;
 
     if (fs->snapshots)
         snapshot_dir_close(fs);
+    past_close(fs);
     /* The open orphans' work is queued while there are nodes, done when nobody else works. */
     node_each(fs, orphan_closed);
     r = reclaimer_close(fs);

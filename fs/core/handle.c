@@ -7,6 +7,7 @@
 #include "core/attr.h"
 #include "core/dir.h"
 #include "core/entry.h"
+#include "core/past.h"
 #include "engine/assert.h"
 
 int handle_new(
@@ -47,6 +48,8 @@ int fs_open_file(struct fs *fs, struct fs_request *request, uint64_t ino, int op
     bool truncate = (open_flags & O_TRUNC) != 0;
     int r;
 
+    if (ino_is_past(ino))
+        return past_open_file(fs, ino, open_flags, ret_handle);
     if (ino_is_synthetic(ino))
         return snapshot_dir_open_file(fs, ino, open_flags, ret_handle);
     if (fs->options.read_only && ((open_flags & O_ACCMODE) != O_RDONLY || truncate))
@@ -103,6 +106,10 @@ void fs_release(struct fs *fs, uint64_t ino, struct fs_handle *handle)
     AUTO(node_unpinp) struct node *node = NULL;
     bool last_of_orphan;
 
+    if (ino_is_past(ino)) {
+        past_release(fs, ino, handle);
+        return;
+    }
     if (ino_is_synthetic(ino)) {
         snapshot_dir_release(fs, handle);
         return;
@@ -140,6 +147,8 @@ int fs_open_directory(struct fs *fs, uint64_t ino, struct fs_handle **ret_handle
     struct fs_handle *handle;
     int r;
 
+    if (ino_is_past(ino))
+        return past_open_directory(fs, ino, ret_handle);
     if (ino_is_synthetic(ino))
         return snapshot_dir_open_directory(fs, ino, ret_handle);
     r = directory_pin(fs, ino, &node);
@@ -164,6 +173,10 @@ void fs_release_directory(struct fs *fs, struct fs_handle *handle)
 {
     struct node *node = handle->node;
 
+    if (ino_is_past(handle->ino)) {
+        past_release_directory(fs, handle);
+        return;
+    }
     if (!node) {
         snapshot_dir_release(fs, handle);
         return;

@@ -3,6 +3,7 @@
  */
 #include "core/acl.h"
 #include "core/namespace.h"
+#include "core/past.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,7 +24,11 @@ int fs_lookup(struct fs *fs, uint64_t parent, struct bytes name, struct fs_entry
     r = name_check(name);
     if (r < 0)
         return r;
-    if (ino_is_synthetic(parent) || name_is_snapshots(parent, name))
+    if (ino_is_past(parent))
+        return past_lookup(fs, parent, name, ret_entry);
+    if (fs->past && !ino_is_synthetic(parent) && name_is_past(name))
+        return past_lookup_list(fs, parent, ret_entry);
+    if (ino_is_synthetic(parent) || (fs->snapshots && name_is_snapshots(parent, name)))
         return snapshot_dir_lookup(fs, parent, name, ret_entry);
     if (name_is_reserved(parent, name))
         return -ENOENT;
@@ -631,8 +636,8 @@ int fs_unlink(struct fs *fs, struct fs_request *request, uint64_t parent, struct
         return r;
     if (ino_is_synthetic(parent))
         return err_new(-EROFS, "snapshots are read-only");
-    if (name_is_snapshots(parent, name))
-        return err_new(-EISDIR, "unlink of .snapshots");
+    if (name_is_snapshots(parent, name) || name_is_past(name))
+        return err_new(-EISDIR, "unlink of .snapshots or .past");
     return remove_entry(fs, request, parent, name, false);
 }
 
@@ -644,8 +649,8 @@ int fs_rmdir(struct fs *fs, struct fs_request *request, uint64_t parent, struct 
         return r;
     if (ino_is_synthetic(parent))
         return snapshot_dir_rmdir(fs, parent, name);
-    if (name_is_snapshots(parent, name))
-        return err_new(-EBUSY, "rmdir of .snapshots");
+    if (name_is_snapshots(parent, name) || name_is_past(name))
+        return err_new(-EBUSY, "rmdir of .snapshots or .past");
     return remove_entry(fs, request, parent, name, true);
 }
 
@@ -659,6 +664,8 @@ int fs_readlink(struct fs *fs, uint64_t ino, struct buf *ret_target)
     unsigned column;
     int r;
 
+    if (ino_is_past(ino))
+        return past_readlink(fs, ino, ret_target);
     if (ino_is_synthetic(ino))
         return err_new(-EINVAL, "no link");
     r = node_pin(fs, ino, &node);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "core/core.h"
+#include "core/past_node.h"
 #include "engine/assert.h"
 
 /* ---- the table ---- */
@@ -334,6 +335,10 @@ void fs_forget(struct fs *fs, uint64_t ino, uint64_t count)
     struct node *node;
     bool free_it = false;
 
+    if (ino_is_past(ino)) {
+        past_node_forget(fs->past, ino, count);
+        return;
+    }
     if (ino_is_synthetic(ino)) {
         snapshot_dir_forget(fs, ino, count);
         return;
@@ -435,8 +440,8 @@ static void node_detach(struct node *node)
     pthread_mutex_unlock(&shard->mutex);
 }
 
-/* The attributes of a node whose name's row says that they are elsewhere. */
-static int load_elsewhere(struct node *node, uint32_t type)
+/* 1 and the attributes of a node whose name's row says that they are elsewhere; 0: they are not. */
+static int read_elsewhere(struct node *node, uint32_t type)
 {
     AUTO(rowref_release) struct rowref ref = ROWREF_INIT;
     enum home_kind kind = type == S_IFDIR ? HOME_DIRECTORY : HOME_INODE;
@@ -449,7 +454,7 @@ static int load_elsewhere(struct node *node, uint32_t type)
     if (r < 0)
         return err_with(r, "attributes of inode %#" PRIx64, node->ino);
     if (r == 0)
-        return err_new(-EUCLEAN, "inode %#" PRIx64 " has a name and no attributes", node->ino);
+        return 0;
     r = inode_decode(&ref.row, kind, &node->inode);
     if (r < 0)
         return err_with(r, "attributes of inode %#" PRIx64, node->ino);
@@ -457,7 +462,16 @@ static int load_elsewhere(struct node *node, uint32_t type)
         return err_new(
             -EUCLEAN, "inode %#" PRIx64 " is of another type than its name says", node->ino);
     node_set_home(node, kind, 0, NULL, 0);
-    return 0;
+    return 1;
+}
+
+static int load_elsewhere(struct node *node, uint32_t type)
+{
+    int r = read_elsewhere(node, type);
+
+    if (r == 0)
+        return err_new(-EUCLEAN, "inode %#" PRIx64 " has a name and no attributes", node->ino);
+    return r < 0 ? r : 0;
 }
 
 static int load_from_row(struct node *node, uint64_t dir, struct bytes name, const struct row *row)
@@ -511,6 +525,55 @@ int node_load(struct node *node, uint64_t dir, struct bytes name, const struct r
     node->type = node->inode.mode & S_IFMT;
     atomic_store(&node->loaded, true);
     return 0;
+}
+
+/* A node just created, and locked, of a directory that may not exist. */
+static int load_directory(struct node *node)
+{
+    int r = read_elsewhere(node, S_IFDIR);
+
+    if (r <= 0) {
+        node_detach(node);
+        return r < 0 ? r : -ENOENT;
+    }
+    node->type = S_IFDIR;
+    atomic_store(&node->loaded, true);
+    return 0;
+}
+
+int node_look_up_directory(struct fs *fs, uint64_t ino, struct fs_entry *ret_entry)
+{
+    AUTO(node_unpinp) struct node *node = NULL;
+    bool is_new;
+    int r = node_find_or_create(fs, ino, &node, &is_new);
+
+    if (r < 0)
+        return r;
+    if (is_new) {
+        r = load_directory(node);
+        node_unlock(node);
+    }
+    if (r < 0)
+        return r;
+    node_lock_shared(node);
+    if (atomic_load(&node->loaded) && node->home == HOME_DIRECTORY) {
+        node_entry(node, ret_entry);
+        node_add_lookup(node);
+    } else {
+        r = -ENOENT;
+    }
+    node_unlock(node);
+    return r;
+}
+
+int node_directory_exists(struct fs *fs, uint64_t ino)
+{
+    struct fs_entry entry;
+    int r = node_look_up_directory(fs, ino, &entry);
+
+    if (r == 0)
+        fs_forget(fs, ino, 1);
+    return r == 0 ? 1 : r == -ENOENT ? 0 : r;
 }
 
 /* ---- attributes ---- */

@@ -112,6 +112,11 @@ MUST_USE int node_load(struct node *node, uint64_t dir, struct bytes name, const
     uint64_t forgotten_changes);
 uint64_t node_forgotten_changes(struct fs *fs);
 
+/** A directory by its number alone, of a tree that does not change. -ENOENT. Counts a lookup. */
+MUST_USE int node_look_up_directory(struct fs *fs, uint64_t ino, struct fs_entry *ret_entry);
+/** 1, 0, or an error. */
+MUST_USE int node_directory_exists(struct fs *fs, uint64_t ino);
+
 /** A node that is in no table yet, pinned, for an inode about to be made. */
 MUST_USE int node_new(struct fs *fs, uint64_t ino, struct node **ret_node);
 /** Its inode is a fact now: others may find it. `lookups`: counted at once. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "core/core.h"
+#include "core/past.h"
 #include "core/snapshot_node.h"
 #include "engine/coding.h"
 
@@ -21,37 +22,32 @@
 
 /* ---- what the engine says of tags ---- */
 
-struct tag_info {
-    char name[SNAPSHOT_TAG_MAX + 1];
-    uint64_t point_us, created_us;
-    bool complete;
-    bool found;
-};
-
-static void tag_info_take(struct tag_info *to, const struct snapshot_info *from)
+void snapshot_tag_info_take(struct snapshot_tag_info *to, const struct snapshot_info *from)
 {
     (void)snprintf(to->name, sizeof(to->name), "%s", from->tag);
     to->point_us = from->point_us;
     to->created_us = from->created_us;
     to->complete = from->complete;
-    to->found = true;
 }
 
 struct tag_search {
     const char *name; /* NULL: the newest that is complete */
-    struct tag_info info;
+    struct snapshot_tag_info info;
+    bool found;
 };
 
 static int search_one(void *arg, const struct snapshot_info *info)
 {
     struct tag_search *search = arg;
 
-    if (search->name ? strcmp(search->name, info->tag) == 0 : info->complete)
-        tag_info_take(&search->info, info);
+    if (search->name ? strcmp(search->name, info->tag) == 0 : info->complete) {
+        snapshot_tag_info_take(&search->info, info);
+        search->found = true;
+    }
     return 0;
 }
 
-static int tag_search(struct fs *fs, const char *name, struct tag_info *ret_info)
+int snapshot_tag_search(struct fs *fs, const char *name, struct snapshot_tag_info *ret_info)
 {
     struct tag_search search = {.name = name};
     int r = engine_snapshot_list(fs->engine, search_one, &search);
@@ -59,7 +55,7 @@ static int tag_search(struct fs *fs, const char *name, struct tag_info *ret_info
     if (r < 0)
         return r;
     *ret_info = search.info;
-    return search.info.found;
+    return search.found;
 }
 
 /* Names of complete tags, each with its NUL. */
@@ -73,7 +69,7 @@ static int collect_one(void *arg, const struct snapshot_info *info)
 }
 
 /* A name as a tag; false: it cannot be one. */
-static bool tag_name(struct bytes name, char to[SNAPSHOT_TAG_MAX + 1])
+bool snapshot_tag_of_name(struct bytes name, char to[SNAPSHOT_TAG_MAX + 1])
 {
     if (name.size > SNAPSHOT_TAG_MAX || memchr(name.data, 0, name.size))
         return false;
@@ -205,7 +201,7 @@ static int stat_node(struct fs *fs, const struct snapshot_node *node, struct sta
 {
     AUTO(buf_release) struct buf full = BUF_INIT;
     struct store_identity identity;
-    struct tag_info newest;
+    struct snapshot_tag_info newest;
     int r;
 
     if (node->tag && node->tag->gone)
@@ -213,7 +209,7 @@ static int stat_node(struct fs *fs, const struct snapshot_node *node, struct sta
     switch (node->kind) {
     case SNAPSHOT_ROOT:
     case SNAPSHOT_LATEST:
-        r = tag_search(fs, NULL, &newest);
+        r = snapshot_tag_search(fs, NULL, &newest);
         if (r < 0)
             return r;
         if (node->kind == SNAPSHOT_LATEST && !r)
@@ -278,7 +274,8 @@ static int give_entry(struct fs *fs, struct snapshot_node *node, struct fs_entry
     return 0;
 }
 
-static int tag_of_info(struct fs *fs, const struct tag_info *info, struct snapshot_tag **ret_tag)
+static int tag_of_info(
+    struct fs *fs, const struct snapshot_tag_info *info, struct snapshot_tag **ret_tag)
 {
     int r =
         snapshot_tag_ensure(fs->snapshots, info->name, info->point_us, info->created_us, ret_tag);
@@ -295,16 +292,16 @@ static int walk_to_tag(
     char text[SNAPSHOT_TAG_MAX + 1];
     struct snapshot_tag *tag = NULL;
     struct snapshot_node *node;
-    struct tag_info info;
+    struct snapshot_tag_info info;
     int r;
 
     if (bytes_equal(name, BYTES_LITERAL(LATEST_NAME))) {
         r = snapshot_node_ensure(fs->snapshots, root, SNAPSHOT_LATEST, name, NULL, &node);
         return r < 0 ? r : give_entry(fs, node, ret_entry);
     }
-    if (!tag_name(name, text))
+    if (!snapshot_tag_of_name(name, text))
         return -ENOENT;
-    r = tag_search(fs, text, &info);
+    r = snapshot_tag_search(fs, text, &info);
     if (r <= 0)
         return r < 0 ? r : -ENOENT;
     r = tag_of_info(fs, &info, &tag);
@@ -322,14 +319,14 @@ static int walk_to_tag(
 int snapshot_tag_below(
     struct fs *fs, const struct snapshot_node *node, struct snapshot_tag **ret_tag)
 {
-    struct tag_info info;
+    struct snapshot_tag_info info;
     int r;
 
     if (node->kind != SNAPSHOT_LATEST) {
         *ret_tag = node->tag;
         return node->tag->gone ? -ENOENT : 0;
     }
-    r = tag_search(fs, NULL, &info);
+    r = snapshot_tag_search(fs, NULL, &info);
     if (r <= 0)
         return r < 0 ? r : -ENOENT;
     return tag_of_info(fs, &info, ret_tag);
@@ -445,7 +442,7 @@ static int check_tag(
         return err_new(-EROFS, "what is in a snapshot never changes");
     if (bytes_equal(name, BYTES_LITERAL(LATEST_NAME)))
         return err_new(-EPERM, "'%s' is always the newest snapshot", LATEST_NAME);
-    if (!tag_name(name, to))
+    if (!snapshot_tag_of_name(name, to))
         return err_new(-EINVAL,
             "a tag has 1 to %d of [A-Za-z0-9._:+-], the first a letter or digit", SNAPSHOT_TAG_MAX);
     return 0;
@@ -475,7 +472,11 @@ int snapshot_delete_locked(struct fs *fs, const char *name)
 
     if (tag && tag->open_files)
         return err_new(-EBUSY, "%" PRIu64 " files of it are open", tag->open_files);
+    r = past_close_begin(fs, name);
+    if (r < 0)
+        return r;
     r = engine_snapshot_delete(fs->engine, name);
+    past_close_end(fs, name, r == 0);
     if (r == 0 && tag)
         tag->gone = true;
     return r;
@@ -514,7 +515,11 @@ int snapshot_dir_rename(struct fs *fs, uint64_t parent, struct bytes name, uint6
     if (strcmp(from, to) == 0)
         return 0;
     pthread_mutex_lock(&fs->snapshots->mutex);
-    r = engine_snapshot_rename(fs->engine, from, to);
+    r = past_close_begin(fs, from);
+    if (r == 0) {
+        r = engine_snapshot_rename(fs->engine, from, to);
+        past_close_end(fs, from, r == 0);
+    }
     tag = snapshot_tag_find(fs->snapshots, from);
     if (r == 0 && tag)
         snapshot_tag_rename(fs->snapshots, tag, to);

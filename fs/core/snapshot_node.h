@@ -105,6 +105,18 @@ uint64_t snapshot_hash(uint64_t seed, struct bytes bytes);
 
 struct fs;
 
+/** What the engine says of a tag. */
+struct snapshot_tag_info {
+    char name[SNAPSHOT_TAG_MAX + 1];
+    uint64_t point_us, created_us;
+    bool complete;
+};
+void snapshot_tag_info_take(struct snapshot_tag_info *to, const struct snapshot_info *from);
+/** 1 and the tag of that name (NULL: the newest that is complete); 0: there is none. */
+MUST_USE int snapshot_tag_search(
+    struct fs *fs, const char *name, struct snapshot_tag_info *ret_info);
+/** A name as a tag; false: it cannot be one. */
+bool snapshot_tag_of_name(struct bytes name, char to[SNAPSHOT_TAG_MAX + 1]);
 /** st_ino of a path within a tag's folder, "" for itself. */
 uint64_t snapshot_number_inside(const struct snapshot_tag *tag, const char *path);
 /** st_ino of .snapshots and of `latest`. */

@@ -106,6 +106,13 @@ static inline bool ino_is_synthetic(uint64_t ino)
     return (ino & INO_SYNTHETIC_BIT) != 0;
 }
 
+#define INO_PAST_BIT (UINT64_C(1) << 61)
+/** Of the synthetic ones, those of `.past` and what is below. */
+static inline bool ino_is_past(uint64_t ino)
+{
+    return ino_is_synthetic(ino) && (ino & INO_PAST_BIT) != 0;
+}
+
 /** The node number (of the store) in an inode number; 0 for the root. */
 static inline uint32_t ino_node(uint64_t ino)
 {

@@ -12,6 +12,7 @@
 
 #include "core/acl.h"
 #include "core/core.h"
+#include "core/past.h"
 
 #define NAME_BYTES_MAX 255u
 #define TRUSTED_PREFIX "trusted."
@@ -105,6 +106,8 @@ int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, struct buf *ret_v
 
     if (r < 0)
         return r;
+    if (ino_is_past(ino))
+        return past_getxattr(fs, ino, name, ret_value);
     if (ino_is_synthetic(ino))
         return snapshot_dir_getxattr(fs, ino, name, ret_value);
     r = node_pin(fs, ino, &node);
@@ -163,6 +166,8 @@ int fs_listxattr(struct fs *fs, uint64_t ino, bool trusted, struct buf *ret_name
     size_t before = ret_names->size;
     int r;
 
+    if (ino_is_past(ino))
+        return past_listxattr(fs, ino, trusted, ret_names);
     if (ino_is_synthetic(ino))
         return 0;
     r = node_pin(fs, ino, &node);

@@ -14,12 +14,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 
 SSTFS = os.environ.get('SSTFS', str(Path(__file__).resolve().parents[2] / 'build' / 'sstfs'))
 START_S = 60
 STOP_S = 120
+WAIT_S = 30
 
 
 class Failed(AssertionError):
@@ -128,6 +130,15 @@ class Place:
                 subprocess.run([*lazy, mountpoint], capture_output=True)
         if not keep:
             shutil.rmtree(self.top, ignore_errors=True)
+
+
+def wait_until(is_so, what):
+    """For what happens by itself, soon; fails when it does not."""
+    end = time.monotonic() + WAIT_S
+    while not is_so():
+        if time.monotonic() > end:
+            raise Failed(f'{what}: not within {WAIT_S} s')
+        time.sleep(0.05)
 
 
 def raises(code, call, *arguments, **options):

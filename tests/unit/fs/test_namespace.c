@@ -96,7 +96,7 @@ static void names_are_checked(void **state)
 static void reserved_names_cannot_be_taken(void **state)
 {
     struct world *w = *state;
-    uint64_t dir, file;
+    uint64_t dir, file, past;
 
     assert_int_equal(world_mkdir(w, ROOT, "dir", 0755, &dir), 0);
     assert_int_equal(world_create(w, ROOT, "file", 0644, &file), 0);
@@ -108,7 +108,12 @@ static void reserved_names_cannot_be_taken(void **state)
     assert_int_equal(world_rename(w, ROOT, ".snapshots", ROOT, "x", 0), -EBUSY);
     assert_int_equal(world_unlink(w, ROOT, ".snapshots"), -EISDIR);
     assert_int_equal(world_rmdir(w, ROOT, ".snapshots"), -EBUSY);
-    assert_int_equal(world_lookup(w, dir, ".past", NULL), -ENOENT);
+    assert_int_equal(world_rename(w, dir, ".past", ROOT, "x", 0), -EBUSY);
+    assert_int_equal(world_unlink(w, dir, ".past"), -EISDIR);
+    assert_int_equal(world_rmdir(w, dir, ".past"), -EBUSY);
+    assert_int_equal(world_lookup(w, dir, ".past", &past), 0);
+    assert_int_equal(world_lookup(w, past, "tag", NULL), -ENOENT);
+    assert_int_equal(world_mkdir(w, past, "tag", 0755, NULL), -EROFS);
     assert_int_equal(world_lookup(w, ROOT, ".sstfs", NULL), -ENOENT);
     assert_int_equal(world_create(w, dir, ".snapshots", 0644, NULL), 0);
     world_verify(w);
