@@ -87,9 +87,9 @@ int identity_write(struct env *env, const struct store_identity *identity)
     text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
     if (!text)
         return -ENOMEM;
-    r = io_write_file(env, "store.json", bytes_of_string(text), false);
+    r = io_write_file(env, "store.json.new", bytes_of_string(text), true);
     free(text);
-    return r;
+    return r < 0 ? r : io_rename(env, "store.json.new", "store.json");
 }
 
 int identity_read(struct env *env, struct store_identity *ret_identity)

@@ -13,6 +13,7 @@ bool uuid_parse_text(const char *text, uint8_t to[16]);
 
 /** A new uuid and node number. */
 void identity_make(struct env *env, struct store_identity *to);
+/** In one step, of what was there too; the directory is not synced. */
 MUST_USE int identity_write(struct env *env, const struct store_identity *identity);
 /** -ENOTDIR: there is no store.json; -EPROTO: of a newer format. */
 MUST_USE int identity_read(struct env *env, struct store_identity *ret_identity);

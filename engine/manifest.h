@@ -93,6 +93,8 @@ void manifest_edit_release(struct manifest_edit *edit);
 uint64_t manifest_next_number(const struct manifest *manifest);
 void manifest_edit_add(struct manifest_edit *edit, const struct manifest_sstable *sstable);
 void manifest_edit_retire(struct manifest_edit *edit, uint64_t number);
+/** One that only snapshots hold is live again: its files are back in data/. */
+void manifest_edit_revive(struct manifest_edit *edit, uint64_t number);
 /** The SSTable's garbage is `bytes` now, in all. */
 void manifest_edit_garbage(struct manifest_edit *edit, uint64_t number, uint64_t bytes);
 void manifest_edit_flushed(struct manifest_edit *edit, unsigned table, uint64_t position);

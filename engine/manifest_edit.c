@@ -23,6 +23,7 @@ enum field {
     FIELD_NEXT_NUMBER = 11,
     FIELD_GARBAGE = 12,
     FIELD_SNAPSHOT_KEEP = 13,
+    FIELD_REVIVE = 14,
 };
 
 #define SSTABLE_LIVE 1u
@@ -87,6 +88,12 @@ void manifest_edit_garbage(struct manifest_edit *edit, uint64_t number, uint64_t
 void manifest_edit_retire(struct manifest_edit *edit, uint64_t number)
 {
     buf_append_u8(&edit->body, FIELD_RETIRE);
+    put_uvint(&edit->body, number);
+}
+
+void manifest_edit_revive(struct manifest_edit *edit, uint64_t number)
+{
+    buf_append_u8(&edit->body, FIELD_REVIVE);
     put_uvint(&edit->body, number);
 }
 
@@ -386,6 +393,17 @@ static int apply_retire(struct manifest_state *state, struct decoder *from)
     return 0;
 }
 
+static int apply_revive(struct manifest_state *state, struct decoder *from)
+{
+    struct manifest_sstable *sstable = find_sstable(state, get_uvint(from));
+
+    if (decoder_failed(from) || !sstable || sstable->live)
+        return -EUCLEAN;
+    sstable->live = true;
+    sstable->holders++;
+    return 0;
+}
+
 static int apply_garbage(struct manifest_state *state, struct decoder *from)
 {
     struct manifest_sstable *sstable = find_sstable(state, get_uvint(from));
@@ -612,6 +630,7 @@ int manifest_state_apply(struct manifest_state *state, struct bytes edit)
         [FIELD_SNAPSHOT_RENAME] = apply_snapshot_rename,
         [FIELD_NEXT_NUMBER] = apply_next_number,
         [FIELD_GARBAGE] = apply_garbage,
+        [FIELD_REVIVE] = apply_revive,
         [FIELD_SNAPSHOT_KEEP] = apply_snapshot_keep,
     };
     struct decoder from = decoder_of(edit);

@@ -13,6 +13,7 @@
 #include "tools.h"
 
 #define TYPED_BYTES_MAX 64
+#define COUNT_MAX 1000000ul
 
 enum exit_code exit_code_of(int r)
 {
@@ -179,6 +180,18 @@ bool parse_duration(const char *text, uint64_t *ret_us)
             return true;
         }
     return false;
+}
+
+bool parse_count(const char *text, unsigned *ret_count)
+{
+    char *end;
+    unsigned long number;
+
+    if (!isdigit((unsigned char)*text))
+        return false;
+    number = strtoul(text, &end, 10);
+    *ret_count = (unsigned)number;
+    return !*end && number <= COUNT_MAX;
 }
 
 void format_size(uint64_t bytes, char to[SIZE_TEXT_MAX])

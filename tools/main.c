@@ -31,6 +31,11 @@ static const struct command commands[] = {
         "      holders MNT TAG | expire MNT TAG 7d|never |\n"
         "      prune [-n] [-y] --keep-last|hourly|daily|weekly|monthly N … MNT",
         "snapshots of the whole tree", command_snapshot},
+    {"backup", "[-q] [--verify] [--tag TAG] [--keep-last|hourly|daily|weekly|monthly N …] MNT DEST",
+        "one more copy of the tree in DEST, a folder or HOST:PATH; moves only what is new",
+        command_backup},
+    {"restore", "[-y] [--to DIR] MNT TAG PATH…", "files and folders as they were", command_restore},
+    {"rollback", "[-y] STORE TAG", "take an unmounted store back to a snapshot", command_rollback},
     {"verify", "FOLDER", "prove a snapshot, a copy of one, or an unmounted store", command_verify},
     {"dump", "[--table T] SSTABLE|FOLDER",
         "the rows of SSTables as JSON, as sstabledump prints them", command_dump},

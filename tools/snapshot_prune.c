@@ -15,8 +15,6 @@
 #include "snapshots.h"
 #include "tools.h"
 
-#define COUNT_MAX 1000000
-
 struct prune {
     const char *path;
     struct retention retention;
@@ -126,15 +124,6 @@ static int prune_list(const struct prune *prune, const json_t *list)
             return complain(EXIT_USAGE, "nothing is deleted; -y says yes, -n only looks");
     }
     return remove_all(prune, candidates.tags, count);
-}
-
-static bool parse_count(const char *text, unsigned *ret_count)
-{
-    char *end;
-    long number = strtol(text, &end, 10);
-
-    *ret_count = (unsigned)number;
-    return end != text && !*end && number >= 0 && number <= COUNT_MAX;
 }
 
 static int parse(int argc, char **argv, struct prune *to)

@@ -43,6 +43,8 @@ const char *nearest_name(const char *typed, const void *names, size_t name_count
 bool parse_size(const char *text, uint64_t *ret_bytes);
 /** "5", "5s", "500ms", "2m", "3h", "7d", "2w": microseconds, plain numbers are seconds. */
 bool parse_duration(const char *text, uint64_t *ret_us);
+/** "12", at most a million. */
+bool parse_count(const char *text, unsigned *ret_count);
 /** "1.2 GiB". */
 #define SIZE_TEXT_MAX 32
 void format_size(uint64_t bytes, char to[SIZE_TEXT_MAX]);
@@ -75,6 +77,9 @@ int command_mount_helper(int argc, char **argv);
 int command_umount(int argc, char **argv);
 int command_init(int argc, char **argv);
 int command_snapshot(int argc, char **argv);
+int command_backup(int argc, char **argv);
+int command_restore(int argc, char **argv);
+int command_rollback(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_dump(int argc, char **argv);
 int command_flush(int argc, char **argv);

@@ -69,6 +69,16 @@ MUST_USE int engine_create_from(struct env *env, struct env *from, const char *l
     const struct table_schema *tables, unsigned table_count);
 
 /**
+ * Makes a store that nobody has open what it was at a snapshot. What it is now stays as the
+ * snapshot `keep_as`; the other snapshots stay too. One edit: a crash leaves the one state or the
+ * other. It gets a new node number, as later snapshots have inode numbers that will be given again.
+ * -ENOENT; -EAGAIN: the snapshot is not complete; else as engine_open() and
+ * engine_snapshot_create().
+ */
+MUST_USE int engine_rollback(
+    struct env *env, const struct engine_options *options, const char *tag, const char *keep_as);
+
+/**
  * Opens a store, or (read_only) a snapshot's folder: recovers from whatever happened before.
  * -ENOTDIR: not a store; -EPROTO: of a newer format version; -EBUSY: another process has it open
  * (text says which); -EUCLEAN: durable data is damaged (text says segment, offset and remedy).

@@ -287,6 +287,52 @@ static void a_snapshot_is_read_beside_the_store(void **state)
     env_free(env);
 }
 
+static void a_store_is_taken_back_to_a_snapshot(void **state)
+{
+    struct engine_options options = model_options();
+    struct env *env;
+    struct engine *engine = new_store(&env);
+    struct store_identity before, after;
+    struct listed listed;
+
+    (void)state;
+    write_batches(engine, 1, 60);
+    check(engine_snapshot_create(engine, "old"));
+    check(engine_snapshot_await(engine, "old", NULL, NULL));
+    write_batches(engine, 61, 120);
+    check(engine_flush(engine, TABLES_ALL));
+    check(engine_compact(engine, TABLES_ALL));
+    write_batches(engine, 121, 130);
+    engine_identity(engine, &before);
+    assert_int_equal(engine_rollback(env, &options, "old", "now"), -EBUSY);
+    check(engine_close(engine, 0));
+
+    assert_int_equal(engine_rollback(env, &options, "none", "now"), -ENOENT);
+    assert_int_equal(engine_rollback(env, &options, "old", "old"), -EEXIST);
+    check(engine_rollback(env, &options, "old", "now"));
+    engine = open_in(env, false);
+    expect(engine, 60);
+    engine_identity(engine, &after);
+    assert_memory_equal(after.uuid, before.uuid, sizeof(after.uuid));
+    assert_int_not_equal(after.node, before.node);
+    listed = list(engine);
+    assert_int_equal(listed.count, 2);
+    run_tasks(env); /* what is live no longer is swept */
+    check(engine_close(engine, CLOSE_FLUSH));
+
+    /* And forth again. */
+    check(engine_rollback(env, &options, "now", "then"));
+    engine = open_in(env, false);
+    expect(engine, 130);
+    check(engine_snapshot_delete(engine, "old"));
+    check(engine_snapshot_delete(engine, "then"));
+    check(engine_compact(engine, TABLES_ALL));
+    run_tasks(env);
+    expect(engine, 130);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
 static void what_two_share_comes_back_with_both(void **state)
 {
     static const char *const both[] = {"one", "two"};
@@ -637,6 +683,7 @@ int main(void)
         cmocka_unit_test(a_tag_that_cannot_be_is_refused),
         cmocka_unit_test(a_list_tells_what_deleting_gives_back),
         cmocka_unit_test(a_snapshot_is_read_beside_the_store),
+        cmocka_unit_test(a_store_is_taken_back_to_a_snapshot),
         cmocka_unit_test(what_two_share_comes_back_with_both),
         cmocka_unit_test(a_held_snapshot_is_not_deleted),
         cmocka_unit_test(whoever_waits_for_a_tag_is_told_how_it_went),

@@ -1,0 +1,185 @@
+/*
+ * A store taken back to one of its snapshots.
+ *
+ *   opened and closed again: the log's content is in SSTables, and in a snapshot
+ *     -> the SSTables of the wanted snapshot that are not live are linked back into data/
+ *     -> store.json with a new node number
+ *     -> one manifest edit: these are live, those of now are not
+ */
+#include <stdio.h>
+
+#include "engine/error.h"
+#include "identity.h"
+#include "state.h"
+
+#define ROLL_BYTES (1u << 20) /* of a manifest that is written once */
+#define PATH_BYTES (SNAPSHOT_PATH_MAX + DATA_FOLDER_MAX + SSTABLE_FILE_NAME_MAX + 2)
+
+struct rollback {
+    struct env *env;
+    const struct table_schema *tables;
+    struct manifest *manifest;
+    const char *tag;
+};
+
+/* ---- before ---- */
+
+/* Whether there is such a snapshot is asked first: else `keep_as` would be made for nothing. */
+static int check_tag(struct engine *engine, const char *tag)
+{
+    int r = engine_snapshot_await(engine, tag, NULL, NULL);
+
+    return r < 0 ? err_with(r, "roll back to '%s'", tag) : 0;
+}
+
+static int keep_now(
+    struct env *env, const struct engine_options *options, const char *tag, const char *keep_as)
+{
+    struct engine *engine = NULL;
+    int r = engine_open(env, options, &engine);
+    int closed;
+
+    if (r < 0)
+        return r;
+    r = check_tag(engine, tag);
+    if (r == 0)
+        r = engine_snapshot_create(engine, keep_as);
+    if (r == 0)
+        r = engine_snapshot_await(engine, keep_as, NULL, NULL);
+    closed = engine_close(engine, CLOSE_FLUSH);
+    return r < 0 ? r : closed;
+}
+
+/* ---- files ---- */
+
+static int link_back(struct rollback *rollback, const struct manifest_sstable *sstable)
+{
+    const struct table_schema *schema = &rollback->tables[sstable->table];
+    char folder[DATA_FOLDER_MAX + 1], name[SSTABLE_FILE_NAME_MAX + 1];
+    unsigned components = sstable_components(schema);
+
+    engine_data_folder(schema, folder);
+    for (unsigned c = 0; c < COMPONENT_COUNT; c++) {
+        char from[PATH_BYTES], to[PATH_BYTES];
+        int r;
+
+        if (!(components >> c & 1))
+            continue;
+        sstable_file_name(&sstable->facts.id, (enum sstable_component)c, name);
+        snprintf(from, sizeof(from), "snapshots/%s/%s/%s", rollback->tag, folder + strlen("data/"),
+            name);
+        snprintf(to, sizeof(to), "%s/%s", folder, name);
+        r = io_link(rollback->env, from, to);
+        if (r == -EEXIST) /* of an attempt before this one, or not swept yet: the same file */
+            r = 0;
+        if (r < 0)
+            return err_with(r, "link '%s' back", from);
+    }
+    return 0;
+}
+
+static int sync_folders(struct rollback *rollback, unsigned table_count)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < table_count; i++) {
+        char folder[DATA_FOLDER_MAX + 1];
+
+        engine_data_folder(&rollback->tables[i], folder);
+        r = io_sync_directory(rollback->env, folder);
+    }
+    return r;
+}
+
+/* ---- the edit ---- */
+
+static bool holds(const struct manifest_snapshot *snapshot, uint64_t number)
+{
+    for (size_t i = 0; i < snapshot->sstable_count; i++)
+        if (snapshot->sstables[i] == number)
+            return true;
+    return false;
+}
+
+static int make_edit(
+    struct rollback *rollback, const struct manifest_snapshot *snapshot, struct manifest_edit *edit)
+{
+    const struct manifest_state *state = manifest_state(rollback->manifest);
+
+    for (size_t i = 0; i < state->sstable_count; i++) {
+        const struct manifest_sstable *sstable = &state->sstables[i];
+        bool is_wanted = holds(snapshot, sstable->number);
+        int r;
+
+        if (is_wanted == sstable->live)
+            continue;
+        if (!is_wanted) {
+            manifest_edit_retire(edit, sstable->number);
+            continue;
+        }
+        r = link_back(rollback, sstable);
+        if (r < 0)
+            return r;
+        manifest_edit_revive(edit, sstable->number);
+    }
+    return 0;
+}
+
+static int take_new_node(struct env *env, struct store_identity *identity)
+{
+    struct store_identity other;
+    int r;
+
+    do
+        identity_make(env, &other);
+    while (other.node == identity->node);
+    identity->node = other.node;
+    r = identity_write(env, identity);
+    return r < 0 ? r : io_sync_directory(env, "");
+}
+
+static int take_back(
+    struct rollback *rollback, unsigned table_count, struct store_identity *identity)
+{
+    AUTO(manifest_edit_release) struct manifest_edit edit = MANIFEST_EDIT_INIT;
+    const struct manifest_snapshot *snapshot =
+        manifest_find_tag(manifest_state(rollback->manifest), rollback->tag);
+    int r;
+
+    if (!snapshot)
+        return err_new(-ENOENT, "there is no snapshot '%s'", rollback->tag);
+    if (!snapshot->complete)
+        return err_new(-EAGAIN, "snapshot '%s' is not complete", rollback->tag);
+    r = make_edit(rollback, snapshot, &edit);
+    if (r == 0)
+        r = sync_folders(rollback, table_count);
+    if (r == 0)
+        r = take_new_node(rollback->env, identity);
+    return r < 0 ? r : manifest_commit(rollback->manifest, &edit);
+}
+
+int engine_rollback(
+    struct env *env, const struct engine_options *options, const char *tag, const char *keep_as)
+{
+    struct rollback rollback = {env, options->tables, NULL, tag};
+    struct manifest_options manifest_options = {
+        .tables = options->tables, .table_count = options->table_count, .roll_bytes = ROLL_BYTES};
+    struct store_identity identity;
+    int lock = -1;
+    int r = keep_now(env, options, tag, keep_as);
+
+    if (r < 0)
+        return r;
+    r = identity_read(env, &identity);
+    if (r == 0)
+        r = lock_take(env, false, &lock);
+    if (r < 0)
+        return r;
+    memcpy(manifest_options.store_uuid, identity.uuid, sizeof(identity.uuid));
+    r = manifest_open(env, &manifest_options, &rollback.manifest);
+    if (r == 0)
+        r = take_back(&rollback, options->table_count, &identity);
+    manifest_free(rollback.manifest);
+    lock_release(env, false, lock);
+    return r;
+}

@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""Goal: a backup is complete, moves only what is new, survives whatever interrupts it, and gives
+back what was: one file, a folder, or everything.
+Method: the commands on real folders; a stand-in for ssh that runs the command here; disks that are
+full, programs that are missing, copies cut short.
+"""
+import os
+import shutil
+import subprocess
+import sys
+
+import support
+from support import Failed, run, same_tree, sstfs
+from test_round_trip import make_tree
+
+NO_TERMINAL = {'stdin': subprocess.DEVNULL}
+
+
+def snapshot_names(place):
+    return sorted(set(os.listdir(place.mnt / '.snapshots')) - {'latest'})
+
+
+def backup(place, to, *options, code=0, **more):
+    done = sstfs('backup', *options, place.mnt, to, code=code, **more)
+    if code in (0, None):
+        return done
+    if len(done.stderr.splitlines()) != 1:
+        raise Failed(f'not one clear line:\n{done.stderr}')
+    return done
+
+
+def sets_in(folder):
+    return sorted(name for name in os.listdir(folder) if name != 'incomplete')
+
+
+def one_line(done):
+    if len(done.stderr.splitlines()) != 1 or not done.stderr.startswith('sstfs: '):
+        raise Failed(f'not one clear line:\n{done.stderr}')
+    return done.stderr
+
+
+def inodes_of(folder):
+    return {path.stat().st_ino for path in folder.rglob('nb-*')}
+
+
+def backups_share_what_they_have_in_common(place):
+    make_tree(place.top / 'one')
+    place.mount()
+    run('cp', '-a', place.top / 'one', place.mnt / 'tree')
+    sets = place.top / 'sets'
+    sets.mkdir()
+    backup(place, sets, '--verify', '--tag', 'absent', code=4)
+    first = backup(place, sets, '--verify').stdout.strip()
+    assert snapshot_names(place) == []  # the tag was made for the copy only
+    support.no_damage(first)
+    (place.mnt / 'later').write_text('x')
+    place.snapshot('mine')
+    second = backup(place, sets, '--tag', 'mine').stdout.strip()
+    assert second == f'{sets}/mine' and snapshot_names(place) == ['mine']
+    assert sstfs('snapshot', 'holders', place.mnt, 'mine').stdout == ''
+    backup(place, sets, '--tag', 'mine', code=5)
+    support.no_damage(second)
+    shared = inodes_of(sets / 'mine') & inodes_of(type(sets)(first))
+    assert len(shared) > 10, shared
+    place.umount()
+    place.mount('ro', store=first)
+    same_tree(place.top / 'one', place.mnt / 'tree')
+    assert not (place.mnt / 'later').exists()
+
+
+def backups_rotate_by_rules(place):
+    place.mount()
+    sets = place.top / 'sets'
+    sets.mkdir()
+    for tag in 'a', 'b', 'c':
+        place.snapshot(tag)
+        (place.mnt / tag).write_text(tag)
+        backup(place, sets, '--tag', tag)
+    (sets / 'notes').mkdir()
+    place.snapshot('d')
+    done = backup(place, sets, '--tag', 'd', '--keep-last', '2')
+    assert sets_in(sets) == ['c', 'd', 'notes'], (sets_in(sets), done.stdout)
+
+
+def an_interrupted_copy_goes_on(place):
+    place.mount()
+    for i in range(6):
+        (place.mnt / f'big{i}').write_bytes(os.urandom(1 << 20))
+        sstfs('flush', place.mnt)
+    sets = place.top / 'sets'
+    sets.mkdir()
+    place.snapshot('one')
+    backup(place, sets, '--tag', 'one')
+    # As if it had been cut off half way: some files there, one of them half.
+    (sets / 'one').rename(sets / 'incomplete')
+    data = sorted((sets / 'incomplete').rglob('nb-*-Data.db'))
+    data[0].unlink()
+    kept = data[1].stat().st_ino
+    done = backup(place, sets, '--tag', 'one', '--verify')
+    assert done.stdout.strip() == f'{sets}/one'
+    assert (sets / 'one' / data[1].relative_to(sets / 'incomplete')).stat().st_ino == kept
+    support.no_damage(sets / 'one')
+
+
+def what_cannot_be_backed_up_is_said(place):
+    place.mount()
+    (place.mnt / 'file').write_bytes(os.urandom(1 << 20))
+    sets = place.top / 'sets'
+    sets.mkdir()
+    backup(place, place.top / 'none', code=4)
+    backup(place, sets, '--keep-last', 'x', code=2)
+    sstfs('backup', place.mnt, code=2)
+    tools = place.top / 'tools'
+    tools.mkdir()
+    done = backup(place, sets, code=4, env={**os.environ, 'PATH': str(tools)})
+    assert "'rsync' is not installed" in done.stderr, done.stderr
+    if os.geteuid() == 0:
+        full = place.top / 'full'
+        full.mkdir()
+        run('mount', '-t', 'tmpfs', '-o', 'size=300k', 'none', full)
+        backup(place, full, code=6)
+        run('mount', '-o', 'remount,size=20M', full)
+        backup(place, full, '--verify')  # the next one has room, and needs nothing of us
+        assert len(sets_in(full)) == 1
+        run('umount', full)
+    other = place.top / 'other-mnt'
+    other.mkdir()
+    place.mount(store=place.top / 'other', mnt=other)
+    backup(place, sets)
+    done = sstfs('backup', other, sets, code=5)
+    assert 'another store' in one_line(done)
+    place.umount(other)
+    assert snapshot_names(place) == []
+
+
+def another_host_is_as_good(place):
+    tools = place.top / 'tools'
+    tools.mkdir()
+    (tools / 'ssh').write_text('#!/bin/sh\n[ "$1" = backup-host ] || exit 255\nshift\nexec sh -c "$*"\n')
+    (tools / 'ssh').chmod(0o755)
+    env = {**os.environ, 'PATH': f"{tools}:{os.environ['PATH']}"}
+    place.mount()
+    (place.mnt / 'file').write_text('far away')
+    sets = place.top / "it's far"
+    sets.mkdir()
+    for tag in 'one', 'two':
+        place.snapshot(tag)
+        backup(place, f'backup-host:{sets}', '--tag', tag, '--verify', '--keep-last', '2', env=env)
+    assert sets_in(sets) == ['one', 'two']
+    assert inodes_of(sets / 'one') == inodes_of(sets / 'two')
+    support.no_damage(sets / 'two')
+    backup(place, f'backup-host:{sets}', '--keep-last', '1', env=env)
+    assert len(sets_in(sets)) == 1
+    backup(place, f'no-host:{sets}', env=env, code=10)
+
+
+def files_and_folders_are_restored(place):
+    make_tree(place.top / 'one')
+    place.mount()
+    run('cp', '-a', place.top / 'one', place.mnt / 'tree')
+    (place.mnt / 'file').write_text('old')
+    place.snapshot('one')
+    run('rm', '-rf', place.mnt / 'tree')
+    (place.mnt / 'file').write_text('new')
+    sstfs('restore', place.mnt, 'one', 'tree')
+    same_tree(place.top / 'one', place.mnt / 'tree')
+    done = sstfs('restore', place.mnt, 'one', 'file', code=5)
+    assert '-y' in one_line(done) and (place.mnt / 'file').read_text() == 'new'
+    sstfs('restore', '-y', place.mnt, 'one', place.mnt / 'file')
+    assert (place.mnt / 'file').read_text() == 'old'
+    aside = place.top / 'aside'
+    aside.mkdir()
+    one_line(sstfs('restore', '--to', aside, place.mnt, 'one', 'none', 'file', code=3))
+    assert os.listdir(aside) == ['file']
+    one_line(sstfs('restore', place.mnt, 'none', 'file', code=4))
+    one_line(sstfs('restore', place.mnt, 'one', 'none', code=4))
+    one_line(sstfs('restore', place.mnt, 'one', '/', code=2))
+
+
+def a_store_is_taken_back(place):
+    make_tree(place.top / 'one')
+    place.mount()
+    run('cp', '-a', place.top / 'one', place.mnt / 'tree')
+    place.snapshot('one')
+    run('rm', '-rf', place.mnt / 'tree')
+    (place.mnt / 'new').write_text('x' * 100000)
+    sstfs('flush', place.mnt)
+    sstfs('compact', place.mnt)
+    place.snapshot('two')
+    (place.mnt / 'newer').write_text('y')
+    number = (place.mnt / 'newer').stat().st_ino
+    one_line(sstfs('rollback', '-y', place.store, 'one', code=9))
+    place.umount()
+    one_line(sstfs('rollback', place.store, 'one', code=2, **NO_TERMINAL))
+    one_line(sstfs('rollback', '-y', place.store, 'none', code=4))
+    one_line(sstfs('rollback', '-y', place.top, 'one', code=8))
+    sstfs('rollback', '-y', place.store, 'one')
+    support.no_damage(place.store)
+    place.mount()
+    same_tree(place.top / 'one', place.mnt / 'tree')
+    assert os.listdir(place.mnt) == ['tree']
+    (place.mnt / 'again').write_text('z')
+    assert (place.mnt / 'again').stat().st_ino >> 48 != number >> 48  # no number is given twice
+    kept = [tag for tag in snapshot_names(place) if tag.startswith('before-rollback-')]
+    assert len(kept) == 1
+    assert sorted(os.listdir(place.mnt / '.past' / kept[0])) == ['new', 'newer']
+    assert (place.mnt / '.past' / 'two' / 'new').read_text() == 'x' * 100000
+    place.remount()
+    same_tree(place.top / 'one', place.mnt / 'tree')
+    sstfs('compact', place.mnt)
+    place.umount()
+    support.no_damage(place.store)
+    shutil.rmtree(place.top / 'one')
+
+
+if __name__ == '__main__':
+    sys.exit(support.main([
+        backups_share_what_they_have_in_common,
+        backups_rotate_by_rules,
+        an_interrupted_copy_goes_on,
+        what_cannot_be_backed_up_is_said,
+        another_host_is_as_good,
+        files_and_folders_are_restored,
+        a_store_is_taken_back,
+    ]))

@@ -1,0 +1,143 @@
+/*
+ * sstfs restore MNT TAG PATH…: files and folders as they were, copied out of MNT/.past/TAG by cp(1)
+ * with all that they have: modes, owners, times, links, extended attributes.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+#include "engine/error.h"
+#include "mountinfo.h"
+#include "program.h"
+#include "tools.h"
+
+struct restore {
+    char *mountpoint;
+    const char *tag;
+    const char *to; /* NULL: where they were */
+    bool overwrites;
+};
+
+/* The path within the mount of what the user named: relative to the mountpoint, or absolute. */
+static const char *inside(const struct restore *restore, const char *path)
+{
+    size_t size = strlen(restore->mountpoint);
+
+    if (strncmp(path, restore->mountpoint, size) == 0 && (path[size] == '/' || !path[size]))
+        path += size;
+    while (*path == '/')
+        path++;
+    return path;
+}
+
+static int copy_tree(const char *from, const char *to)
+{
+    AUTO(words_release) struct words words = WORDS_INIT;
+    AUTO(buf_release) struct buf output = BUF_INIT, errors = BUF_INIT;
+    const char *text;
+    int code;
+
+    words_add(&words, "cp");
+    words_add(&words, "-a");
+    words_add(&words, "-T");
+    words_add(&words, "--remove-destination");
+    words_add(&words, "--");
+    words_add(&words, "%s", from);
+    words_add(&words, "%s", to);
+    code = program_run(&words, &output, &errors);
+    if (code <= 0)
+        return code;
+    buf_append_u8(&errors, 0);
+    text = buf_error(&errors) == 0 ? (const char *)errors.data : "";
+    return err_new(strstr(text, "No space left")                                        ? -ENOSPC
+                   : strstr(text, "Permission denied") || strstr(text, "not permitted") ? -EACCES
+                                                                                        : -EIO,
+        "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+static int restore_one(const struct restore *restore, const char *path)
+{
+    AUTO(freep) char *from = NULL;
+    AUTO(freep) char *to = NULL;
+    const char *name = inside(restore, path), *slash = strrchr(name, '/');
+    struct stat unused;
+
+    if (!*name)
+        return err_new(-EINVAL, "name files or folders; sstfs rollback restores everything");
+    if (asprintf(&from, "%s/.past/%s/%s", restore->mountpoint, restore->tag, name) < 0)
+        return -ENOMEM;
+    if (restore->to ? asprintf(&to, "%s/%s", restore->to, slash ? slash + 1 : name) < 0
+                    : asprintf(&to, "%s/%s", restore->mountpoint, name) < 0)
+        return -ENOMEM;
+    if (lstat(from, &unused) < 0)
+        return err_new(
+            -errno, "%s", errno == ENOENT ? "it is not in the snapshot" : strerror(errno));
+    if (!restore->overwrites && lstat(to, &unused) == 0)
+        return err_new(-EEXIST, "'%s' exists; -y overwrites, --to DIR restores elsewhere", to);
+    return copy_tree(from, to);
+}
+
+static int check_tag(const struct restore *restore)
+{
+    AUTO(freep) char *folder = NULL;
+    struct stat unused;
+
+    if (!snapshot_tag_is_valid(restore->tag))
+        return complain(EXIT_USAGE, "'%s' is not a tag", restore->tag);
+    if (asprintf(&folder, "%s/.past/%s", restore->mountpoint, restore->tag) < 0)
+        return complain_of(-ENOMEM, "restore");
+    if (lstat(folder, &unused) < 0)
+        return errno == ENOENT ? complain(EXIT_NOT_FOUND, "there is no snapshot '%s'", restore->tag)
+                               : complain_of(-errno, "'%s'", folder);
+    return EXIT_DONE;
+}
+
+/* One failure does not stop the rest. */
+static int restore_all(const struct restore *restore, char *const *paths, int count)
+{
+    int code = EXIT_DONE, done = 0;
+
+    for (int i = 0; i < count; i++) {
+        int r = restore_one(restore, paths[i]);
+
+        if (r < 0)
+            code = complain_of(r, "restore '%s'", paths[i]);
+        else
+            done++;
+    }
+    return code != EXIT_DONE && done > 0 ? EXIT_PART : code;
+}
+
+int command_restore(int argc, char **argv)
+{
+    static const struct option long_options[] = {{"to", required_argument, NULL, 't'}, {0}};
+    struct restore restore = {0};
+    struct mount mount = {0};
+    int option, r, code;
+
+    while ((option = getopt_long(argc, argv, "y", long_options, NULL)) != -1) {
+        if (option == 't')
+            restore.to = optarg;
+        else if (option == 'y')
+            restore.overwrites = true;
+        else
+            return complain_usage(argv[0]);
+    }
+    if (argc - optind < 3)
+        return complain_usage(argv[0]);
+    r = mount_of(argv[optind], &mount);
+    if (r < 0)
+        return complain_of(r, "restore");
+    restore.mountpoint = mount.mountpoint;
+    restore.tag = argv[optind + 1];
+    code = check_tag(&restore);
+    if (code == EXIT_DONE)
+        code = restore_all(&restore, argv + optind + 2, argc - optind - 2);
+    mount_release(&mount);
+    return code;
+}

@@ -1,0 +1,62 @@
+/*
+ * sstfs rollback STORE TAG: an unmounted store becomes what it was; what it is stays as a snapshot.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/error.h"
+#include "engine/log.h"
+#include "fs/fs.h"
+#include "snapshots.h"
+#include "tools.h"
+
+#define MEMORY_BYTES (256ull << 20)
+
+static int roll_back(const char *store, const char *tag)
+{
+    struct engine_options options = {.tables = fs_tables,
+        .table_count = FS_TABLE_COUNT,
+        .memory_bytes = MEMORY_BYTES,
+        .sync_mode = SYNC_PERIODIC,
+        .sync_period_us = 5000000};
+    char keep_as[sizeof("before-rollback-") + SNAPSHOT_NOW_MAX] = "before-rollback-";
+    struct env *env = NULL;
+    int r = env_posix_new(store, &env);
+
+    snapshot_tag_of_now(keep_as + strlen(keep_as));
+    log_set_level(LOG_LEVEL_WARNING);
+    if (r == 0)
+        r = engine_rollback(env, &options, tag, keep_as);
+    env_free(env);
+    if (r == -EBUSY)
+        return complain(EXIT_IN_USE, "'%s' is mounted: %s", store, err_text(r));
+    if (r < 0)
+        return complain_of(r, "roll '%s' back", store);
+    printf("'%s' is what it was at '%s'; what it was until now is the snapshot '%s'\n", store, tag,
+        keep_as);
+    return EXIT_DONE;
+}
+
+int command_rollback(int argc, char **argv)
+{
+    bool is_sure = false;
+    int option, kind;
+
+    while ((option = getopt(argc, argv, "y")) != -1) {
+        if (option != 'y')
+            return complain_usage(argv[0]);
+        is_sure = true;
+    }
+    if (optind + 2 != argc)
+        return complain_usage(argv[0]);
+    kind = folder_kind(argv[optind]);
+    if (kind == FOLDER_MISSING)
+        return complain(EXIT_NOT_FOUND, "'%s' does not exist", argv[optind]);
+    if (kind != FOLDER_STORE)
+        return complain(EXIT_NOT_A_STORE, "'%s' is not a store", argv[optind]);
+    if (!is_sure && !confirm("take the whole tree back?"))
+        return complain(EXIT_USAGE, "nothing is done; -y says yes");
+    return roll_back(argv[optind], argv[optind + 1]);
+}
