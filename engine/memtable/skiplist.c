@@ -14,6 +14,8 @@ struct level {
 
 struct skiplist_tower {
     unsigned height;
+    uint64_t
+        finger_prefix; /* the writer's: of levels[0].finger, which is mostly not in the cache */
     struct level levels[];
 };
 
@@ -75,6 +77,7 @@ static int make_room(struct skiplist *list, struct arena *arena)
     if (!tower)
         return -ENOMEM;
     tower->height = height;
+    tower->finger_prefix = old ? old->finger_prefix : 0;
     for (unsigned i = 0; i < height; i++) {
         link_init(&tower->levels[i].first, i < old_height ? &old->levels[i].first : NULL);
         tower->levels[i].finger = i < old_height ? old->levels[i].finger : NULL;
@@ -124,6 +127,7 @@ static void point_finger(
         struct skiplist_node *before = place->before[i];
         tower->levels[i].finger = load_next(tower, before, i) == node ? node : before;
     }
+    tower->finger_prefix = node->prefix;
 }
 
 int skiplist_locate(struct skiplist *list, struct arena *arena, const struct skiplist_key *key,
@@ -141,7 +145,7 @@ int skiplist_locate(struct skiplist *list, struct arena *arena, const struct ski
     tower = writers_tower(list);
     level = tower->height - 1;
     finger = tower->levels[0].finger;
-    r = finger ? compare(key, finger) : -1;
+    r = finger && key->prefix >= tower->finger_prefix ? compare(key, finger) : -1;
     if (r == 0) {
         *ret_node = finger;
         return 1;
