@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "base/murmur3.h"
+#include "engine/assert.h"
 #include "engine/coding.h"
 #include "engine/error.h"
 
@@ -63,16 +63,22 @@ static uint64_t bit_of(uint64_t x, uint64_t capacity)
     return (uint64_t)(remainder < 0 ? -remainder : remainder);
 }
 
-static void add_hash(struct filter *filter, struct murmur3_hash hash)
+static void find_bits(
+    const struct filter *filter, struct murmur3_hash hash, uint64_t bits[FILTER_HASHES_MAX])
 {
     uint64_t capacity = filter->word_count * 64, x = (uint64_t)hash.h2;
 
+    ASSERT(filter->hash_count <= FILTER_HASHES_MAX);
     for (uint32_t i = 0; i < filter->hash_count; i++) {
-        uint64_t bit = bit_of(x, capacity);
-
-        filter->bits[bit / 8] |= (uint8_t)(1u << bit % 8);
+        bits[i] = bit_of(x, capacity);
         x += (uint64_t)hash.h1;
     }
+}
+
+static void set_bits(struct filter *filter, const uint64_t *bits, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        filter->bits[bits[i] / 8] |= (uint8_t)(1u << bits[i] % 8);
 }
 
 static bool may_contain_hash(const struct filter *filter, struct murmur3_hash hash)
@@ -93,7 +99,10 @@ static bool may_contain_hash(const struct filter *filter, struct murmur3_hash ha
 
 void filter_add(struct filter *filter, struct bytes key)
 {
-    add_hash(filter, murmur3_hash(key));
+    uint64_t bits[FILTER_HASHES_MAX];
+
+    find_bits(filter, murmur3_hash(key), bits);
+    set_bits(filter, bits, filter->hash_count);
 }
 
 bool filter_may_contain(const struct filter *filter, struct bytes key)
@@ -103,9 +112,10 @@ bool filter_may_contain(const struct filter *filter, struct bytes key)
 
 /* ---- rows ---- */
 
-static struct murmur3_hash hash_of_row(struct bytes key, const struct clustering *clustering)
+static struct murmur3_hash hash_of_row(
+    struct murmur3_hash partition, const struct clustering *clustering)
 {
-    struct murmur3_hash hash = murmur3_hash(key);
+    struct murmur3_hash hash = partition;
 
     for (unsigned i = 0; clustering && i < clustering->count; i++) {
         struct murmur3_hash value = murmur3_hash(clustering->values[i]);
@@ -116,15 +126,31 @@ static struct murmur3_hash hash_of_row(struct bytes key, const struct clustering
     return hash;
 }
 
-void row_filter_add(struct filter *filter, struct bytes key, const struct clustering *clustering)
+void row_filter_begin_partition(struct row_filter_writer *writer, struct bytes key)
 {
-    add_hash(filter, hash_of_row(key, clustering));
+    writer->partition = murmur3_hash(key);
+}
+
+void row_filter_add(
+    struct row_filter_writer *writer, struct filter *filter, const struct clustering *clustering)
+{
+    row_filter_finish(writer, filter);
+    find_bits(filter, hash_of_row(writer->partition, clustering), writer->bits);
+    writer->bit_count = filter->hash_count;
+    for (uint32_t i = 0; i < writer->bit_count; i++)
+        __builtin_prefetch(&filter->bits[writer->bits[i] / 8], 1);
+}
+
+void row_filter_finish(struct row_filter_writer *writer, struct filter *filter)
+{
+    set_bits(filter, writer->bits, writer->bit_count);
+    writer->bit_count = 0;
 }
 
 bool row_filter_may_contain(
     const struct filter *filter, struct bytes key, const struct clustering *clustering)
 {
-    return may_contain_hash(filter, hash_of_row(key, clustering));
+    return may_contain_hash(filter, hash_of_row(murmur3_hash(key), clustering));
 }
 
 /* ---- on disk ---- */

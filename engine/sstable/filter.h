@@ -6,6 +6,7 @@
 #ifndef SSTFS_SSTABLE_FILTER_H
 #define SSTFS_SSTABLE_FILTER_H
 
+#include "base/murmur3.h"
 #include "engine/auto.h"
 #include "engine/buf.h"
 #include "engine/unfiltered.h"
@@ -19,6 +20,9 @@ struct filter {
 #define FILTER_INIT ((struct filter){0, 0, NULL})
 /** At most this much memory for one filter: 4 GiB keys at 0.01. */
 #define FILTER_WORDS_MAX (1ull << 30)
+
+/** Of those that are made here. */
+#define FILTER_HASHES_MAX 13
 
 /** From this chance on a filter is not worth its bytes: Cassandra writes none. */
 static inline bool filter_is_wanted(double fp_chance)
@@ -34,10 +38,25 @@ void filter_add(struct filter *filter, struct bytes key);
 bool filter_may_contain(const struct filter *filter, struct bytes key);
 
 /**
- * The same of a filter over rows. `clustering` NULL: what deletes more than a row of the partition
- * (its own deletion, a range tombstone), which a reader of any of its rows must know.
+ * What adds rows to a filter. The bits of each are set with the next: a large filter is not in the
+ * cache, and its memory comes meanwhile.
  */
-void row_filter_add(struct filter *filter, struct bytes key, const struct clustering *clustering);
+struct row_filter_writer {
+    struct murmur3_hash partition;
+    uint32_t bit_count;
+    uint64_t bits[FILTER_HASHES_MAX]; /* to be set */
+};
+
+/** The rows to come are of this partition. */
+void row_filter_begin_partition(struct row_filter_writer *writer, struct bytes key);
+/**
+ * `clustering` NULL: what deletes more than a row of the partition (its own deletion, a range
+ * tombstone), which a reader of any of its rows must know.
+ */
+void row_filter_add(
+    struct row_filter_writer *writer, struct filter *filter, const struct clustering *clustering);
+/** After the last row: the filter is complete. */
+void row_filter_finish(struct row_filter_writer *writer, struct filter *filter);
 bool row_filter_may_contain(
     const struct filter *filter, struct bytes key, const struct clustering *clustering);
 

@@ -39,6 +39,7 @@ struct sstable_writer {
     struct data_encoder encoder;
     struct stats_collector stats;
     struct sstable_filters filters;
+    struct row_filter_writer row_filter; /* fills filters.rows */
     struct summary_builder summary;
     struct index_builder index;
 
@@ -240,7 +241,7 @@ static int put_record(struct sstable_writer *writer)
 static void note_row(struct sstable_writer *writer, const struct clustering *clustering)
 {
     if (writer->filters.rows.word_count > 0)
-        row_filter_add(&writer->filters.rows, writer->decorated.key, clustering);
+        row_filter_add(&writer->row_filter, &writer->filters.rows, clustering);
 }
 
 int sstable_writer_begin_partition(struct sstable_writer *writer, const struct decorated_key *key,
@@ -258,6 +259,8 @@ int sstable_writer_begin_partition(struct sstable_writer *writer, const struct d
     if (buf_error(&writer->key) < 0)
         return err_new(-ENOMEM, "a key of %zu bytes", key->key.size);
     writer->decorated = (struct decorated_key){key->token, buf_bytes(&writer->key)};
+    if (writer->filters.rows.word_count > 0)
+        row_filter_begin_partition(&writer->row_filter, key->key);
     writer->deletion = deletion;
     writer->partition_start = writer->position;
     writer->in_partition = true;
@@ -408,8 +411,10 @@ static void encode_component(
         break;
     case COMPONENT_FILTER:
         filter_encode(to, &writer->filters.partitions);
-        if (writer->filters.rows.word_count > 0)
+        if (writer->filters.rows.word_count > 0) {
+            row_filter_finish(&writer->row_filter, &writer->filters.rows);
             filter_encode(to, &writer->filters.rows);
+        }
         break;
     case COMPONENT_STATISTICS:
         statistics_encode(to, &writer->stats, &writer->header, writer->schema->filter_fp_chance,
