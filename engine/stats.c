@@ -80,8 +80,12 @@ void engine_get_stats(struct engine *engine, struct engine_stats *ret_stats)
     struct chunk_cache_stats cache;
 
     chunk_cache_get_stats(engine->cache, &cache);
-    stats.cache_hits = cache.hits;
-    stats.cache_misses = cache.misses;
+    stats.cache_hits = cache.hits[CHUNK_DATA] + cache.hits[CHUNK_INDEX];
+    stats.cache_misses = cache.misses[CHUNK_DATA] + cache.misses[CHUNK_INDEX];
+    stats.key_cache_hits = cache.hits[CHUNK_PARTITION];
+    stats.key_cache_misses = cache.misses[CHUNK_PARTITION];
+    stats.landmark_hits = cache.hits[CHUNK_LANDMARKS];
+    stats.landmark_misses = cache.misses[CHUNK_LANDMARKS];
     stats.cache_bytes = cache.bytes;
     add_sstable_stats(engine, &stats);
     open_sstables_get(&engine->open_sstables, &stats.sstables_open, &stats.sstable_memory_bytes,

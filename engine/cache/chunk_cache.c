@@ -27,13 +27,14 @@
 /* Taken last of all: nothing is called with a shard locked (engine/README.md, "Locks"). */
 #define SHARD_LOCK_RANK 60
 
+/* What a look-up needs comes first, in one cache line of the processor. */
 struct piece {
     struct chunk chunk; /* first: what callers hold */
     _Atomic uint32_t references;
+    bool used; /* since the hand came by */
     struct chunk_key key;
     size_t bytes; /* memory that it stands for */
     struct piece *clock_next, *clock_previous;
-    bool used; /* since the hand came by */
     _Alignas(16) uint8_t data[];
 };
 
@@ -50,7 +51,8 @@ struct shard {
     size_t piece_count;
     struct piece *hand;
     uint64_t bytes, bytes_max;
-    uint64_t hits, misses, evictions;
+    uint64_t hits[CHUNK_KINDS], misses[CHUNK_KINDS];
+    uint64_t evictions;
 };
 
 struct chunk_cache {
@@ -61,7 +63,7 @@ struct chunk_cache {
 
 static uint64_t hash_key(struct chunk_key key)
 {
-    uint64_t h = key.file * 0x9e3779b97f4a7c15ULL ^ key.number;
+    uint64_t h = (key.file * CHUNK_KINDS + key.kind) * 0x9e3779b97f4a7c15ULL ^ key.number;
 
     h ^= h >> 32;
     h *= 0xd6e8feb86659fd93ULL;
@@ -78,7 +80,7 @@ static struct shard *shard_of(struct chunk_cache *cache, uint64_t hash)
 
 static bool key_equal(struct chunk_key a, struct chunk_key b)
 {
-    return a.file == b.file && a.number == b.number;
+    return a.file == b.file && a.number == b.number && a.kind == b.kind;
 }
 
 struct chunk_cache *chunk_cache_new(uint64_t bytes_max)
@@ -198,9 +200,9 @@ struct chunk *chunk_cache_get(struct chunk_cache *cache, struct chunk_key key)
     if (piece) {
         atomic_fetch_add_explicit(&piece->references, 1, memory_order_relaxed);
         piece->used = true;
-        shard->hits++;
+        shard->hits[key.kind]++;
     } else {
-        shard->misses++;
+        shard->misses[key.kind]++;
     }
     mutex_unlock(&shard->lock);
     return piece ? &piece->chunk : NULL;
@@ -371,8 +373,10 @@ void chunk_cache_get_stats(struct chunk_cache *cache, struct chunk_cache_stats *
         struct shard *shard = &cache->shards[i];
 
         mutex_lock(&shard->lock);
-        stats.hits += shard->hits;
-        stats.misses += shard->misses;
+        for (unsigned kind = 0; kind < CHUNK_KINDS; kind++) {
+            stats.hits[kind] += shard->hits[kind];
+            stats.misses[kind] += shard->misses[kind];
+        }
         stats.evictions += shard->evictions;
         stats.bytes += shard->bytes;
         stats.bytes_max += shard->bytes_max;

@@ -1,7 +1,7 @@
 /*
  * Pieces of immutable files in memory: decompressed chunks of Data.db, pages of Index.db, and what
- * was learned of them (sstable/landmarks.h). Bounded
- * in bytes; CLOCK. A piece in use is not evicted. Thread-safe.
+ * was learned of them (sstable/landmarks.h). Bounded in bytes; CLOCK. A piece in use is not
+ * evicted. Thread-safe.
  */
 #ifndef SSTFS_CHUNK_CACHE_H
 #define SSTFS_CHUNK_CACHE_H
@@ -11,10 +11,19 @@
 
 struct chunk_cache;
 
-/** `file` is unique in the process for ever (chunk_cache_new_file()). */
+enum chunk_kind {
+    CHUNK_DATA,      /* of Data.db, decompressed; its number in the file */
+    CHUNK_INDEX,     /* page of Index.db; its number in the file */
+    CHUNK_PARTITION, /* entry of a partition in Index.db; the key's token */
+    CHUNK_LANDMARKS, /* of a block of rows; its place in the stream */
+    CHUNK_KINDS
+};
+
+/** `file` names what is closed as one, and is unique in the process (chunk_cache_new_file()). */
 struct chunk_key {
     uint64_t file;
     uint64_t number;
+    enum chunk_kind kind;
 };
 
 /** A counted reference to a piece; `content` lives until chunk_release(). */
@@ -40,11 +49,12 @@ struct chunk *chunk_cache_replace(
     struct chunk_cache *cache, struct chunk_key key, struct chunk *chunk);
 /** NULL does nothing. */
 void chunk_release(struct chunk_cache *cache, struct chunk *chunk);
-/** Forgets all pieces of a file that is closed. */
+/** Forgets all pieces of a file that is closed, of all kinds. */
 void chunk_cache_drop_file(struct chunk_cache *cache, uint64_t file);
 
 struct chunk_cache_stats {
-    uint64_t hits, misses, evictions, bytes, bytes_max;
+    uint64_t hits[CHUNK_KINDS], misses[CHUNK_KINDS];
+    uint64_t evictions, bytes, bytes_max;
 };
 void chunk_cache_get_stats(struct chunk_cache *cache, struct chunk_cache_stats *ret_stats);
 

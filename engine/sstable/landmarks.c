@@ -65,7 +65,8 @@ bool landmarks_open_partition(struct landmarks *landmarks, struct sstable *sstab
 {
     const struct piece *piece;
 
-    begin(landmarks, sstable, (struct chunk_key){sstable->key_file, (uint64_t)key->token});
+    begin(landmarks, sstable,
+        (struct chunk_key){sstable->cache_file, (uint64_t)key->token, CHUNK_PARTITION});
     landmarks->key = key->key;
     if (!landmarks->known)
         return false;
@@ -93,7 +94,7 @@ void landmarks_set_entry(
 
 void landmarks_open_block(struct landmarks *landmarks, struct sstable *sstable, uint64_t block)
 {
-    begin(landmarks, sstable, (struct chunk_key){sstable->block_file, block});
+    begin(landmarks, sstable, (struct chunk_key){sstable->cache_file, block, CHUNK_LANDMARKS});
     begin_block(landmarks, block);
 }
 

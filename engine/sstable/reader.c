@@ -348,10 +348,7 @@ int sstable_open(struct env *env, const char *folder, const struct sstable_id *i
     sstable->cache = cache;
     sstable->id = *id;
     sstable->data_fd = sstable->index_fd = -1;
-    sstable->data_file = chunk_cache_new_file(cache);
-    sstable->index_file = chunk_cache_new_file(cache);
-    sstable->key_file = chunk_cache_new_file(cache);
-    sstable->block_file = chunk_cache_new_file(cache);
+    sstable->cache_file = chunk_cache_new_file(cache);
     arena_init(&sstable->arena, ARENA_PIECE_BYTES);
     sstable->folder = strdup(folder);
     r = sstable->folder ? open_all(sstable, schema) : err_new(-ENOMEM, "name of a folder");
@@ -375,10 +372,7 @@ void sstable_unref(struct sstable *sstable)
         return;
     if (atomic_fetch_sub_explicit(&sstable->references, 1, memory_order_acq_rel) > 1)
         return;
-    chunk_cache_drop_file(sstable->cache, sstable->data_file);
-    chunk_cache_drop_file(sstable->cache, sstable->index_file);
-    chunk_cache_drop_file(sstable->cache, sstable->key_file);
-    chunk_cache_drop_file(sstable->cache, sstable->block_file);
+    chunk_cache_drop_file(sstable->cache, sstable->cache_file);
     if (sstable->data_fd >= 0)
         io_close(sstable->env, sstable->data_fd);
     if (sstable->index_fd >= 0)

@@ -45,8 +45,7 @@ struct sstable {
     struct bytes first_key, last_key;
 
     int data_fd, index_fd;
-    /* Names in the chunk cache; the last two are of what look-ups have learned (landmarks.h). */
-    uint64_t data_file, index_file, key_file, block_file;
+    uint64_t cache_file; /* its name in the chunk cache */
     uint64_t index_bytes;
     bool is_compressed;
     uint32_t chunk_bytes;

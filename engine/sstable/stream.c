@@ -174,7 +174,7 @@ static int hold_piece(struct stream *stream, uint64_t number)
     struct chunk_cache *cache = stream->sstable->cache;
     bool is_data = stream->kind == STREAM_DATA;
     struct chunk_key key = {
-        is_data ? stream->sstable->data_file : stream->sstable->index_file, number};
+        stream->sstable->cache_file, number, is_data ? CHUNK_DATA : CHUNK_INDEX};
     struct chunk *chunk;
     int r;
 

@@ -263,6 +263,8 @@ struct engine_stats {
     uint64_t sstables, sstable_bytes;
     uint64_t sstables_open, sstable_memory_bytes, sstables_closed; /* closed for want of memory */
     uint64_t cache_hits, cache_misses, cache_bytes;
+    uint64_t key_cache_hits, key_cache_misses; /* where partitions lie */
+    uint64_t landmark_hits, landmark_misses;   /* where rows lie in blocks of an index */
     uint64_t admissions_paced, admissions_parked;
     uint64_t filter_negatives, filter_false_positives;
     uint64_t replayed_records, replay_dropped_bytes;

@@ -57,33 +57,56 @@ static void what_was_put_in_is_found_until_its_file_is_dropped(void **state)
     (void)state;
     assert_true(file != other);
     for (uint64_t i = 0; i < 100; i++) {
-        chunk_release(cache, put(cache, (struct chunk_key){file, i}));
-        chunk_release(cache, put(cache, (struct chunk_key){other, i}));
+        chunk_release(cache, put(cache, (struct chunk_key){file, i, CHUNK_DATA}));
+        chunk_release(cache, put(cache, (struct chunk_key){other, i, CHUNK_DATA}));
     }
     for (uint64_t i = 0; i < 100; i++) {
-        struct chunk *chunk = chunk_cache_get(cache, (struct chunk_key){file, i});
+        struct chunk *chunk = chunk_cache_get(cache, (struct chunk_key){file, i, CHUNK_DATA});
 
         assert_non_null(chunk);
-        assert_true(holds(chunk, (struct chunk_key){file, i}));
+        assert_true(holds(chunk, (struct chunk_key){file, i, CHUNK_DATA}));
         chunk_release(cache, chunk);
     }
     chunk_cache_drop_file(cache, file);
     for (uint64_t i = 0; i < 100; i++) {
-        assert_null(chunk_cache_get(cache, (struct chunk_key){file, i}));
-        chunk_release(cache, chunk_cache_get(cache, (struct chunk_key){other, i}));
+        assert_null(chunk_cache_get(cache, (struct chunk_key){file, i, CHUNK_DATA}));
+        chunk_release(cache, chunk_cache_get(cache, (struct chunk_key){other, i, CHUNK_DATA}));
     }
     chunk_cache_get_stats(cache, &stats);
-    assert_int_equal(stats.hits, 200);
-    assert_int_equal(stats.misses, 100);
+    assert_int_equal(stats.hits[CHUNK_DATA], 200);
+    assert_int_equal(stats.misses[CHUNK_DATA], 100);
     chunk_cache_drop_file(cache, other);
     assert_int_equal(bytes_of_cache(cache), 0);
+    chunk_cache_free(cache);
+}
+
+static void kinds_of_one_number_are_told_apart_and_go_together(void **state)
+{
+    struct chunk_cache *cache = chunk_cache_new(1u << 20);
+    struct chunk_key data = {chunk_cache_new_file(cache), 3, CHUNK_DATA};
+    struct chunk_key landmarks = {data.file, 3, CHUNK_LANDMARKS};
+    struct chunk_cache_stats stats;
+    struct chunk *chunk = put(cache, data);
+
+    (void)state;
+    assert_null(chunk_cache_get(cache, landmarks));
+    chunk_release(cache, put(cache, landmarks));
+    assert_ptr_equal(chunk_cache_get(cache, data), chunk);
+    chunk_cache_get_stats(cache, &stats);
+    assert_int_equal(stats.misses[CHUNK_LANDMARKS], 1);
+    assert_int_equal(stats.hits[CHUNK_LANDMARKS], 0);
+    assert_int_equal(stats.hits[CHUNK_DATA], 1);
+    chunk_cache_drop_file(cache, data.file);
+    assert_int_equal(bytes_of_cache(cache), 0);
+    chunk_release(cache, chunk);
+    chunk_release(cache, chunk);
     chunk_cache_free(cache);
 }
 
 static void the_second_of_two_that_put_the_same_gets_the_first_ones(void **state)
 {
     struct chunk_cache *cache = chunk_cache_new(1u << 20);
-    struct chunk_key key = {chunk_cache_new_file(cache), 7};
+    struct chunk_key key = {chunk_cache_new_file(cache), 7, CHUNK_DATA};
     struct chunk *first = put(cache, key), *second = put(cache, key);
 
     (void)state;
@@ -97,13 +120,13 @@ static void a_full_cache_evicts_but_never_what_is_held(void **state)
 {
     struct chunk_cache *cache = chunk_cache_new(16 * 8 * PIECE_BYTES);
     uint64_t file = chunk_cache_new_file(cache);
-    struct chunk_key held_key = {file, 0};
+    struct chunk_key held_key = {file, 0, CHUNK_DATA};
     struct chunk *held = put(cache, held_key);
     struct chunk_cache_stats stats;
 
     (void)state;
     for (uint64_t i = 1; i < 2000; i++)
-        chunk_release(cache, put(cache, (struct chunk_key){file, i}));
+        chunk_release(cache, put(cache, (struct chunk_key){file, i, CHUNK_DATA}));
     chunk_cache_get_stats(cache, &stats);
     assert_true(stats.bytes <= stats.bytes_max);
     assert_true(stats.evictions > 1000);
@@ -128,12 +151,12 @@ static void what_is_used_again_outlives_what_is_not(void **state)
 
     (void)state;
     for (uint64_t i = 0; i < 5000; i++) {
-        chunk_release(cache, put(cache, (struct chunk_key){file, i}));
+        chunk_release(cache, put(cache, (struct chunk_key){file, i, CHUNK_DATA}));
         for (uint64_t hot = 0; hot < 16; hot++)
-            chunk_release(cache, chunk_cache_get(cache, (struct chunk_key){file, hot}));
+            chunk_release(cache, chunk_cache_get(cache, (struct chunk_key){file, hot, CHUNK_DATA}));
     }
     for (uint64_t hot = 0; hot < 16; hot++) {
-        struct chunk *chunk = chunk_cache_get(cache, (struct chunk_key){file, hot});
+        struct chunk *chunk = chunk_cache_get(cache, (struct chunk_key){file, hot, CHUNK_DATA});
 
         found += chunk != NULL;
         chunk_release(cache, chunk);
@@ -145,7 +168,7 @@ static void what_is_used_again_outlives_what_is_not(void **state)
 static void a_piece_larger_than_the_cache_is_given_back_and_not_kept(void **state)
 {
     struct chunk_cache *cache = chunk_cache_new(4096);
-    struct chunk_key key = {chunk_cache_new_file(cache), 1};
+    struct chunk_key key = {chunk_cache_new_file(cache), 1, CHUNK_DATA};
     struct chunk *chunk = put(cache, key);
 
     (void)state;
@@ -170,7 +193,7 @@ static void *work(void *arg)
 
     worker->is_right = true;
     for (unsigned i = 0; i < 20000; i++) {
-        struct chunk_key key = {worker->file, random_below(&random, 300)};
+        struct chunk_key key = {worker->file, random_below(&random, 300), CHUNK_DATA};
         struct chunk *chunk = chunk_cache_get(worker->cache, key);
 
         if (!chunk) {
@@ -206,6 +229,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_put_in_is_found_until_its_file_is_dropped),
+        cmocka_unit_test(kinds_of_one_number_are_told_apart_and_go_together),
         cmocka_unit_test(the_second_of_two_that_put_the_same_gets_the_first_ones),
         cmocka_unit_test(a_full_cache_evicts_but_never_what_is_held),
         cmocka_unit_test(what_is_used_again_outlives_what_is_not),
