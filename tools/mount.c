@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,16 +43,17 @@ struct call {
 
 /* ---- before the fork ---- */
 
-/* A killed daemon leaves its mountpoint behind: all that is done there fails with ENOTCONN. */
+/* A killed daemon leaves its mountpoint behind: what is done there fails with ENOTCONN, but for
+ * what the kernel has cached, as attributes; the answer to statfs(2) it has not. */
 static int detach_dead_mount(const char *mountpoint)
 {
-    struct stat unused;
+    struct statfs unused;
 
     for (int i = 0; i < DEAD_MOUNTS_MAX; i++) {
         struct mount mount = {0};
         int r;
 
-        if (stat(mountpoint, &unused) == 0 || !errno_is_of_dead_mount(errno))
+        if (statfs(mountpoint, &unused) == 0 || !errno_is_of_dead_mount(errno))
             break;
         r = mount_find(mountpoint, true, &mount);
         mount_release(&mount);
