@@ -34,7 +34,9 @@ void arena_reset(struct arena *arena)
 {
     struct arena_piece *kept = arena->pieces;
 
-    if (!kept || kept->bytes != arena->piece_bytes) {
+    if (!kept)
+        return; /* as it was: nothing was asked of it */
+    if (kept->bytes != arena->piece_bytes) {
         arena_release(arena);
         return;
     }
