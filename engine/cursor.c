@@ -174,9 +174,9 @@ static int next_page(struct cursor *cursor)
     }
     cursor->count = cursor->next = 0;
     arena_reset(&cursor->page);
-    view = views_enter(cursor->source->views, &slot);
+    view = source_enter(cursor->source, &slot);
     r = read_page(cursor, view);
-    views_leave(cursor->source->views, slot);
+    source_leave(cursor->source, slot);
     engine_note_latency(engine, LATENCY_SCAN, began_us);
     report_dead_rows(cursor);
     atomic_fetch_add_explicit(&engine->counters.scan_rows, cursor->count, memory_order_relaxed);

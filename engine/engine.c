@@ -270,7 +270,7 @@ static struct engine *engine_new(struct env *env, const struct engine_options *o
     fill_in_options(&engine->options, env);
     engine->lock_fd = -1;
     engine->segment_bytes = choose_segment_bytes(env);
-    engine->live = (struct source){engine, &engine->views};
+    engine->live = (struct source){engine, NULL};
     engine->id_low_bits = env_random(env);
     memory_plan_init(&engine->memory, options->memory_bytes, options->tables, options->table_count);
     engine->cache = chunk_cache_new(engine->memory.chunks + engine->memory.index_pages);

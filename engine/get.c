@@ -248,12 +248,12 @@ int engine_get(struct source *source, unsigned table, struct bytes key,
     get.row_count = 0;
     get.findings = NULL;
     get.first_is_used = false;
-    view = views_enter(source->views, &slot);
+    view = source_enter(source, &slot);
     r = get_from_all(&get, &view->tables[table]);
     if (r == 0)
         r = give_row(engine, &get, ret_row);
     get_release(&get);
-    views_leave(source->views, slot);
+    source_leave(source, slot);
     engine_note_latency(engine, LATENCY_GET, began_us);
     return read_failed(engine, table, "get", r);
 }

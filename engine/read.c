@@ -6,6 +6,25 @@
 #include "rows/merge.h"
 #include "rows/reconcile.h"
 
+/* ---- the view ---- */
+
+const struct view *source_enter(const struct source *source, struct epoch_slot **ret_slot)
+{
+    const struct view *live = views_enter(&source->engine->views, ret_slot);
+
+    return source->view ? source->view : live;
+}
+
+void source_leave(const struct source *source, struct epoch_slot *slot)
+{
+    views_leave(&source->engine->views, slot);
+}
+
+struct view *source_acquire(const struct source *source)
+{
+    return source->view ? view_ref(source->view) : views_acquire(&source->engine->views);
+}
+
 /* ---- one partition out of many places ---- */
 
 struct sources {
@@ -205,13 +224,13 @@ int engine_may_contain(struct source *source, unsigned table, struct bytes key_b
 
     if (r < 0)
         return r;
-    of = &views_enter(source->views, &slot)->tables[table];
+    of = &source_enter(source, &slot)->tables[table];
     r = memtable_may_contain(of->active, &key);
     for (unsigned i = 0; r == 0 && i < of->sealed_count; i++)
         r = memtable_may_contain(of->sealed[i].memtable, &key);
     for (size_t i = sstable_set_find(of->sstables, key.token, 0); r == 0 && i < of->sstables->count;
          i = sstable_set_find(of->sstables, key.token, i + 1))
         r = sstable_handle_may_contain(of->sstables->handles[i], &key);
-    views_leave(source->views, slot);
+    source_leave(source, slot);
     return read_failed(engine, table, "may-contain", r);
 }

@@ -7,6 +7,15 @@
 
 #include "state.h"
 
+/**
+ * The view to read from, until source_leave(). Who reads a snapshot enters among the readers of the
+ * live views too: what they borrow of SSTables that are open is kept for all alike.
+ */
+const struct view *source_enter(const struct source *source, struct epoch_slot **ret_slot);
+void source_leave(const struct source *source, struct epoch_slot *slot);
+/** The same with a reference: view_unref(). */
+struct view *source_acquire(const struct source *source);
+
 /** 1 and the merged partition within the slice; 0: nowhere. Needs the view no longer. */
 MUST_USE int read_partition(const struct view *view, unsigned table,
     const struct decorated_key *key, const struct slice *slice,

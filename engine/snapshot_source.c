@@ -14,7 +14,6 @@
 
 struct snapshot_source {
     struct source source;
-    struct views views;
     char folders[ENGINE_TABLES_MAX][SOURCE_FOLDER_MAX + 1];
 };
 
@@ -96,7 +95,7 @@ static int open_locked(struct snapshot_source *source, const char *tag)
             folder + strlen("data/"));
     }
     view = view_new(engine->tables, engine->table_count, positions, env_monotonic_us(engine->env),
-        &source->views.readers);
+        &engine->views.readers);
     if (!view)
         return -ENOMEM;
     for (unsigned i = 0; r == 0 && i < engine->table_count; i++)
@@ -104,7 +103,7 @@ static int open_locked(struct snapshot_source *source, const char *tag)
     if (r < 0)
         view_unref(view);
     else
-        views_publish(&source->views, view);
+        source->source.view = view;
     return r;
 }
 
@@ -115,12 +114,10 @@ int engine_open_snapshot(struct engine *engine, const char *tag, struct source *
 
     if (!engine->manifest)
         return err_new(-ENOENT, "there is no snapshot '%s'", tag);
-    source = aligned_alloc(_Alignof(struct snapshot_source), sizeof(*source));
+    source = calloc(1, sizeof(*source));
     if (!source)
         return -ENOMEM;
-    memset(source, 0, sizeof(*source));
-    source->source = (struct source){engine, &source->views};
-    views_init(&source->views);
+    source->source.engine = engine;
     mutex_lock(&engine->change);
     r = open_locked(source, tag);
     mutex_unlock(&engine->change);
@@ -136,6 +133,6 @@ void engine_close_snapshot(struct source *source)
 {
     if (!source)
         return;
-    views_release(source->views);
+    view_unref(source->view);
     free(CONTAINER_OF(source, struct snapshot_source, source));
 }

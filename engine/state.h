@@ -33,7 +33,7 @@ _Static_assert(ENGINE_TABLES_MAX <= COMMITLOG_TABLES_MAX, "each table has a bit 
 
 struct source {
     struct engine *engine;
-    struct views *views; /* the engine's, or a snapshot's own */
+    struct view *view; /* a snapshot's own, which never changes; NULL: the live one of the moment */
 };
 
 struct counters {

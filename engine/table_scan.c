@@ -52,7 +52,7 @@ int engine_scan_table(
 
     if (r < 0)
         return r;
-    view = views_acquire(source->views);
+    view = source_acquire(source);
     table = &view->tables[table_number];
     scanners.all = calloc(
         1 + table->sealed_count + table->sstables->count, sizeof(struct partition_scanner *));

@@ -98,7 +98,7 @@ struct view *views_acquire(struct views *views)
     struct epoch_slot *slot = epochs_enter(&views->readers);
     struct view *view = atomic_load(&views->current);
 
-    atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    view_ref(view);
     views_leave(views, slot);
     return view;
 }
@@ -115,6 +115,12 @@ void views_publish(struct views *views, struct view *view)
     views->retired = old;
     mutex_unlock(&views->mutex);
     reclaim(views);
+}
+
+struct view *view_ref(struct view *view)
+{
+    atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    return view;
 }
 
 static struct view *view_alloc(unsigned table_count)

@@ -95,6 +95,7 @@ struct view *view_new(const struct table_schema *tables, unsigned table_count,
     const uint64_t *first_positions, uint64_t now_us, struct epochs *readers);
 /** The same again, to be changed before it is published. NULL: no memory. */
 struct view *view_copy(const struct view *view);
+struct view *view_ref(struct view *view);
 /** NULL does nothing. */
 void view_unref(struct view *view);
 static inline void view_unrefp(struct view **view)
