@@ -464,6 +464,20 @@ struct source *engine_live(struct engine *engine)
     return &engine->live;
 }
 
+void engine_reopen_sstables(struct engine *engine)
+{
+    struct view *view = views_acquire(&engine->views);
+
+    open_sstables_close_all(&engine->open_sstables);
+    for (unsigned i = 0; i < view->table_count; i++) {
+        const struct sstable_set *set = view->tables[i].sstables;
+
+        for (size_t j = 0; j < set->count; j++)
+            atomic_store(&set->handles[j]->suspect, false);
+    }
+    view_unref(view);
+}
+
 int engine_sstables(struct engine *engine, sstable_each each, void *arg)
 {
     struct view *view = views_acquire(&engine->views);

@@ -138,6 +138,19 @@ void open_sstables_remove(struct open_sstables *all, struct sstable_handle *hand
     mutex_unlock(&all->mutex);
 }
 
+void open_sstables_close_all(struct open_sstables *all)
+{
+    mutex_lock(&all->mutex);
+    for (uint64_t steps = all->count; steps > 0; steps--) {
+        struct sstable_handle *handle = all->hand;
+
+        all->hand = handle->open_next;
+        if (close_locked(all, handle))
+            remove_locked(all, handle);
+    }
+    mutex_unlock(&all->mutex);
+}
+
 void open_sstables_get(
     struct open_sstables *all, uint64_t *ret_count, uint64_t *ret_bytes, uint64_t *ret_closed)
 {

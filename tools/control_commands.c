@@ -53,6 +53,14 @@ static int run_compact(
     return engine_compact(sources->engine, TABLES_ALL);
 }
 
+static int run_reopen(
+    const struct metrics_sources *sources, const json_t *question, json_t **ret_result)
+{
+    (void)question, (void)ret_result;
+    engine_reopen_sstables(sources->engine);
+    return 0;
+}
+
 /* ---- snapshots ---- */
 
 #define PUT(object, stats, field)                                                                  \
@@ -169,6 +177,7 @@ int control_run(const struct metrics_sources *sources, const json_t *question, j
         {"metrics", run_metrics},
         {"flush", run_flush},
         {"compact", run_compact},
+        {"reopen", run_reopen},
         {"snapshots", run_snapshots},
         {"snapshot-hold", run_hold},
         {"snapshot-release", run_release},

@@ -36,6 +36,8 @@ static const struct command commands[] = {
         command_backup},
     {"restore", "[-y] [--to DIR] MNT TAG PATH…", "files and folders as they were", command_restore},
     {"rollback", "[-y] STORE TAG", "take an unmounted store back to a snapshot", command_rollback},
+    {"scrub", "[--older-than 7d] [--repair-from FOLDER] MNT|FOLDER",
+        "read and prove all SSTables at leisure; heal damaged ones from a copy", command_scrub},
     {"verify", "FOLDER", "prove a snapshot, a copy of one, or an unmounted store", command_verify},
     {"dump", "[--table T] SSTABLE|FOLDER",
         "the rows of SSTables as JSON, as sstabledump prints them", command_dump},

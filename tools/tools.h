@@ -80,6 +80,7 @@ int command_snapshot(int argc, char **argv);
 int command_backup(int argc, char **argv);
 int command_restore(int argc, char **argv);
 int command_rollback(int argc, char **argv);
+int command_scrub(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_dump(int argc, char **argv);
 int command_flush(int argc, char **argv);

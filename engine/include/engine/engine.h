@@ -242,6 +242,10 @@ MUST_USE int engine_snapshot_freed(
 typedef int (*sstable_each)(void *arg, unsigned table, const struct sstable_facts *facts);
 MUST_USE int engine_sstables(struct engine *engine, sstable_each each, void *arg);
 
+/** Their files were replaced by whole ones of the same names (scrub): those that are open are
+ * closed, to be opened again on demand, and what was suspect is so no longer. */
+void engine_reopen_sstables(struct engine *engine);
+
 /** What is timed. */
 enum engine_latency {
     LATENCY_ADMISSION, /* of who was paced or had to wait */

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Goal: damage on the disk is found by scrub, named, and healed from any copy that holds the same
+SSTable, wherever it is linked, while the store serves.
+Method: one bit flipped in each kind of component, of a store that is mounted and of a copy.
+"""
+import json
+import os
+import sys
+import time
+
+import support
+from support import run, sstfs
+
+
+def flip(path):
+    """On the disk, past the hard links' modes: all names of the file see it."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    mode = path.stat().st_mode
+    path.chmod(0o600)
+    with open(path, 'r+b') as file:
+        file.write(content)
+    path.chmod(mode)
+
+
+def components(folder):
+    """One of each kind, of the table with most in it."""
+    return sorted(next(folder.glob('blocks-*/nb-*-Data.db')).parent.glob(
+        next(folder.glob('blocks-*/nb-*-Data.db')).name.replace('Data.db', '*')))
+
+
+def filled(place):
+    place.mount()
+    for i in range(30):
+        (place.mnt / f'file{i}').write_bytes(os.urandom(40000))
+    folder = place.snapshot('one')
+    run('cp', '-a', folder, place.top / 'copy')
+    return place.top / 'copy'
+
+
+def a_damaged_component_is_healed(place):
+    copy = filled(place)
+    data = place.store / 'data' / 'sstfs'
+    assert 'damage:' not in sstfs('scrub', place.mnt).stdout
+    kinds = components(data)
+    assert len(kinds) >= 8, kinds
+    for path in kinds:
+        flip(path)
+        done = sstfs('scrub', place.mnt, code=1)
+        assert path.name.rsplit('-', 1)[0] in done.stdout, done.stdout
+        done = sstfs('scrub', '--repair-from', copy, place.mnt)
+        assert '1 damaged, 1 healed' in done.stdout, (path, done.stdout, done.stderr)
+        tag = place.store / 'snapshots' / 'one' / 'sstfs' / path.parent.name / path.name
+        assert path.read_bytes() == (copy / 'sstfs' / path.parent.name / path.name).read_bytes()
+        assert os.path.samefile(path, tag)
+        assert all((place.mnt / f'file{i}').stat().st_size == 40000 for i in range(30))
+    sstfs('compact', place.mnt)
+    place.umount()
+    support.no_damage(place.store)
+    # A copy is healed from the store as well.
+    victim = components(copy / 'sstfs')[1]
+    flip(victim)
+    sstfs('verify', copy, code=1)
+    sstfs('scrub', '--repair-from', place.store, copy, code=1)  # which has compacted it away
+    place.mount()
+    sstfs('scrub', '--repair-from', place.mnt / '.snapshots' / 'one', copy)
+    support.no_damage(copy)
+
+
+def reads_go_on_after_healing(place):
+    copy = filled(place)
+    place.remount()
+    wanted = (place.mnt / 'file7').read_bytes()
+    place.remount()
+    flip(next(path for path in components(place.store / 'data' / 'sstfs') if 'Data.db' in path.name))
+    failed = 0
+    for i in range(30):
+        try:
+            (place.mnt / f'file{i}').read_bytes()
+        except OSError:
+            failed += 1
+    assert failed > 0
+    sstfs('scrub', '--repair-from', copy, place.mnt)
+    for i in range(30):
+        assert len((place.mnt / f'file{i}').read_bytes()) == 40000
+    assert (place.mnt / 'file7').read_bytes() == wanted
+
+
+def an_interrupted_scrub_goes_on(place):
+    filled(place)
+    sstfs('scrub', place.mnt)
+    dates = (place.store / 'scrub.log').read_text().splitlines()
+    assert len(dates) >= 3 and all(abs(int(line.split()[1]) - time.time()) < 600 for line in dates)
+    assert ' 0 checked' in sstfs('scrub', '--older-than', '1h', place.mnt).stdout
+    (place.store / 'scrub.log').write_text('\n'.join(dates[1:]) + '\n')
+    assert ' 1 checked' in sstfs('scrub', '--older-than', '1h', place.mnt).stdout
+    place.umount()
+    assert ' 0 checked' in sstfs('scrub', '--older-than', '1h', place.store).stdout
+    sstfs('scrub', '--older-than', 'x', place.store, code=2)
+    sstfs('scrub', place.top, code=8)
+    sstfs('scrub', place.top / 'none', code=4)
+    sstfs('scrub', '--repair-from', place.top / 'none', place.store, code=4)
+
+
+def a_copy_that_is_damaged_too_heals_nothing(place):
+    copy = filled(place)
+    data = next(path for path in components(place.store / 'data' / 'sstfs') if 'Data.db' in path.name)
+    before = data.stat().st_ino
+    flip(data)
+    flip(next(path for path in components(copy / 'sstfs') if 'Data.db' in path.name))
+    done = sstfs('scrub', '--repair-from', copy, place.mnt, code=1)
+    assert len(done.stderr.splitlines()) == 1 and 'the copy in' in done.stderr, done.stderr
+    assert data.stat().st_ino == before
+    flip(data)  # as it was
+    assert json.loads(sstfs('stats', '--json', place.mnt).stdout)['snapshots'] == 1
+
+
+if __name__ == '__main__':
+    sys.exit(support.main([
+        a_damaged_component_is_healed,
+        reads_go_on_after_healing,
+        an_interrupted_scrub_goes_on,
+        a_copy_that_is_damaged_too_heals_nothing,
+    ]))

@@ -1,0 +1,486 @@
+/*
+ * sstfs scrub: reads every SSTable of a store, mounted or not, or of a copy of a snapshot, and
+ * proves it; heals a damaged one from any folder that holds it too.
+ *
+ *   what        all that data/ and the tags hold, each once; those checked longest ago first
+ *   how fast    at the lowest priority for processor and disk
+ *   scrub.log   in the store: when each was last found whole; so a scrub that was interrupted goes
+ *               on with --older-than
+ *   healing     an SSTable's name is never given to another content, so one of the same name that
+ *               proves whole is the same: its files are copied to tmp/, and each name in data/ and
+ *               in the tags becomes a link to them, one by one, in one step each
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "engine/buf.h"
+#include "engine/error.h"
+#include "engine/log.h"
+#include "fs/fs.h"
+#include "mountinfo.h"
+#include "tools.h"
+
+#define LOG_NAME "scrub.log"
+#define LOG_BYTES_MAX (64u << 20)
+#define COPY_BYTES (1u << 20)
+#define PATH_BYTES 1024
+#define IOPRIO_IDLE (3 << 13) /* ioprio_set(2) */
+
+struct item {
+    unsigned table;
+    struct sstable_id id;
+    char folder[PATH_BYTES]; /* one that has it, of its table */
+    uint64_t checked_s;      /* since 1970; 0: never */
+};
+
+struct scrub {
+    const char *path; /* as the user named it */
+    const char *store;
+    bool is_store; /* else a snapshot's folder */
+    struct env *env;
+    const char *repair_from;
+    struct env *repair_env;
+    const char *repair_tables;
+    uint64_t older_than_s;
+    struct item *items;
+    size_t count, capacity;
+    struct buf tags; /* names, each with its NUL */
+    uint64_t checked, damaged, healed;
+};
+
+/* ---- what there is ---- */
+
+struct listing {
+    struct scrub *scrub;
+    unsigned table;
+    const char *folder;
+};
+
+static int add_item(void *arg, const char *name)
+{
+    const struct listing *listing = arg;
+    struct scrub *scrub = listing->scrub;
+    enum sstable_component component;
+    struct item item = {.table = listing->table};
+
+    /* An obsolete one has lost its TOC.txt. */
+    if (!sstable_parse_file_name(name, &item.id, &component) || component != COMPONENT_TOC)
+        return 0;
+    for (size_t i = 0; i < scrub->count; i++)
+        if (scrub->items[i].table == item.table &&
+            strcmp(scrub->items[i].id.text, item.id.text) == 0)
+            return 0;
+    if (scrub->count == scrub->capacity) {
+        size_t capacity = scrub->capacity ? scrub->capacity * 2 : 64;
+        struct item *grown = reallocarray(scrub->items, capacity, sizeof(*grown));
+
+        if (!grown)
+            return -ENOMEM;
+        scrub->items = grown;
+        scrub->capacity = capacity;
+    }
+    snprintf(item.folder, sizeof(item.folder), "%s", listing->folder);
+    scrub->items[scrub->count++] = item;
+    return 0;
+}
+
+static int add_tag(void *arg, const char *name)
+{
+    struct scrub *scrub = arg;
+
+    buf_append(&scrub->tags, name, strlen(name) + 1);
+    return buf_error(&scrub->tags);
+}
+
+static int list_tables(struct scrub *scrub, const char *tables)
+{
+    int r = 0;
+
+    for (unsigned table = 0; r >= 0 && table < FS_TABLE_COUNT; table++) {
+        char name[TABLE_FOLDER_NAME_MAX + 1], folder[PATH_BYTES];
+        struct listing listing = {scrub, table, folder};
+
+        table_folder_name(&fs_tables[table], name);
+        snprintf(folder, sizeof(folder), "%s/%s", tables, name);
+        r = io_list(scrub->env, folder, add_item, &listing);
+        if (r == -ENOENT) /* no SSTables, or a tag that has just gone */
+            r = 0;
+    }
+    return r;
+}
+
+/* The folder of the tables in each place: data/, and each tag; "" ends it. */
+static int each_place(
+    struct scrub *scrub, int (*each)(struct scrub *scrub, const char *tables, void *arg), void *arg)
+{
+    int r;
+
+    if (!scrub->is_store)
+        return each(scrub, "sstfs", arg);
+    r = each(scrub, "data/sstfs", arg);
+    for (size_t at = 0; r >= 0 && at < scrub->tags.size;
+         at += strlen((char *)scrub->tags.data + at) + 1) {
+        char tables[PATH_BYTES];
+
+        snprintf(tables, sizeof(tables), "snapshots/%s/sstfs", (char *)scrub->tags.data + at);
+        r = each(scrub, tables, arg);
+    }
+    return r;
+}
+
+static int list_place(struct scrub *scrub, const char *tables, void *arg)
+{
+    (void)arg;
+    return list_tables(scrub, tables);
+}
+
+/* ---- when it was checked ---- */
+
+static void read_log(struct scrub *scrub)
+{
+    struct buf text = BUF_INIT;
+    char *rest, *line;
+
+    if (io_read_file(scrub->env, LOG_NAME, LOG_BYTES_MAX, &text) < 0)
+        return;
+    buf_append_u8(&text, 0);
+    rest = buf_error(&text) == 0 ? (char *)text.data : NULL;
+    while (rest && (line = strsep(&rest, "\n"))) {
+        char *id = strsep(&line, " ");
+        char *when = line ? line : (char *)"";
+
+        for (size_t i = 0; i < scrub->count; i++)
+            if (strcmp(scrub->items[i].id.text, id) == 0)
+                scrub->items[i].checked_s = strtoull(when, NULL, 10);
+    }
+    buf_release(&text);
+}
+
+/* All that are still there: who has gone is forgotten. */
+static int write_log(struct scrub *scrub)
+{
+    struct buf text = BUF_INIT;
+    int r;
+
+    if (!scrub->is_store)
+        return 0;
+    for (size_t i = 0; i < scrub->count; i++) {
+        char line[SSTABLE_ID_TEXT_MAX + 32];
+
+        if (scrub->items[i].checked_s == 0)
+            continue;
+        snprintf(line, sizeof(line), "%s %" PRIu64 "\n", scrub->items[i].id.text,
+            scrub->items[i].checked_s);
+        buf_append(&text, line, strlen(line));
+    }
+    r = buf_error(&text);
+    if (r == 0)
+        r = io_write_file(scrub->env, LOG_NAME ".new", buf_bytes(&text), true);
+    if (r == 0)
+        r = io_rename(scrub->env, LOG_NAME ".new", LOG_NAME);
+    buf_release(&text);
+    return r;
+}
+
+static int oldest_first(const void *a, const void *b)
+{
+    const struct item *left = a, *right = b;
+
+    return (left->checked_s > right->checked_s) - (left->checked_s < right->checked_s);
+}
+
+/* ---- one SSTable ---- */
+
+/* TOC.txt names components and nothing else. */
+static int check_toc(struct env *env, const char *folder, const struct item *item)
+{
+    char path[PATH_BYTES + SSTABLE_FILE_NAME_MAX], name[SSTABLE_FILE_NAME_MAX + 1];
+    struct buf text = BUF_INIT;
+    char *rest, *line;
+    int r;
+
+    sstable_file_name(&item->id, COMPONENT_TOC, name);
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    r = io_read_file(env, path, COPY_BYTES, &text);
+    buf_append_u8(&text, 0);
+    if (r == 0)
+        r = buf_error(&text);
+    rest = r == 0 ? (char *)text.data : NULL;
+    while (r == 0 && rest && (line = strsep(&rest, "\n"))) {
+        char listed[PATH_BYTES];
+        enum sstable_component component;
+        struct sstable_id id;
+
+        snprintf(listed, sizeof(listed), "nb-%s-big-%s", item->id.text, line);
+        if (*line && !sstable_parse_file_name(listed, &id, &component))
+            r = err_new(-EUCLEAN, "%s: it names no component", name);
+    }
+    buf_release(&text);
+    return r;
+}
+
+static int check(struct env *env, const char *folder, const struct item *item)
+{
+    AUTO(sstable_unrefp) struct sstable *sstable = NULL;
+    int r = check_toc(env, folder, item);
+
+    if (r == 0)
+        r = sstable_open(env, folder, &item->id, &fs_tables[item->table], NULL, &sstable);
+    return r < 0 ? r : sstable_verify(sstable);
+}
+
+/* Whether it went because it was replaced, or its tag deleted, while it was read. */
+static bool has_gone(struct scrub *scrub, const struct item *item)
+{
+    char path[PATH_BYTES + SSTABLE_FILE_NAME_MAX], name[SSTABLE_FILE_NAME_MAX + 1];
+    struct io_stat unused;
+
+    sstable_file_name(&item->id, COMPONENT_TOC, name);
+    snprintf(path, sizeof(path), "%s/%s", item->folder, name);
+    return scrub->is_store && io_stat(scrub->env, path, &unused) == -ENOENT;
+}
+
+/* ---- healing ---- */
+
+static int copy_file(struct scrub *scrub, const char *from_path, const char *to_path)
+{
+    AUTO(freep) uint8_t *bytes = malloc(COPY_BYTES);
+    int from = -1, to = -1;
+    int64_t n = 1;
+    int r = bytes ? io_open(scrub->repair_env, from_path, O_RDONLY, &from) : -ENOMEM;
+
+    if (r == 0)
+        r = io_open(scrub->env, to_path, O_WRONLY | O_CREAT | O_TRUNC, &to);
+    for (uint64_t at = 0; r == 0 && n > 0; at += (uint64_t)n) {
+        n = io_read(scrub->repair_env, from, bytes, COPY_BYTES, at);
+        if (n > 0)
+            r = io_write(scrub->env, to, bytes, (size_t)n, at);
+        else if (n < 0)
+            r = (int)n;
+        if (r < 0)
+            break;
+    }
+    if (r == 0)
+        r = io_sync(scrub->env, to);
+    if (to >= 0)
+        io_close(scrub->env, to);
+    if (from >= 0)
+        io_close(scrub->repair_env, from);
+    return r;
+}
+
+struct replacement {
+    const char *table; /* name of the table's folder */
+    const char *name;  /* of the component */
+    const char *fresh; /* path of the whole file */
+};
+
+static int replace_in_place(struct scrub *scrub, const char *tables, void *arg)
+{
+    const struct replacement *replacement = arg;
+    char folder[PATH_BYTES + TABLE_FOLDER_NAME_MAX], toc[SSTABLE_FILE_NAME_MAX + 1];
+    char path[PATH_BYTES * 2], link[PATH_BYTES * 2];
+    enum sstable_component component;
+    struct sstable_id id;
+    struct io_stat unused;
+    int r;
+
+    snprintf(folder, sizeof(folder), "%s/%s", tables, replacement->table);
+    if (!sstable_parse_file_name(replacement->name, &id, &component))
+        return -EINVAL;
+    sstable_file_name(&id, COMPONENT_TOC, toc);
+    snprintf(path, sizeof(path), "%s/%s", folder, toc);
+    if (io_stat(scrub->env, path, &unused) == -ENOENT)
+        return 0; /* it does not hold this SSTable */
+    snprintf(path, sizeof(path), "%s/%s", folder, replacement->name);
+    snprintf(link, sizeof(link), "%s.link", replacement->fresh);
+    r = io_link(scrub->env, replacement->fresh, link);
+    if (r == 0)
+        r = io_rename(scrub->env, link, path);
+    return r < 0 ? r : io_sync_directory(scrub->env, folder);
+}
+
+static int heal_component(struct scrub *scrub, const struct item *item, const char *table,
+    enum sstable_component component)
+{
+    char name[SSTABLE_FILE_NAME_MAX + 1], from[PATH_BYTES * 2], fresh[PATH_BYTES];
+    struct replacement replacement = {table, name, fresh};
+    struct io_stat unused;
+    int r, removed;
+
+    sstable_file_name(&item->id, component, name);
+    snprintf(from, sizeof(from), "%s/%s/%s", scrub->repair_tables, table, name);
+    if (io_stat(scrub->repair_env, from, &unused) == -ENOENT)
+        return 0; /* not every table has every component */
+    snprintf(fresh, sizeof(fresh), "%s%s.repair", scrub->is_store ? "tmp/" : "", name);
+    r = copy_file(scrub, from, fresh);
+    if (r == 0)
+        r = each_place(scrub, replace_in_place, &replacement);
+    removed = io_unlink(scrub->env, fresh);
+    return r < 0 ? r : removed;
+}
+
+/* The daemon lets go of the files it has open: the names lead to others now. */
+static int have_reopened(struct scrub *scrub)
+{
+    json_t *result = NULL;
+    int r = control_ask(scrub->path, "reopen", &result);
+
+    json_decref(result);
+    return r == -ENOENT ? 0 : r; /* not mounted */
+}
+
+static int heal(struct scrub *scrub, const struct item *item)
+{
+    char table[TABLE_FOLDER_NAME_MAX + 1], folder[PATH_BYTES];
+    int r;
+
+    table_folder_name(&fs_tables[item->table], table);
+    snprintf(folder, sizeof(folder), "%s/%s", scrub->repair_tables, table);
+    r = check(scrub->repair_env, folder, item);
+    if (r < 0)
+        return err_with(r, "the copy in '%s'", scrub->repair_from);
+    /* The last is TOC.txt, by which a place is known to hold it. */
+    for (unsigned c = 0; r == 0 && c < COMPONENT_COUNT; c++)
+        r = heal_component(scrub, item, table, (enum sstable_component)c);
+    if (r == 0)
+        r = check(scrub->env, item->folder, item);
+    return r < 0 ? r : have_reopened(scrub);
+}
+
+/* ---- all of it ---- */
+
+static void scrub_one(struct scrub *scrub, struct item *item)
+{
+    int r = check(scrub->env, item->folder, item);
+
+    if (r < 0 && has_gone(scrub, item))
+        return;
+    scrub->checked++;
+    if (r == 0) {
+        item->checked_s = (uint64_t)time(NULL);
+        return;
+    }
+    scrub->damaged++;
+    printf("damage: %s nb-%s-big: %s\n", fs_tables[item->table].name, item->id.text, err_text(r));
+    if (!scrub->repair_from)
+        return;
+    r = heal(scrub, item);
+    if (r < 0) {
+        complain_of(r, "heal nb-%s-big", item->id.text);
+        return;
+    }
+    printf("healed: %s nb-%s-big, from '%s'\n", fs_tables[item->table].name, item->id.text,
+        scrub->repair_from);
+    scrub->healed++;
+    item->checked_s = (uint64_t)time(NULL);
+}
+
+static int run(struct scrub *scrub)
+{
+    uint64_t now_s = (uint64_t)time(NULL);
+    int r = scrub->is_store ? io_list(scrub->env, "snapshots", add_tag, scrub) : 0;
+
+    if (r >= 0)
+        r = each_place(scrub, list_place, NULL);
+    if (r < 0)
+        return complain_of(r, "scrub '%s'", scrub->store);
+    read_log(scrub);
+    if (scrub->count > 0)
+        qsort(scrub->items, scrub->count, sizeof(*scrub->items), oldest_first);
+    for (size_t i = 0; i < scrub->count; i++) {
+        struct item *item = &scrub->items[i];
+
+        if (scrub->older_than_s > 0 && item->checked_s + scrub->older_than_s > now_s)
+            continue;
+        scrub_one(scrub, item);
+        r = write_log(scrub);
+        if (r < 0)
+            return complain_of(r, "write '%s'", LOG_NAME);
+    }
+    printf("%s: %zu SSTables, %" PRIu64 " checked, %" PRIu64 " damaged, %" PRIu64 " healed\n",
+        scrub->store, scrub->count, scrub->checked, scrub->damaged, scrub->healed);
+    return scrub->damaged > scrub->healed ? EXIT_DAMAGE : EXIT_DONE;
+}
+
+static int open_folders(struct scrub *scrub)
+{
+    int kind = folder_kind(scrub->store);
+    int r;
+
+    if (kind != FOLDER_STORE && kind != FOLDER_SNAPSHOT)
+        return complain(EXIT_NOT_A_STORE, "'%s' is neither a store nor a snapshot", scrub->store);
+    scrub->is_store = kind == FOLDER_STORE;
+    r = env_posix_new(scrub->store, &scrub->env);
+    if (r < 0)
+        return complain_of(r, "open '%s'", scrub->store);
+    if (!scrub->repair_from)
+        return EXIT_DONE;
+    kind = folder_kind(scrub->repair_from);
+    if (kind == FOLDER_MISSING)
+        return complain(EXIT_NOT_FOUND, "'%s' does not exist", scrub->repair_from);
+    if (kind != FOLDER_STORE && kind != FOLDER_SNAPSHOT)
+        return complain(
+            EXIT_NOT_A_STORE, "'%s' is neither a store nor a snapshot", scrub->repair_from);
+    scrub->repair_tables = kind == FOLDER_STORE ? "data/sstfs" : "sstfs";
+    r = env_posix_new(scrub->repair_from, &scrub->repair_env);
+    return r < 0 ? complain_of(r, "open '%s'", scrub->repair_from) : EXIT_DONE;
+}
+
+/* Without consequence where it is refused. */
+static void step_back(void)
+{
+    (void)setpriority(PRIO_PROCESS, 0, 19);
+    (void)syscall(SYS_ioprio_set, 1, 0, IOPRIO_IDLE);
+}
+
+int command_scrub(int argc, char **argv)
+{
+    static const struct option long_options[] = {{"repair-from", required_argument, NULL, 'r'},
+        {"older-than", required_argument, NULL, 'o'}, {0}};
+    struct scrub scrub = {0};
+    struct mount mount = {0};
+    uint64_t older_than_us;
+    int option, code;
+
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (option == 'r')
+            scrub.repair_from = optarg;
+        else if (option != 'o')
+            return complain_usage(argv[0]);
+        else if (!parse_duration(optarg, &older_than_us))
+            return complain(EXIT_USAGE, "--older-than %s: want a time as 12h, 7d or 4w", optarg);
+        else
+            scrub.older_than_s = older_than_us / 1000000;
+    }
+    if (optind + 1 != argc)
+        return complain_usage(argv[0]);
+    log_set_level(LOG_LEVEL_WARNING);
+    scrub.path = scrub.store = argv[optind];
+    code = folder_kind(scrub.path);
+    if (code == FOLDER_MISSING)
+        return complain(EXIT_NOT_FOUND, "'%s' does not exist", scrub.path);
+    if (code != FOLDER_STORE && code != FOLDER_SNAPSHOT && mount_of(scrub.path, &mount) >= 0)
+        scrub.store = mount.source;
+    step_back();
+    code = open_folders(&scrub);
+    if (code == EXIT_DONE)
+        code = run(&scrub);
+    env_free(scrub.repair_env);
+    env_free(scrub.env);
+    buf_release(&scrub.tags);
+    free(scrub.items);
+    mount_release(&mount);
+    return code;
+}
