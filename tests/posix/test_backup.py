@@ -177,6 +177,32 @@ def files_and_folders_are_restored(place):
     one_line(sstfs('restore', place.mnt, 'one', '/', code=2))
 
 
+def a_copy_is_looked_into_without_a_mount(place):
+    make_tree(place.top / 'one')
+    place.mount()
+    run('cp', '-a', place.top / 'one', place.mnt / 'tree')
+    (place.mnt / 'file').write_text('content')
+    run('cp', '-a', place.snapshot('one'), place.top / 'copy')
+    copy = place.top / 'copy'
+    listed = sstfs('ls', copy).stdout
+    assert [line.split()[-1] for line in listed.splitlines()] == ['file', 'tree'], listed
+    assert sstfs('cat', f'{copy}:file').stdout == 'content'
+    assert sstfs('ls', f'{copy}:/file').stdout.startswith('-rw')
+    one_line(sstfs('cat', f'{copy}:none', code=4))
+    one_line(sstfs('cat', f'{copy}:tree', code=2))
+    one_line(sstfs('ls', f'{copy}:file/x', code=4))
+    one_line(sstfs('ls', place.top, code=8))
+    one_line(sstfs('ls', place.top / 'none', code=4))
+    one_line(sstfs('ls', place.store, code=9))
+    out = place.top / 'out'
+    out.mkdir()
+    run('sh', '-c', f'"{support.SSTFS}" tar "$1:tree" | tar -C "$2" --xattrs --xattrs-include="*" --acls -xpf -',
+        'sh', copy, out)
+    same_tree(place.top / 'one', out / 'tree')
+    place.umount()
+    assert sstfs('cat', f'{place.store}:file').stdout == 'content'
+
+
 def a_store_is_taken_back(place):
     make_tree(place.top / 'one')
     place.mount()
@@ -221,5 +247,6 @@ if __name__ == '__main__':
         what_cannot_be_backed_up_is_said,
         another_host_is_as_good,
         files_and_folders_are_restored,
+        a_copy_is_looked_into_without_a_mount,
         a_store_is_taken_back,
     ]))

@@ -1,0 +1,30 @@
+/*
+ * The tree in a folder that nobody has mounted: a store, a snapshot or a copy of one, read without
+ * a mount.
+ */
+#ifndef SSTFS_TOOLS_TREE_H
+#define SSTFS_TOOLS_TREE_H
+
+#include "fs/fs.h"
+
+struct tree {
+    struct env *env;
+    struct engine *engine;
+    struct fs *fs;
+    struct fs_entry start; /* what PATH names */
+    char *path;            /* PATH; "" the root */
+};
+
+/** "FOLDER" or "FOLDER:PATH". Says on stderr what is wrong, and returns an exit code. */
+int tree_open(const char *argument, struct tree *ret_tree);
+void tree_close(struct tree *tree);
+
+/** One entry of a directory, looked up for the call. 0: go on. */
+typedef int (*tree_each)(void *arg, struct bytes name, const struct fs_entry *entry);
+/** In the order of the table, which is that of the names' bytes. */
+MUST_USE int tree_list(const struct tree *tree, uint64_t directory, tree_each each, void *arg);
+/** The content of a file, a piece at a time. */
+MUST_USE int tree_read(const struct tree *tree, const struct fs_entry *entry,
+    int (*each)(void *arg, struct bytes piece), void *arg);
+
+#endif
