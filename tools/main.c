@@ -42,6 +42,7 @@ static const struct command commands[] = {
     {"ls", "FOLDER[:PATH]", "list a directory of what nobody has mounted", command_ls},
     {"cat", "FOLDER:PATH", "a file of it", command_cat},
     {"tar", "FOLDER[:PATH]", "all of it, or a part, as an archive", command_tar},
+    {"space", "[--json] MNT|STORE", "who holds the bytes that a store takes", command_space},
     {"dump", "[--table T] SSTABLE|FOLDER",
         "the rows of SSTables as JSON, as sstabledump prints them", command_dump},
     {"flush", "MNT", "write what is in memory to SSTables", command_flush},

@@ -117,6 +117,11 @@ def sizes_add_up_and_come_back(place):
     sizes = snapshots(place)
     assert sizes['one']['total_bytes'] > 32 << 20
     assert sizes['one']['unique_bytes'] < 1 << 20 and sizes['one']['freed_bytes'] < 1 << 20
+    space = json.loads(sstfs('space', '--json', place.mnt).stdout)
+    assert space['snapshots'] > 32 << 20 and space['live'] < 8 << 20, space
+    assert space['total'] == sum(space[name] for name in space if name != 'total')
+    taken = int(run('du', '-s', '-B1', place.store, code=None).stdout.split()[0])
+    assert abs(space['total'] - taken) < 64 << 10, (space, taken)
     both = sstfs('snapshot', 'delete', '-n', place.mnt, 'one', 'two').stdout
     assert 'MiB would return' in both, both
     sstfs('snapshot', 'delete', '-n', place.mnt, 'one', 'none', code=4)
