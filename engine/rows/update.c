@@ -45,6 +45,8 @@ struct batch {
     size_t key, key_size;
     unsigned mutations; /* in it, an unfinished row not counted */
 
+    int32_t ttl_s; /* of what is put; 0: none */
+
     /* The row being built. */
     size_t row;            /* offset of its code, or NO_OFFSET */
     bool row_stands_alone; /* is one without items */
@@ -242,15 +244,20 @@ static void begin_row(
 {
     const struct table_schema *schema = &batch->schemas[batch->table];
     bool is_static = code == MUTATION_STATIC_ROW;
+    bool is_insert = code == MUTATION_ROW_INSERT;
 
+    if (is_insert && batch->ttl_s > 0)
+        code = MUTATION_ROW_INSERT_EXPIRING;
     batch->row = batch->out.size;
     batch->row_shared_bytes = batch->shared_bytes;
-    batch->row_stands_alone = code == MUTATION_ROW_INSERT;
+    batch->row_stands_alone = is_insert;
     batch->columns = is_static ? schema->statics : schema->regulars;
     batch->column_count = is_static ? schema->static_count : schema->regular_count;
     batch->item_count = 0;
     batch->items_disordered = false;
     buf_append_u8(&batch->out, (uint8_t)code);
+    if (code == MUTATION_ROW_INSERT_EXPIRING)
+        put_uvint(&batch->out, (uint64_t)batch->ttl_s);
     if (!is_static) {
         ASSERT(clustering->kind == KIND_ROW && clustering->count == schema->clustering_count);
         put_clustering(batch, clustering);
@@ -345,6 +352,12 @@ void batch_delete_row(
     batch->mutations++;
 }
 
+void batch_set_ttl(struct batch *batch, int32_t ttl_s)
+{
+    ASSERT(ttl_s >= 0 && ttl_s <= TTL_MAX_S);
+    batch->ttl_s = ttl_s;
+}
+
 void batch_row(struct batch *batch, unsigned table, struct bytes key,
     const struct clustering *clustering, bool insert)
 {
@@ -399,13 +412,17 @@ static void put_shared(struct batch *batch, struct bytes value)
     batch->shared_bytes += value.size;
 }
 
-/* `path` and `value` as the item's type and column want them; the others are not looked at. */
+/* `path` and `value` as the item's type and column want them; the others are not looked at. A value
+ * expires if the batch says so. */
 static void add_item(struct batch *batch, unsigned column, enum item_type type, struct bytes path,
     struct bytes value, bool is_shared)
 {
+    bool is_value = type == ITEM_VALUE, expires = is_value && batch->ttl_s > 0;
     struct item *item;
     bool complex;
 
+    if (expires)
+        type = ITEM_EXPIRING;
     ASSERT(!batch->finished);
     if (!has_room(batch, path.size + value.size) || !grow_items(batch))
         return;
@@ -416,14 +433,16 @@ static void add_item(struct batch *batch, unsigned column, enum item_type type, 
     *item = (struct item){
         .start = (uint32_t)batch->out.size, .column = (uint16_t)column, .type = (uint8_t)type};
     put_uvint(&batch->out, 1 + ((uint64_t)column << ITEM_TYPE_BITS | (unsigned)type));
+    if (expires)
+        put_uvint(&batch->out, (uint64_t)batch->ttl_s);
     if (complex && type != ITEM_COMPLEX_DELETION) {
         put_vbytes(&batch->out, path);
         item->path = (uint32_t)(batch->out.size - path.size);
         item->path_size = (uint32_t)path.size;
     }
-    if (type == ITEM_VALUE && is_shared)
+    if (is_value && is_shared)
         put_shared(batch, value);
-    else if (type == ITEM_VALUE)
+    else if (is_value)
         put_vbytes(&batch->out, value);
     if (!has_room(batch, 0))
         return;

@@ -14,12 +14,14 @@ enum mutation_code {
     MUTATION_ROW = 4,
     MUTATION_ROW_INSERT = 5,
     MUTATION_STATIC_ROW = 6,
+    MUTATION_ROW_INSERT_EXPIRING = 7,
 };
 
 enum item_type {
     ITEM_VALUE = 0,
     ITEM_TOMBSTONE = 1,
     ITEM_COMPLEX_DELETION = 2,
+    ITEM_EXPIRING = 3,
 };
 #define ITEM_TYPE_BITS 2
 #define ITEM_TYPE_MASK 3u

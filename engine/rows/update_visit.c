@@ -170,9 +170,27 @@ static struct bytes read_value(struct visit *visit)
     return get_bytes(&visit->in, (size_t)size);
 }
 
-static int read_cell(struct visit *visit, const struct type *type, unsigned column, bool tombstone,
-    struct item_place *now)
+static int32_t capped_seconds(int64_t seconds)
 {
+    return seconds < LOCAL_DELETION_TIME_MAX ? (int32_t)seconds : LOCAL_DELETION_TIME_MAX;
+}
+
+/* How long something lives, and when it expires. */
+static int read_ttl(struct visit *visit, int32_t *ret_ttl_s, int32_t *ret_expiry_s)
+{
+    uint64_t ttl_s = get_uvint(&visit->in);
+
+    if (!decoder_failed(&visit->in) && (ttl_s == 0 || ttl_s > TTL_MAX_S))
+        return bad(visit, "an impossible ttl");
+    *ret_ttl_s = (int32_t)ttl_s;
+    *ret_expiry_s = capped_seconds(visit->deletion.local_deletion_time_s + (int64_t)ttl_s);
+    return 0;
+}
+
+static int read_cell(struct visit *visit, const struct type *type, unsigned column,
+    enum item_type item, struct item_place *now)
+{
+    bool tombstone = item == ITEM_TOMBSTONE;
     struct cell *cell;
     int r = grow_cells(visit);
 
@@ -185,6 +203,11 @@ static int read_cell(struct visit *visit, const struct type *type, unsigned colu
             tombstone ? visit->deletion.local_deletion_time_s : LOCAL_DELETION_TIME_NONE,
         .column = (uint16_t)column,
     };
+    if (item == ITEM_EXPIRING) {
+        r = read_ttl(visit, &cell->ttl_s, &cell->local_deletion_time_s);
+        if (r < 0)
+            return r;
+    }
     if (type_is_complex(type)) {
         cell->path = get_vbytes(&visit->in);
         now->had_path = true;
@@ -212,7 +235,8 @@ static int read_item(struct visit *visit, uint64_t header, const struct column *
     switch (type) {
     case ITEM_VALUE:
     case ITEM_TOMBSTONE:
-        r = read_cell(visit, columns[column].type, now.column, type == ITEM_TOMBSTONE, &now);
+    case ITEM_EXPIRING:
+        r = read_cell(visit, columns[column].type, now.column, (enum item_type)type, &now);
         break;
     case ITEM_COMPLEX_DELETION:
         if (!type_is_complex(columns[column].type))
@@ -249,6 +273,11 @@ static int visit_row(struct visit *visit, enum mutation_code code)
     uint64_t header;
     int r;
 
+    if (code == MUTATION_ROW_INSERT_EXPIRING) {
+        r = read_ttl(visit, &row.liveness.ttl_s, &row.liveness.local_deletion_time_s);
+        if (r < 0)
+            return r;
+    }
     if (!is_static) {
         r = read_clustering(visit, true, values, &row.clustering);
         if (r < 0)
@@ -263,7 +292,7 @@ static int visit_row(struct visit *visit, enum mutation_code code)
     }
     if (decoder_failed(&visit->in))
         return bad(visit, "a row is cut off");
-    if (code == MUTATION_ROW_INSERT)
+    if (code == MUTATION_ROW_INSERT || code == MUTATION_ROW_INSERT_EXPIRING)
         row.liveness.timestamp_us = visit->timestamp_us;
     else if (!last.any)
         return bad(visit, "a row of nothing");
@@ -293,6 +322,7 @@ static int visit_mutation(struct visit *visit)
     case MUTATION_ROW:
     case MUTATION_ROW_INSERT:
     case MUTATION_STATIC_ROW:
+    case MUTATION_ROW_INSERT_EXPIRING:
         return visit_row(visit, (enum mutation_code)code);
     default:
         return bad(visit, "an unknown mutation");
@@ -364,9 +394,7 @@ int batch_visit(const struct table_schema *schemas, unsigned table_count,
         return err_new(-EUCLEAN, "updates without a timestamp");
     if (seconds < 0)
         seconds = 0;
-    if (seconds > LOCAL_DELETION_TIME_MAX)
-        seconds = LOCAL_DELETION_TIME_MAX;
-    visit.deletion = (struct deletion){timestamp_us - 1, (int32_t)seconds};
+    visit.deletion = (struct deletion){timestamp_us - 1, capped_seconds(seconds)};
 
     for (unsigned i = 0; i < update_count && r == 0; i++) {
         struct bytes body;

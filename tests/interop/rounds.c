@@ -1,20 +1,22 @@
 /*
- * Random batches on all tables of the file system, flushed and compacted at random, for the
- * comparison with Cassandra that rounds.py makes.
+ * Random batches on all tables of the file system, some of what they put expiring, flushed and
+ * compacted at random, for the comparison with Cassandra that rounds.py makes.
  *
  *   rounds OUT FIRST_SEED COUNT
  *
  * For each seed a store in OUT/SEED, with partition keys of its own, so that all rounds of a table
  * can be merged by Cassandra in one go. Written for each table T:
  *
- *   OUT/T.merged      what the engine reads (memtables and SSTables, tombstones kept), a partition
- * a line, as sstabledump prints it OUT/T.live        the partitions with live rows only
+ *   OUT/T.merged      what the engine reads of a snapshot, tombstones kept, a partition a line, as
+ *                     sstabledump prints it
  *   OUT/T.compacted   the SSTables that the engine's compaction made, gc_grace ten days
  *   OUT/T.purged      the same with gc_grace 0
  *   OUT/SEED/snapshots/TAG/sstfs/T-…   the SSTables, where TAG is
  *     all         before the compaction of everything
  *     compacted   after it
  *     purged      after that with gc_grace 0
+ *   OUT/T.before      what was read before that snapshot, partly from memtables, as of then
+ *   OUT/T.after       the snapshot as of then
  *
  * Besides, every live row found by a scan must be found by a get, with the same cells.
  */
@@ -29,11 +31,14 @@
 #include "engine/error.h"
 #include "engine/print.h"
 #include "fs/fs.h"
+#include "io/env.h"
+#include "rows/merge.h"
 
 #define BATCHES_PER_ROUND 120
 #define PARTITIONS_PER_TABLE 6
 #define CLUSTERINGS_PER_PARTITION 12
 #define TEN_DAYS_S 864000
+#define HOUR_S 3600
 
 struct round {
     const char *out;
@@ -51,12 +56,50 @@ static void check(int r, const char *what)
     }
 }
 
+/* ---- the disk, with a wall clock of our own ---- */
+
+static const struct env_ops *disk_ops;
+static struct env_ops dated_ops;
+static uint64_t hours_back; /* while batches are written, so that some have expired when read */
+
+static uint64_t dated_wall_us(struct env *env)
+{
+    return disk_ops->wall_us(env) - hours_back * HOUR_S * UINT64_C(1000000);
+}
+
+static struct env *open_disk(const char *path)
+{
+    struct env *env;
+
+    check(env_posix_new(path, &env), "env");
+    disk_ops = env->ops;
+    dated_ops = *disk_ops;
+    dated_ops.wall_us = dated_wall_us;
+    env->ops = &dated_ops;
+    return env;
+}
+
+/* ---- batches ---- */
+
 static uint64_t draw(struct round *round, uint64_t below)
 {
     round->random ^= round->random << 13;
     round->random ^= round->random >> 7;
     round->random ^= round->random << 17;
     return (round->random >> 11) % below;
+}
+
+/* None, one that is over when it is read, or one that is not for days. */
+static int32_t random_ttl(struct round *round)
+{
+    switch (draw(round, 8)) {
+    case 0:
+        return 1 + (int32_t)draw(round, HOUR_S);
+    case 1:
+        return TEN_DAYS_S + (int32_t)draw(round, 3);
+    default:
+        return 0;
+    }
 }
 
 /* A value of the type, by number, so that keys can be drawn again; text is ASCII. */
@@ -126,6 +169,8 @@ static void random_cells(
 
         if (draw(round, 3))
             continue;
+        if (draw(round, 4) == 0)
+            batch_set_ttl(batch, random_ttl(round));
         if (!complex) {
             if (draw(round, 6) == 0)
                 batch_delete_cell(batch, i);
@@ -193,6 +238,7 @@ static void random_mutation(struct round *round, struct batch *batch)
     struct clustering clustering = random_clustering(round, schema, &value, clustering_text);
     uint64_t what = draw(round, 20);
 
+    batch_set_ttl(batch, random_ttl(round));
     if (what == 0) {
         batch_delete_partition(batch, table, key);
     } else if (what < 3) {
@@ -210,20 +256,7 @@ static void random_mutation(struct round *round, struct batch *batch)
     }
 }
 
-static void print_partition(struct partition_iterator *partition, struct buf *line, FILE *to)
-{
-    buf_clear(line);
-    check(partition_print_json(partition, 0, line), "print");
-    buf_append_u8(line, '\n');
-    check(buf_error(line), "print");
-    /* One partition a line, whatever the printer's layout. */
-    for (size_t i = 0; i + 1 < line->size; i++) {
-        if (line->data[i] == '\n')
-            line->data[i] = ' ';
-    }
-    fwrite(line->data, 1, line->size, to);
-}
-
+/* One partition a line, whatever the printer's layout. Takes the scanner over. */
 static void print_scanner(
     struct round *round, unsigned table, const char *kind, struct partition_scanner *scanner)
 {
@@ -237,8 +270,17 @@ static void print_scanner(
     to = fopen(path, "a");
     if (!to)
         check(-errno, path);
-    while ((r = scanner_next(scanner, &partition)) > 0)
-        print_partition(partition, &line, to);
+    while ((r = scanner_next(scanner, &partition)) > 0) {
+        buf_clear(&line);
+        check(partition_print_json(partition, 0, &line), "print");
+        check(buf_error(&line), "print");
+        for (size_t i = 0; i < line.size; i++) {
+            if (line.data[i] == '\n')
+                line.data[i] = ' ';
+        }
+        fwrite(line.data, 1, line.size, to);
+        fputc('\n', to);
+    }
     check(r, "scan");
     if (fclose(to) != 0)
         check(-errno, path);
@@ -246,14 +288,36 @@ static void print_scanner(
     buf_release(&line);
 }
 
-static void print_tables(struct round *round, const char *kind, bool live)
+/* All tables as they lie there, tombstones kept. */
+static void print_tables(struct round *round, struct source *source, const char *kind)
 {
     for (unsigned table = 0; table < FS_TABLE_COUNT; table++) {
         struct partition_scanner *scanner;
 
-        check(live ? engine_scan_table_live(engine_live(round->engine), table, &scanner)
-                   : engine_scan_table(engine_live(round->engine), table, &scanner),
-            "scan table");
+        check(engine_scan_table(source, table, &scanner), "scan table");
+        print_scanner(round, table, kind, scanner);
+    }
+}
+
+static int64_t nothing_is_purged(void *arg, const struct decorated_key *key)
+{
+    (void)arg;
+    (void)key;
+    return INT64_MIN;
+}
+
+/* What has expired is the tombstone here that it is for a reader, and that a flush makes of it. */
+static void print_tables_as_of_now(struct round *round, struct source *source, const char *kind)
+{
+    struct purge purge = {.now_s = (int64_t)(env_wall_us(round->env) / 1000000),
+        .gc_before_s = INT64_MIN,
+        .max_purgeable = nothing_is_purged};
+
+    for (unsigned table = 0; table < FS_TABLE_COUNT; table++) {
+        struct partition_scanner *scanner;
+
+        check(engine_scan_table(source, table, &scanner), "scan table");
+        check(purge_scanner(scanner, &purge, &scanner), "scan table as of now");
         print_scanner(round, table, kind, scanner);
     }
 }
@@ -361,7 +425,7 @@ static void compact(struct round *round, const char *kind)
 {
     check(engine_compact(round->engine, TABLES_ALL), "compact");
     check_gets(round);
-    print_tables(round, kind, false);
+    print_tables(round, engine_live(round->engine), kind);
     take_snapshot(round, kind);
 }
 
@@ -378,6 +442,17 @@ static void remove_all_but_snapshots(const char *path)
     }
 }
 
+/* The SSTables of the snapshot, which Cassandra is given. */
+static void print_snapshot(struct round *round, const char *tag)
+{
+    struct source *source;
+
+    check(engine_open_snapshot(round->engine, tag, &source), "open the snapshot");
+    print_tables(round, source, "merged");
+    print_tables_as_of_now(round, source, "after");
+    engine_close_snapshot(source);
+}
+
 static void run_round(struct round *round)
 {
     char path[4096];
@@ -385,14 +460,16 @@ static void run_round(struct round *round)
     snprintf(path, sizeof(path), "%s/%" PRIu64, round->out, round->seed);
     if (mkdir(path, 0755) < 0)
         check(-errno, path);
-    check(env_posix_new(path, &round->env), "env");
+    round->env = open_disk(path);
     check(engine_create(round->env, fs_tables, FS_TABLE_COUNT), "create");
     open_engine(round, TEN_DAYS_S);
+    hours_back = 2;
     write_batches(round);
+    hours_back = 0;
     check_gets(round);
-    print_tables(round, "merged", false);
-    print_tables(round, "live", true);
+    print_tables_as_of_now(round, engine_live(round->engine), "before");
     take_snapshot(round, "all");
+    print_snapshot(round, "all");
     check_gets(round);
     compact(round, "compacted");
     check(engine_close(round->engine, CLOSE_FLUSH), "close");

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Goal: what our engine reads and what its compaction leaves is what Cassandra makes of the same SSTables.
 
-Method: `rounds` writes random batches of every kind on every table, in COUNT stores with disjoint keys, and prints what
+Method: `rounds` writes random batches of every kind, some of what they put expiring, on every table, in COUNT stores with disjoint keys, and prints what
 it reads; Cassandra merges (compacts) the SSTables of all rounds of a table at once; compare partition by partition.
 Cassandra checks each SSTable of the first CHECKED rounds, those that our compactions left too: a check is a rewriting,
 and takes ten times as long as all the rest.
@@ -82,7 +82,8 @@ def judge(out, table, checked):
     schema = HERE / "schema.cql"
     ungraced = out / "schema-without-grace.cql"
     ungraced.write_text(schema.read_text().replace("gc_grace_seconds = 864000", "gc_grace_seconds = 0"))
-    sound = agree("merge", table, ours(out, table, "merged"),
+    sound = agree("snapshot", table, ours(out, table, "before"), ours(out, table, "after"))
+    sound &= agree("merge", table, ours(out, table, "merged"),
                   partitions(cassandra("merge", *folders, "--schema", schema, "--table", table)))
     for kind, cql in (("compacted", schema), ("purged", ungraced)):
         target = out / f"{table}-{kind}"
@@ -100,7 +101,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="sstfs-rounds-") as folder:
         out = Path(folder)
         subprocess.run([binary, folder, str(first), str(count)], check=True)
-        print(f"1..{4 * len(TABLES)}\n# {count} rounds from seed {first}")
+        print(f"1..{5 * len(TABLES)}\n# {count} rounds from seed {first}")
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # most of the time is Java's, starting
             results = list(pool.map(lambda table: judge(out, table, checked), TABLES))
     sys.exit(0 if all(results) else 1)

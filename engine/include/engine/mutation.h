@@ -35,6 +35,12 @@ void batch_delete_row(
     struct batch *batch, unsigned table, struct bytes key, const struct clustering *clustering);
 
 /**
+ * Rows (their liveness) and values from here on expire so many seconds after T: 1 to TTL_MAX_S; 0,
+ * as at first: never. CQL's USING TTL.
+ */
+void batch_set_ttl(struct batch *batch, int32_t ttl_s);
+
+/**
  * Begins a row, to which the batch_cell… calls that follow belong. `insert` gives it liveness
  * (INSERT); without, it is an update (UPDATE), which is no row when it has no cell.
  */

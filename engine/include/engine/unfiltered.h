@@ -18,6 +18,7 @@
 #define TIMESTAMP_NONE INT64_MIN
 #define LOCAL_DELETION_TIME_NONE INT32_MAX      /* live, in an nb SSTable */
 #define LOCAL_DELETION_TIME_MAX (INT32_MAX - 1) /* 2038-01-19T03:14:06Z */
+#define TTL_MAX_S 630720000                     /* 20 years: CQL takes no longer one */
 #define CLUSTERING_COLUMNS_MAX 32
 
 /** Everything with a timestamp at or below the first number is deleted. */

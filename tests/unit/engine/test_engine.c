@@ -562,6 +562,80 @@ static void what_never_left_memory_leaves_no_tombstone(void **state)
     env_free(env);
 }
 
+/* Row 1 expires whole, of row 2 one column does. */
+static void put_expiring_rows(struct engine *engine, int32_t ttl_s)
+{
+    struct batch *batch = admit(engine, ADMIT_GROW);
+
+    for (unsigned i = 1; i <= 2; i++) {
+        struct bytes name;
+        char text[8];
+        struct clustering clustering = name_of(i, text, &name);
+
+        batch_set_ttl(batch, i == 1 ? ttl_s : 0);
+        batch_row(batch, THINGS, model_key(THINGS, 0), &clustering, true);
+        batch_cell_bigint(batch, 0, 5);
+        batch_set_ttl(batch, ttl_s);
+        batch_cell_bigint(batch, 1, 6);
+    }
+    apply(engine, batch);
+}
+
+static void expect_expiring_rows(struct engine *engine, bool live)
+{
+    struct rowref ref;
+
+    assert_int_equal(count_scanned(engine, &SLICE_ALL), live ? 2 : 1);
+    assert_int_equal(get_row(engine, 1, COLUMNS_ALL, &ref), live);
+    if (live)
+        rowref_release(&ref);
+    assert_int_equal(get_row(engine, 2, COLUMNS_ALL, &ref), 1);
+    assert_int_equal(ref.row.cell_count, live ? 2 : 1);
+    rowref_release(&ref);
+}
+
+static void advance_s(struct env *env, unsigned seconds)
+{
+    env_mem_advance(env, seconds * UINT64_C(1000000));
+}
+
+/* In memory, replayed, flushed; then compaction leaves tombstones, until their grace is over. */
+static void what_expires_is_gone_and_its_tombstone_after_its_grace(void **state)
+{
+    struct engine_options options = model_options();
+    struct env *env = new_env(64 << 20);
+    struct engine *engine;
+
+    (void)state;
+    options.gc_grace_s = 1000;
+    check(engine_create(env, model_tables, MODEL_TABLES));
+    engine = open_with(env, &options);
+    put_expiring_rows(engine, 100);
+    advance_s(env, 98);
+    expect_expiring_rows(engine, true);
+    check(engine_close(engine, 0));
+    engine = open_with(env, &options);
+    expect_expiring_rows(engine, true);
+    check(engine_flush(engine, TABLES_ALL));
+    expect_expiring_rows(engine, true);
+    advance_s(env, 3);
+    expect_expiring_rows(engine, false);
+
+    delete_rows(engine, 2, 3);
+    check(engine_flush(engine, TABLES_ALL));
+    check(engine_compact(engine, TABLES_ALL));
+    assert_int_equal(count_scanned(engine, &SLICE_ALL), 0);
+    assert_int_equal(stats_of(engine).sstables, 1);
+    advance_s(env, 890); /* from the write: 991 s */
+    check(engine_compact(engine, TABLES_ALL));
+    assert_int_equal(stats_of(engine).sstables, 1);
+    advance_s(env, 200);
+    check(engine_compact(engine, TABLES_ALL));
+    assert_int_equal(stats_of(engine).sstables, 0);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
 /* ---- syncs ---- */
 
 static void note_result(void *arg, int r)
@@ -1062,6 +1136,7 @@ int main(void)
         cmocka_unit_test(a_get_reads_no_table_that_is_older_than_what_it_knows),
         cmocka_unit_test(a_batch_deletes_first_and_then_writes),
         cmocka_unit_test(what_never_left_memory_leaves_no_tombstone),
+        cmocka_unit_test(what_expires_is_gone_and_its_tombstone_after_its_grace),
         cmocka_unit_test(each_sync_mode_keeps_its_promise),
         cmocka_unit_test(a_flush_does_not_sync_the_values_that_it_takes),
         cmocka_unit_test(a_stream_of_values_is_flushed_instead_of_synced),

@@ -119,6 +119,8 @@ static int hear_row(
     say_clustering(arg, &row->clustering);
     if (row->liveness.timestamp_us != TIMESTAMP_NONE)
         say(arg, " live %s", time_text(row->liveness.timestamp_us));
+    if (row->liveness.ttl_s != 0)
+        say(arg, "+%d@%d", row->liveness.ttl_s, row->liveness.local_deletion_time_s);
     if (!deletion_is_live(row->deletion)) {
         say(arg, " deleted ");
         say_deletion(arg, row->deletion);
@@ -134,6 +136,8 @@ static int hear_row(
         say(arg, "]%s", time_text(cell->timestamp_us));
         if (cell_is_tombstone(cell))
             say(arg, "@%d", cell->local_deletion_time_s);
+        if (cell_is_expiring(cell))
+            say(arg, "+%d@%d", cell->ttl_s, cell->local_deletion_time_s);
         say(arg, "=");
         say_bytes(arg, cell->value);
     }
@@ -205,6 +209,13 @@ static struct batch *batch_of_everything(void)
     batch_static_row(batch, 0, key_of(1));
     batch_cell_int(batch, 0, 3);
     batch_map_delete(batch, 1, BYTES("gone"));
+    batch_set_ttl(batch, 60);
+    batch_row(batch, 0, key_of(1), &ROW("y"), true);
+    batch_set_ttl(batch, TTL_MAX_S);
+    batch_map_put(batch, 3, BYTES("p"), BYTES("1"));
+    batch_delete_cell(batch, 0);
+    batch_set_ttl(batch, 0);
+    batch_cell_int(batch, 2, 4);
     batch_row(batch, 1, key_of(-4), &CLUSTERING_ROW(NULL, 0), false);
     batch_cell(batch, 0, BYTES(""));
     return batch;
@@ -216,7 +227,9 @@ static const char everything_of_0[] =
     "0:1 row 4(00000007,78) deleted T-1@1763800000\n"
     "0:1 row 4(00000007,78) live T clear3 T-1@1763800000 0[]T=0000000000000005 "
     "1[]T-1@1763800000= 2[]T=fffffffe 3[70]T=31 3[71]T=32\n"
-    "0:1 row 3() 0[]T=00000003 1[676f6e65]T-1@1763800000=\n";
+    "0:1 row 3() 0[]T=00000003 1[676f6e65]T-1@1763800000=\n"
+    "0:1 row 4(00000007,79) live T+60@1763800060 0[]T-1@1763800000= 2[]T=00000004 "
+    "3[70]T+630720000@2147483646=31\n";
 static const char everything_of_1[] = "1:-4 row 4() 0[]T=\n";
 
 static void a_visit_tells_what_the_batch_was_told(void **state)
