@@ -6,6 +6,7 @@ number; removal and renaming of tags while they are looked at.
 """
 import errno
 import os
+import subprocess
 import sys
 
 import support
@@ -152,6 +153,39 @@ def a_tag_in_use_stays_and_another_goes(place):
     assert (past(place.mnt, 'due') / 'file').read_text() == 'old'
 
 
+def tags_come_and_go_under_those_who_look(place):
+    place.mount()
+    for i in range(40):
+        (place.mnt / f'file{i}').write_bytes(b'%d' % i * 5000)
+    walk = 'while :; do grep -rc x "$1"/.past/a "$1"/.past/b "$1"/.past/c; ls -lR "$1"/.past; done'
+    walkers = [subprocess.Popen(['sh', '-c', walk, 'sh', place.mnt], stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL, process_group=0) for _ in range(3)]
+    removed = 0
+    try:
+        for i in range(25):
+            for tag in 'a', 'b', 'c':
+                folder = place.mnt / '.snapshots' / tag
+                if folder.exists():
+                    removed += run('rmdir', folder, code=None).returncode == 0
+                sstfs('snapshot', 'create', place.mnt, tag, code=None)
+            sstfs('snapshot', 'rename', place.mnt, 'a', f'renamed{i}', code=None)
+            (place.mnt / f'file{i % 40}').write_bytes(b'%d' % i * 6000)
+            if i % 10 == 0:
+                sstfs('compact', place.mnt)
+    finally:
+        for walker in walkers:
+            os.killpg(walker.pid, 9)
+            walker.wait()
+    assert removed > 0
+    (place.mnt / 'file0').write_text('last')
+    sstfs('snapshot', 'create', place.mnt, 'last')
+    (place.mnt / '.snapshots' / 'last' / 'SHA256SUMS').read_bytes()
+    assert (past(place.mnt, 'last') / 'file0').read_text() == 'last'
+    assert place.stats()['bad_reads'] == 0
+    place.umount()
+    support.no_damage(place.store)
+
+
 if __name__ == '__main__':
     sys.exit(support.main([
         the_past_is_the_tree_as_it_was,
@@ -159,4 +193,5 @@ if __name__ == '__main__':
         nothing_there_can_be_changed,
         modes_and_owners_are_those_of_then,
         a_tag_in_use_stays_and_another_goes,
+        tags_come_and_go_under_those_who_look,
     ]))
