@@ -34,7 +34,7 @@ static bool is_forgettable(struct node *node, struct forgettable *to)
     if (is_used || node->lookups == 0 || node->pins > 0 || atomic_load(&node->handles) > 0)
         return false;
     /* Never waited for, as locks of nodes come before that of the shard. */
-    if (pthread_rwlock_tryrdlock(&node->lock) != 0)
+    if (node_try_lock_shared(node) < 0)
         return false;
     if (node->loaded && node->home == HOME_DIRENT) {
         struct bytes name = node_name(node);

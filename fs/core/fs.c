@@ -24,6 +24,7 @@ struct value_buffer *fs_value_buffer(struct fs *fs)
 int fs_begin(struct fs *fs, struct fs_request *request, enum fs_table table, uint64_t bytes,
     bool reclaim, engine_go go, void *arg)
 {
+    node_assert_none_locked();
     if (fs->options.read_only)
         return err_new(-EROFS, "mounted read-only");
     return engine_admit(fs->engine, table, bytes + REQUEST_BYTES,
@@ -39,6 +40,7 @@ void fs_cancel(struct fs *fs, struct fs_request *request)
 
 int fs_end(struct fs *fs, struct fs_request *request, engine_go go, void *arg)
 {
+    node_assert_none_locked();
     fs_cancel(fs, request);
     if (request->position == 0)
         return 0;

@@ -130,6 +130,7 @@ int fs_sync(struct fs *fs, uint64_t ino, engine_go go, void *arg)
     AUTO(node_unpinp) struct node *node = NULL;
     uint64_t position;
 
+    node_assert_none_locked();
     if (ino_is_synthetic(ino))
         return 0;
     if (node_pin(fs, ino, &node) < 0)

@@ -88,6 +88,7 @@ int ino_new(struct fs *fs, uint64_t *ret_ino)
         pthread_mutex_unlock(&fs->lease_mutex);
         /* Once in 4096 creates, each of which was admitted itself just now, so that this one
          * hardly ever waits; and if it does, then not under the mutex. */
+        node_assert_none_locked();
         if (!taken && r == 0)
             r = engine_admit(fs->engine, TABLE_META, 256, ADMIT_RECLAIM, NULL, NULL, &batch);
     }

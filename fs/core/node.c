@@ -123,6 +123,9 @@ static void node_free(struct node *node)
 
 /* Prefers writers: a listing in many threads would else keep a create out for ever. No thread takes
  * the lock of one node twice, so that is safe. */
+/* Nodes that this thread has locked. */
+static _Thread_local unsigned locked_count;
+
 static int lock_init(pthread_rwlock_t *lock)
 {
     pthread_rwlockattr_t attributes;
@@ -268,6 +271,7 @@ int node_find_or_create(struct fs *fs, uint64_t ino, struct node **ret_node, boo
     /* Before anybody can know it: so this is had at once. */
     r = pthread_rwlock_trywrlock(&made->lock);
     ASSERT(r == 0);
+    locked_count++;
 
     pthread_mutex_lock(&shard->mutex);
     node = shard_find_and_pin(shard, ino);
@@ -361,6 +365,7 @@ void node_lock_shared(struct node *node)
     int r = pthread_rwlock_rdlock(&node->lock);
 
     ASSERT(r == 0);
+    locked_count++;
 }
 
 void node_lock_exclusive(struct node *node)
@@ -368,6 +373,15 @@ void node_lock_exclusive(struct node *node)
     int r = pthread_rwlock_wrlock(&node->lock);
 
     ASSERT(r == 0);
+    locked_count++;
+}
+
+int node_try_lock_shared(struct node *node)
+{
+    if (pthread_rwlock_tryrdlock(&node->lock) != 0)
+        return -EBUSY;
+    locked_count++;
+    return 0;
 }
 
 void node_unlock(struct node *node)
@@ -375,6 +389,12 @@ void node_unlock(struct node *node)
     int r = pthread_rwlock_unlock(&node->lock);
 
     ASSERT(r == 0);
+    locked_count--;
+}
+
+void node_assert_none_locked(void)
+{
+    ASSERT(locked_count == 0);
 }
 
 void lock_set_add(struct lock_set *set, struct node *node)

@@ -157,6 +157,11 @@ void node_unpinp(struct node **node);
 void node_lock_shared(struct node *node);
 void node_lock_exclusive(struct node *node);
 void node_unlock(struct node *node);
+/** 0 or -EBUSY: whoever has the lock need not be waited for. */
+MUST_USE int node_try_lock_shared(struct node *node);
+/** Asserts that this thread has no node locked: nothing that may wait, for memory or for a sync, is
+ * asked for under a lock, or one slow disk would stop every look-up in a directory. */
+void node_assert_none_locked(void);
 
 /** Nodes of one operation, locked together. At most four; NULL and duplicates are left out. */
 struct lock_set {
