@@ -406,20 +406,6 @@ static void let_go(const struct backup *backup)
         complain_of(r, "let go of snapshot '%s'", backup->tag);
 }
 
-static int wait_until_complete(const char *folder)
-{
-    AUTO(freep) char *path = NULL;
-    FILE *file;
-
-    if (asprintf(&path, "%s/SHA256SUMS", folder) < 0)
-        return -ENOMEM;
-    file = fopen(path, "re");
-    if (!file)
-        return err_new(-errno, "open '%s': %s", path, strerror(errno));
-    fclose(file);
-    return 0;
-}
-
 static int run(struct backup *backup)
 {
     int r = snapshot_path(backup->path, backup->tag, &backup->folder);
@@ -431,7 +417,7 @@ static int run(struct backup *backup)
         r = snapshot_hold(backup->path, backup->tag, HOLD);
     if (r < 0)
         return complain_of(r, "backup");
-    r = wait_until_complete(backup->folder);
+    r = snapshot_await(backup->path, backup->tag);
     if (r == 0)
         r = run_copy(backup);
     let_go(backup);

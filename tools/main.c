@@ -34,6 +34,7 @@ static const struct command commands[] = {
     {"backup", "[-q] [--verify] [--tag TAG] [--keep-last|hourly|daily|weekly|monthly N …] MNT DEST",
         "one more copy of the tree in DEST, a folder or HOST:PATH; moves only what is new",
         command_backup},
+    {"diff", "MNT TAG [TAG]", "what changed between two snapshots, or until now", command_diff},
     {"restore", "[-y] [--to DIR] MNT TAG PATH…", "files and folders as they were", command_restore},
     {"rollback", "[-y] STORE TAG", "take an unmounted store back to a snapshot", command_rollback},
     {"scrub", "[--older-than 7d] [--repair-from FOLDER] MNT|FOLDER",

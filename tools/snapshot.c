@@ -116,6 +116,23 @@ int snapshot_make(const char *path, const char *tag)
     return r;
 }
 
+int snapshot_await(const char *path, const char *tag)
+{
+    AUTO(freep) char *folder = NULL;
+    AUTO(freep) char *file = NULL;
+    int fd, r = snapshot_path(path, tag, &folder);
+
+    if (r < 0)
+        return r;
+    if (asprintf(&file, "%s/SHA256SUMS", folder) < 0)
+        return -ENOMEM;
+    fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_new(-errno, "open '%s': %s", file, strerror(errno));
+    close(fd);
+    return 0;
+}
+
 static int create_tag(const char *path, const char *tag, const struct creation *creation)
 {
     int r = snapshot_make(path, tag);

@@ -16,6 +16,8 @@ MUST_USE int snapshot_path(const char *path, const char *tag, char **ret_path);
 void snapshot_tag_of_now(char to[SNAPSHOT_NOW_MAX]);
 /** Has the kernel write back what it holds, then makes the tag. */
 MUST_USE int snapshot_make(const char *path, const char *tag);
+/** Until all of it is on the disk. */
+MUST_USE int snapshot_await(const char *path, const char *tag);
 MUST_USE int snapshot_remove(const char *path, const char *tag);
 MUST_USE int snapshot_hold(const char *path, const char *tag, const char *name);
 MUST_USE int snapshot_release(const char *path, const char *tag, const char *name);

@@ -85,6 +85,7 @@ int command_ls(int argc, char **argv);
 int command_cat(int argc, char **argv);
 int command_tar(int argc, char **argv);
 int command_space(int argc, char **argv);
+int command_diff(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_dump(int argc, char **argv);
 int command_flush(int argc, char **argv);

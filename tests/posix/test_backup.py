@@ -203,6 +203,34 @@ def a_copy_is_looked_into_without_a_mount(place):
     assert sstfs('cat', f'{place.store}:file').stdout == 'content'
 
 
+def diff_tells_what_changed(place):
+    place.mount()
+    for name in 'd', 'd/sub', 'gone':
+        (place.mnt / name).mkdir()
+    for name in 'same', 'edited', 'd/moved', 'd/sub/kept', 'gone/file':
+        (place.mnt / name).write_text(name)
+    place.snapshot('one')
+    assert sstfs('diff', place.mnt, 'one').stdout == ''
+    (place.mnt / 'edited').write_text('longer than it was')
+    (place.mnt / 'same').chmod(0o600)
+    os.setxattr(place.mnt / 'd' / 'sub' / 'kept', 'user.a', b'b')
+    (place.mnt / 'd').rename(place.mnt / 'e')
+    (place.mnt / 'e' / 'moved').rename(place.mnt / 'here')
+    shutil.rmtree(place.mnt / 'gone')
+    (place.mnt / 'made').mkdir()
+    (place.mnt / 'made' / 'file').write_text('x')
+    place.snapshot('two')
+    wanted = {'M /edited content size', 'M /same mode', 'R /d -> /e', 'R /d/moved -> /here',
+              '- /gone', '- /gone/file', '+ /made', '+ /made/file', 'M /e names',
+              'M /e/sub/kept attributes'}
+    for later in ['two'], []:
+        done = sstfs('diff', place.mnt, 'one', *later, code=1)
+        assert set(done.stdout.splitlines()) == wanted, done.stdout
+    assert snapshot_names(place) == ['one', 'two']
+    one_line(sstfs('diff', place.mnt, 'one', 'none', code=4))
+    one_line(sstfs('diff', place.mnt, 'no/tag', code=2))
+
+
 def a_store_is_taken_back(place):
     make_tree(place.top / 'one')
     place.mount()
@@ -248,5 +276,6 @@ if __name__ == '__main__':
         another_host_is_as_good,
         files_and_folders_are_restored,
         a_copy_is_looked_into_without_a_mount,
+        diff_tells_what_changed,
         a_store_is_taken_back,
     ]))
