@@ -26,6 +26,7 @@ struct item {
     const char *name; /* its last part */
     uint64_t parent;
     struct stat attributes;
+    bool is_paired;
 };
 
 struct items {
@@ -68,7 +69,7 @@ static int collect(void *arg, struct bytes name, const struct fs_entry *entry)
     if (asprintf(&path, "%s/%.*s", level->path, (int)name.size, (const char *)name.data) < 0)
         return -ENOMEM;
     items->list[items->count++] =
-        (struct item){path, path + strlen(level->path) + 1, level->ino, entry->attributes};
+        (struct item){path, path + strlen(level->path) + 1, level->ino, entry->attributes, false};
     below.path = path;
     return S_ISDIR(entry->attributes.st_mode)
                ? tree_list(items->tree, entry->nodeid, collect, &below)
@@ -137,27 +138,54 @@ static bool print_changes(const struct item *before, const struct item *after, b
     return true;
 }
 
-/* The names of one inode in both trees: ranges of the lists. The first pair of the same name in the
- * same directory stays as it is; what is left over was renamed, made or removed. */
-static bool compare_inode(const struct items *before, size_t before_end, size_t *before_at,
-    const struct items *after, size_t after_end, size_t *after_at)
+/* The names of one inode in one of the trees. */
+struct names {
+    struct item *list;
+    size_t count;
+};
+
+static struct item *next_unpaired(const struct names *names, const struct item *like)
 {
-    const struct item *old = *before_at < before_end ? &before->list[*before_at] : NULL;
-    const struct item *new = *after_at < after_end ? &after->list[*after_at] : NULL;
+    for (size_t i = 0; i < names->count; i++) {
+        struct item *item = &names->list[i];
 
-    if (old && new) {
-        bool is_renamed = old->parent != new->parent || strcmp(old->name, new->name) != 0;
-
-        if (is_renamed)
-            printf("R %s -> %s\n", old->path, new->path);
-        ++*before_at, ++*after_at;
-        return print_changes(old, new, is_renamed) || is_renamed;
+        if (!item->is_paired &&
+            (!like || (item->parent == like->parent && strcmp(item->name, like->name) == 0)))
+            return item;
     }
-    if (old)
-        printf("- %s\n", before->list[(*before_at)++].path);
-    else
-        printf("+ %s\n", after->list[(*after_at)++].path);
-    return true;
+    return NULL;
+}
+
+/* Names that stayed first: what is left over was renamed, made or removed. */
+static bool compare_inode(const struct names *before, const struct names *after)
+{
+    struct item *old, *new;
+    bool differs = false;
+
+    for (size_t i = 0; i < before->count; i++) {
+        old = &before->list[i];
+        new = next_unpaired(after, old);
+        if (!new)
+            continue;
+        old->is_paired = new->is_paired = true;
+        differs |= print_changes(old, new, false);
+    }
+    while ((old = next_unpaired(before, NULL))) {
+        old->is_paired = differs = true;
+        new = next_unpaired(after, NULL);
+        if (!new) {
+            printf("- %s\n", old->path);
+            continue;
+        }
+        new->is_paired = true;
+        printf("R %s -> %s\n", old->path, new->path);
+        print_changes(old, new, true);
+    }
+    while ((new = next_unpaired(after, NULL))) {
+        new->is_paired = differs = true;
+        printf("+ %s\n", new->path);
+    }
+    return differs;
 }
 
 static size_t end_of_inode(const struct items *items, size_t from)
@@ -179,9 +207,12 @@ static bool compare_all(const struct items *before, const struct items *after)
         uint64_t new = j < after->count ? after->list[j].attributes.st_ino : UINT64_MAX;
         size_t old_end = old <= new ? end_of_inode(before, i) : i;
         size_t new_end = new <= old ? end_of_inode(after, j) : j;
+        struct names old_names = {before->list + i, old_end - i};
+        struct names new_names = {after->list + j, new_end - j};
 
-        while (i < old_end || j < new_end)
-            differs |= compare_inode(before, old_end, &i, after, new_end, &j);
+        differs |= compare_inode(&old_names, &new_names);
+        i = old_end;
+        j = new_end;
     }
     return differs;
 }

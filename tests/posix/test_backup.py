@@ -209,6 +209,7 @@ def diff_tells_what_changed(place):
         (place.mnt / name).mkdir()
     for name in 'same', 'edited', 'd/moved', 'd/sub/kept', 'gone/file':
         (place.mnt / name).write_text(name)
+    os.link(place.mnt / 'same', place.mnt / 'also')
     place.snapshot('one')
     assert sstfs('diff', place.mnt, 'one').stdout == ''
     (place.mnt / 'edited').write_text('longer than it was')
@@ -217,10 +218,11 @@ def diff_tells_what_changed(place):
     (place.mnt / 'd').rename(place.mnt / 'e')
     (place.mnt / 'e' / 'moved').rename(place.mnt / 'here')
     shutil.rmtree(place.mnt / 'gone')
+    (place.mnt / 'also').unlink()
     (place.mnt / 'made').mkdir()
     (place.mnt / 'made' / 'file').write_text('x')
     place.snapshot('two')
-    wanted = {'M /edited content size', 'M /same mode', 'R /d -> /e', 'R /d/moved -> /here',
+    wanted = {'M /edited content size', 'M /same mode links', '- /also', 'R /d -> /e', 'R /d/moved -> /here',
               '- /gone', '- /gone/file', '+ /made', '+ /made/file', 'M /e names',
               'M /e/sub/kept attributes'}
     for later in ['two'], []:
