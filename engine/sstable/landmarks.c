@@ -13,10 +13,9 @@ struct place {
 
 /** A piece; behind the places, which are in order, come the key and the clusterings. */
 struct piece {
-    struct index_entry entry; /* of a partition; its key is not set */
-    uint64_t entry_at;
-    struct deletion deletion; /* of the partition, if there are landmarks */
-    uint32_t key_bytes;       /* 0: of a block */
+    struct partition_place place; /* of a partition; its key is not set */
+    struct deletion deletion;     /* of the partition, if there are landmarks */
+    uint32_t key_bytes;           /* 0: of a block */
     uint32_t count;
     struct place places[];
 };
@@ -56,12 +55,12 @@ static void begin(struct landmarks *landmarks, struct sstable *sstable, struct c
     landmarks->name = name;
     landmarks->known = chunk_cache_get(sstable->cache, name);
     landmarks->key = BYTES_NONE;
-    landmarks->has_new_entry = false;
+    landmarks->has_new_place = false;
     landmarks->places = landmarks->clusterings = BUF_INIT;
 }
 
 bool landmarks_open_partition(struct landmarks *landmarks, struct sstable *sstable,
-    const struct decorated_key *key, struct index_entry *ret_entry, uint64_t *ret_entry_at)
+    const struct decorated_key *key, struct partition_place *ret_place)
 {
     const struct piece *piece;
 
@@ -76,20 +75,17 @@ bool landmarks_open_partition(struct landmarks *landmarks, struct sstable *sstab
         return false;
     }
     piece = piece_of(landmarks->known);
-    *ret_entry = piece->entry;
-    ret_entry->key = key->key;
-    *ret_entry_at = piece->entry_at;
-    begin_block(landmarks, piece->entry.position);
+    *ret_place = piece->place;
+    ret_place->entry.key = key->key;
+    begin_block(landmarks, piece->place.entry.position);
     return true;
 }
 
-void landmarks_set_entry(
-    struct landmarks *landmarks, const struct index_entry *entry, uint64_t entry_at)
+void landmarks_set_place(struct landmarks *landmarks, const struct partition_place *place)
 {
-    landmarks->has_new_entry = true;
-    landmarks->entry = *entry;
-    landmarks->entry_at = entry_at;
-    begin_block(landmarks, entry->position);
+    landmarks->has_new_place = true;
+    landmarks->place = *place;
+    begin_block(landmarks, place->entry.position);
 }
 
 void landmarks_open_block(struct landmarks *landmarks, struct sstable *sstable, uint64_t block)
@@ -180,8 +176,7 @@ static struct chunk *join(const struct landmarks *landmarks, struct deletion del
     to = (uint8_t *)(uintptr_t)chunk->content.data; /* still ours alone */
     piece = (struct piece *)(void *)to;
     *piece = (struct piece){
-        .entry = known ? known->entry : landmarks->entry,
-        .entry_at = known ? known->entry_at : landmarks->entry_at,
+        .place = known ? known->place : landmarks->place,
         .deletion = deletion,
         .key_bytes = (uint32_t)landmarks->key.size,
         .count = known_count + new_count,
@@ -199,7 +194,7 @@ static struct chunk *join(const struct landmarks *landmarks, struct deletion del
 void landmarks_close(struct landmarks *landmarks, struct deletion deletion)
 {
     struct chunk_cache *cache = landmarks->sstable->cache;
-    bool has_new = landmarks->has_new_entry || landmarks->places.size > 0;
+    bool has_new = landmarks->has_new_place || landmarks->places.size > 0;
 
     if (cache && has_new && buf_error(&landmarks->places) == 0 &&
         buf_error(&landmarks->clusterings) == 0) {

@@ -20,27 +20,32 @@
 /** From one landmark to the next at least. */
 #define LANDMARK_BYTES 512u
 
+/** What the index says of a partition. */
+struct partition_place {
+    struct index_entry entry;
+    uint64_t entry_at; /* in Index.db */
+    uint64_t end;      /* behind it in the stream */
+};
+
 /** What is known of a partition or block, and what a look-up in it adds. */
 struct landmarks {
     struct sstable *sstable; /* borrowed */
     struct chunk_key name;
     struct chunk *known; /* referenced; NULL: nothing */
-    struct bytes key;    /* of the partition, if its entry is new; borrowed */
-    struct index_entry entry;
-    uint64_t entry_at;
-    bool has_new_entry;
+    struct bytes key;    /* of the partition, if its place is new; borrowed */
+    struct partition_place place;
+    bool has_new_place;
     uint64_t block;                 /* where the rows begin in the stream */
     uint64_t next_at;               /* from here on a row that is passed is a landmark */
     struct buf places, clusterings; /* of landmarks that are new */
 };
 
-/** The entry of a partition, which must outlive this; 0: not known. Its rows are a block if it has
- * no promoted index. */
+/** The place of a partition, whose key must outlive this; false: not known. Its rows are a block if
+ * it has no promoted index. */
 bool landmarks_open_partition(struct landmarks *landmarks, struct sstable *sstable,
-    const struct decorated_key *key, struct index_entry *ret_entry, uint64_t *ret_entry_at);
-/** The entry that was not known. */
-void landmarks_set_entry(
-    struct landmarks *landmarks, const struct index_entry *entry, uint64_t entry_at);
+    const struct decorated_key *key, struct partition_place *ret_place);
+/** The place that was not known. */
+void landmarks_set_place(struct landmarks *landmarks, const struct partition_place *place);
 /** A block of the promoted index, by the place where it begins. */
 void landmarks_open_block(struct landmarks *landmarks, struct sstable *sstable, uint64_t block);
 /** Keeps what is new, and ends. `deletion`: of the partition. Without memory nothing is kept. */

@@ -337,31 +337,40 @@ int sstable_read(struct sstable *sstable, const struct decorated_key *key,
     return r < 0 ? r : 1;
 }
 
+int sstable_partition_end(
+    struct stream *index, uint64_t entry_at, uint64_t entry_bytes, uint64_t *ret_end)
+{
+    uint64_t next_at = entry_at + entry_bytes;
+    struct index_entry next;
+    int r;
+
+    if (next_at == index->size) {
+        *ret_end = index->sstable->facts.stream_bytes;
+        return 0;
+    }
+    r = stream_get_entry(index, next_at, &next);
+    *ret_end = next.position;
+    return r;
+}
+
 int sstable_partition_bytes(
     struct sstable *sstable, const struct decorated_key *key, uint64_t *ret_bytes)
 {
-    uint64_t at, position, end = sstable->facts.stream_bytes;
+    AUTO(stream_release) struct stream index;
     struct index_entry entry;
-    struct stream index;
+    uint64_t at, position, end;
     int r;
 
+    stream_init(&index, sstable, STREAM_INDEX, false);
     if (!sstable_may_contain(sstable, key))
         return 0;
-    stream_init(&index, sstable, STREAM_INDEX, false);
     r = sstable_find_entry(sstable, &index, key, &entry, &at);
-    if (r > 0) {
-        position = entry.position;
-        at += entry.entry_bytes;
-        if (at < sstable->index_bytes) {
-            r = stream_get_entry(&index, at, &entry);
-            if (r >= 0) {
-                end = entry.position;
-                r = 1;
-            }
-        }
-        if (r > 0)
-            *ret_bytes = end > position ? end - position : 0;
-    }
-    stream_release(&index);
-    return r;
+    if (r <= 0)
+        return r;
+    position = entry.position;
+    r = sstable_partition_end(&index, at, entry.entry_bytes, &end);
+    if (r < 0)
+        return r;
+    *ret_bytes = end > position ? end - position : 0;
+    return 1;
 }

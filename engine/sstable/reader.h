@@ -85,6 +85,7 @@ struct stream {
     enum stream_kind kind;
     bool is_sequential; /* own buffers and read-ahead; else pieces of the chunk cache */
     const struct index_map *index_map; /* of Index.db; NULL: not needed yet */
+    uint64_t expected_end;             /* random: what is read is likely to go on up to here */
     uint64_t size;
     uint32_t piece_bytes;
     struct chunk *held; /* random: the piece that was asked for last */
@@ -97,6 +98,12 @@ struct stream {
 
 void stream_init(
     struct stream *stream, struct sstable *sstable, enum stream_kind kind, bool is_sequential);
+/** What will be read of a random stream of data goes on up to `end`, likely: chunks that lie
+ * between come with one read. */
+static inline void stream_expect(struct stream *stream, uint64_t end)
+{
+    stream->expected_end = end;
+}
 /** Always legal on a zeroed one. */
 void stream_release(struct stream *stream);
 /**
@@ -136,6 +143,10 @@ bool sstable_may_contain_row(
 /** The first entry with a token of at least `token`; 0: none. */
 MUST_USE int sstable_find_token(
     struct sstable *sstable, struct stream *index, int64_t token, struct index_entry *ret_entry);
+/** Where the partition of an entry ends in the uncompressed stream: where the next one begins. What
+ * was borrowed of the index is gone then. */
+MUST_USE int sstable_partition_end(
+    struct stream *index, uint64_t entry_at, uint64_t entry_bytes, uint64_t *ret_end);
 /** 1 and the bytes of the partition in the uncompressed stream; 0: not there. */
 MUST_USE int sstable_partition_bytes(
     struct sstable *sstable, const struct decorated_key *key, uint64_t *ret_bytes);

@@ -72,19 +72,20 @@ static int read_row_of_block(struct row_lookup *lookup, const struct decorated_k
 
 /** By the promoted index. 1, 0 as find_row(). */
 static int read_row_by_index(struct row_lookup *lookup, struct stream *index,
-    const struct decorated_key *key, const struct index_entry *entry, uint64_t entry_at,
+    const struct decorated_key *key, const struct partition_place *place,
     const struct clustering *clustering, struct deletion *open)
 {
+    const struct index_entry *entry = &place->entry;
     struct landmarks landmarks;
-    struct block_place place;
+    struct block_place block;
     int r;
 
     lookup->cursor.deletion = entry->deletion;
-    r = promoted_index_seek(index, entry, entry_at, clustering, &place);
+    r = promoted_index_seek(index, entry, place->entry_at, clustering, &block);
     if (r <= 0)
         return r;
-    *open = place.open;
-    landmarks_open_block(&landmarks, lookup->data.sstable, place.position);
+    *open = block.open;
+    landmarks_open_block(&landmarks, lookup->data.sstable, block.position);
     r = read_row_of_block(lookup, key, entry, clustering, &landmarks, open);
     landmarks_close(&landmarks, lookup->cursor.deletion);
     return r;
@@ -102,19 +103,23 @@ static int read_static_row(struct partition_cursor *cursor, const struct decorat
 }
 
 static int read_partition(struct row_lookup *lookup, struct stream *index,
-    const struct decorated_key *key, const struct index_entry *entry, uint64_t entry_at,
+    const struct decorated_key *key, const struct partition_place *place,
     const struct clustering *clustering, struct landmarks *landmarks)
 {
     struct partition_cursor *cursor = &lookup->cursor;
+    const struct index_entry *entry = &place->entry;
     struct deletion open = DELETION_LIVE;
     int r;
 
-    if (!clustering)
+    if (!clustering) {
         r = read_static_row(cursor, key, entry);
-    else if (entry->block_count > 0)
-        r = read_row_by_index(lookup, index, key, entry, entry_at, clustering, &open);
-    else
+    } else if (entry->block_count > 0) {
+        r = read_row_by_index(lookup, index, key, place, clustering, &open);
+    } else {
+        /* Its head is needed, and a row of it: one read, if neither is in memory. */
+        stream_expect(&lookup->data, place->end);
         r = read_row_of_block(lookup, key, entry, clustering, landmarks, &open);
+    }
     if (r < 0)
         return r;
     lookup->deletion = deletion_newest(cursor->deletion, open);
@@ -122,42 +127,46 @@ static int read_partition(struct row_lookup *lookup, struct stream *index,
     return 1;
 }
 
-/** 1 and the entry, learned before or now; 0: the partition is not here. */
+/** 1 and the place, learned before or now; 0: the partition is not here. */
 static int find_partition(struct stream *index, const struct decorated_key *key,
-    const struct clustering *clustering, struct landmarks *landmarks, struct index_entry *ret_entry,
-    uint64_t *ret_entry_at)
+    const struct clustering *clustering, struct landmarks *landmarks,
+    struct partition_place *ret_place)
 {
-    struct sstable *sstable = index->sstable;
+    struct index_entry *entry = &ret_place->entry;
     int r;
 
-    if (landmarks_open_partition(landmarks, sstable, key, ret_entry, ret_entry_at))
+    if (landmarks_open_partition(landmarks, index->sstable, key, ret_place))
         return 1;
     r = sstable_find_partition(
-        sstable, index, key, clustering, clustering, ret_entry, ret_entry_at);
-    if (r > 0)
-        landmarks_set_entry(landmarks, ret_entry, *ret_entry_at);
-    return r;
+        index->sstable, index, key, clustering, clustering, entry, &ret_place->entry_at);
+    if (r <= 0)
+        return r;
+    entry->key = key->key;
+    r = sstable_partition_end(index, ret_place->entry_at, entry->entry_bytes, &ret_place->end);
+    if (r < 0)
+        return r;
+    landmarks_set_place(landmarks, ret_place);
+    return 1;
 }
 
 int sstable_lookup_row(struct sstable *sstable, const struct decorated_key *key,
     const struct clustering *clustering, struct row_lookup *lookup)
 {
     AUTO(stream_release) struct stream index;
+    struct partition_place place;
     struct landmarks landmarks;
-    struct index_entry entry;
-    uint64_t entry_at;
     int r;
 
     stream_init(&index, sstable, STREAM_INDEX, false);
     if (clustering ? !sstable_may_contain_row(sstable, key, clustering)
                    : !sstable_may_contain(sstable, key))
         return 0;
-    r = find_partition(&index, key, clustering, &landmarks, &entry, &entry_at);
+    r = find_partition(&index, key, clustering, &landmarks, &place);
     if (r > 0) {
         stream_init(&lookup->data, sstable, STREAM_DATA, false);
         partition_cursor_init(&lookup->cursor, &lookup->data);
         lookup->cursor.row_memory = row_memory_lent(lookup->cells, ROW_LOOKUP_CELLS);
-        r = read_partition(lookup, &index, key, &entry, entry_at, clustering, &landmarks);
+        r = read_partition(lookup, &index, key, &place, clustering, &landmarks);
         landmarks_close(&landmarks, lookup->cursor.deletion);
         if (r < 0)
             row_lookup_release(lookup);

@@ -7,6 +7,7 @@
 #include "sstable/digest.h"
 
 #define READ_AHEAD_BYTES (256u << 10)
+#define EXPECTED_BYTES_MAX (128u << 10)
 #define DECODE_BYTES_MIN 64u
 
 void stream_init(
@@ -54,16 +55,17 @@ void stream_release(struct stream *stream)
     buf_release(&stream->raw);
 }
 
-/** Stored bytes of the file, borrowed until the next call; a sequential stream reads ahead. */
-static int read_raw(struct stream *stream, uint64_t offset, size_t size, struct bytes *ret_raw)
+/** Stored bytes of the file, borrowed until the next call; `ahead` if they must be read, or more.
+ */
+static int read_raw(
+    struct stream *stream, uint64_t offset, size_t size, size_t ahead, struct bytes *ret_raw)
 {
     struct sstable *sstable = stream->sstable;
     bool is_data = stream->kind == STREAM_DATA;
-    size_t wanted = stream->is_sequential && size < READ_AHEAD_BYTES ? READ_AHEAD_BYTES : size;
+    size_t wanted = size < ahead ? ahead : size;
     int64_t count;
 
-    if (stream->is_sequential && offset >= stream->raw_offset &&
-        offset + size <= stream->raw_offset + stream->raw.size) {
+    if (offset >= stream->raw_offset && offset + size <= stream->raw_offset + stream->raw.size) {
         *ret_raw = bytes_of(stream->raw.data + (offset - stream->raw_offset), size);
         return 0;
     }
@@ -88,19 +90,47 @@ static int read_raw(struct stream *stream, uint64_t offset, size_t size, struct 
     return 0;
 }
 
+static int place_chunk(struct stream *stream, const struct chunk_table *table, uint64_t number,
+    uint64_t *ret_offset, uint32_t *ret_stored_bytes)
+{
+    int r = compression_chunk_place(&table->compression, number, stream->sstable->facts.data_bytes,
+        ret_offset, ret_stored_bytes);
+
+    return r < 0 ? sstable_damaged(stream->sstable, r, COMPONENT_COMPRESSION_INFO, 0) : 0;
+}
+
+/** How much to read from the chunk at `offset` on, if it must be read at all. */
+static int reach_of(struct stream *stream, const struct chunk_table *table, uint64_t number,
+    uint64_t offset, size_t *ret_bytes)
+{
+    uint64_t last, last_offset;
+    uint32_t last_bytes;
+    int r;
+
+    *ret_bytes = stream->is_sequential ? READ_AHEAD_BYTES : 0;
+    if (stream->expected_end <= (number + 1) * stream->piece_bytes)
+        return 0;
+    last = (stream->expected_end - 1) / stream->piece_bytes;
+    r = place_chunk(stream, table, last, &last_offset, &last_bytes);
+    if (r == 0 && last_offset + last_bytes - offset <= EXPECTED_BYTES_MAX)
+        *ret_bytes = (size_t)(last_offset + last_bytes - offset);
+    return r;
+}
+
 static int load_compressed(struct stream *stream, const struct chunk_table *table, uint64_t number,
     uint8_t *to, size_t size)
 {
     uint64_t offset;
     uint32_t stored_bytes;
     struct bytes stored;
+    size_t reach;
     int r;
 
-    r = compression_chunk_place(
-        &table->compression, number, stream->sstable->facts.data_bytes, &offset, &stored_bytes);
-    if (r < 0)
-        return sstable_damaged(stream->sstable, r, COMPONENT_COMPRESSION_INFO, 0);
-    r = read_raw(stream, offset, stored_bytes, &stored);
+    r = place_chunk(stream, table, number, &offset, &stored_bytes);
+    if (r == 0)
+        r = reach_of(stream, table, number, offset, &reach);
+    if (r == 0)
+        r = read_raw(stream, offset, stored_bytes, reach, &stored);
     if (r < 0)
         return r;
     r = compression_get_chunk(&table->compression, stored, to, size);
@@ -132,7 +162,7 @@ static int load_plain(struct stream *stream, const struct chunk_table *table, ui
     uint32_t crc;
     int r;
 
-    r = read_raw(stream, offset, size, &stored);
+    r = read_raw(stream, offset, size, stream->is_sequential ? READ_AHEAD_BYTES : 0, &stored);
     if (r < 0)
         return r;
     if (checksum_of(stream, table, number, &crc) && crc32_update(0, stored.data, size) != crc) {

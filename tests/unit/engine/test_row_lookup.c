@@ -300,6 +300,36 @@ static void a_row_that_is_not_there_is_answered_without_a_read(void **state)
     fixture_end(&f);
 }
 
+/* A partition without a promoted index that lies in several chunks: its head is in the first of
+ * them, the row in the last. */
+static void a_row_of_a_small_partition_is_one_read(void **state)
+{
+    static struct fixture f;
+    unsigned over_chunks = 0;
+
+    (void)state;
+    fixture_begin(&f, random_seed(60), &test_table_dirents, true, 0);
+    for (size_t i = 0; i < f.count; i++) {
+        const struct array_partition *partition = &f.partitions[i];
+        struct decorated_key key = decorated_key_of(partition->key);
+        struct sstable_read_stats before, after;
+        struct answer found;
+        uint64_t bytes;
+
+        assert_int_equal(sstable_partition_bytes(f.sstable, &key, &bytes), 1);
+        over_chunks += bytes > f.sstable->chunk_bytes;
+        sstable_get_read_stats(f.sstable, &before);
+        found = answer_by_lookup(
+            &f, &key, &partition->unfiltereds[partition->count - 1].row.clustering);
+        sstable_get_read_stats(f.sstable, &after);
+        assert_true(found.row.size > 0);
+        assert_int_equal(after.chunk_reads, before.chunk_reads + 1);
+        buf_release(&found.row);
+    }
+    assert_true(over_chunks > 0);
+    fixture_end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +338,7 @@ int main(void)
         cmocka_unit_test(a_partition_is_asked_of_the_index_once),
         cmocka_unit_test(a_static_row_is_that_of_the_partition),
         cmocka_unit_test(a_row_that_is_not_there_is_answered_without_a_read),
+        cmocka_unit_test(a_row_of_a_small_partition_is_one_read),
     };
 
     return cmocka_run_group_tests_name("row_lookup", tests, NULL, NULL);
