@@ -44,13 +44,15 @@ static void gather(const struct scatter *scatter, uint8_t *to, size_t size)
 
 ssize_t scatter_read(struct scatter *scatter, int fd, void *to, size_t size)
 {
+    struct iovec *vector = scatter->vector;
     ssize_t count;
 
     scatter->payload = 0;
     if (size < READ_BYTES_MAX || !has_all_buffers(scatter))
         return read(fd, to, size);
-    scatter->vector[0] = (struct iovec){to, HEAD_BYTES};
-    count = readv(fd, scatter->vector, 1 + SCATTER_PIECES_MAX);
+    vector[0].iov_base = to;
+    vector[0].iov_len = HEAD_BYTES;
+    count = readv(fd, vector, 1 + SCATTER_PIECES_MAX);
     if (count <= (ssize_t)HEAD_BYTES)
         return count;
     if (is_write(to))
