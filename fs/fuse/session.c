@@ -14,6 +14,9 @@
 
 #define REQUESTS_IN_BACKGROUND_MAX 64
 #define REQUESTS_CONGESTED 48
+/* Idle workers that stay. The kernel wakes the one that has waited longest, wherever it ran: of
+ * many, each request meets another one, on another processor, with cold caches. */
+#define IDLE_THREADS 4
 
 /* libfuse prints the reason of a failure and returns -1: its last words are kept for ours. */
 static char libfuse_words[512];
@@ -190,6 +193,7 @@ int session_serve(struct session *session)
         return r;
     }
     fuse_loop_cfg_set_max_threads(config, session->options.threads_max);
+    fuse_loop_cfg_set_idle_threads(config, IDLE_THREADS);
     r = fuse_session_loop_mt(session->fuse, config);
     fuse_loop_cfg_destroy(config);
     session->is_over = true;
