@@ -73,10 +73,13 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-static void cut_everywhere(size_t payload_max, uint64_t stride)
+/* SSTFS_PARTS processes share the cuts, each has every so manyth from SSTFS_PART on: one program
+ * keeps one processor busy. */
+static void cut_everywhere(size_t payload_max, uint64_t every)
 {
     uint64_t seed = random_seed(1);
-    uint64_t first = number_of("SSTFS_CUT", 1);
+    uint64_t first = number_of("SSTFS_CUT", 1 + every * number_of("SSTFS_PART", 0));
+    uint64_t stride = every * number_of("SSTFS_PARTS", 1);
     uint64_t last = number_of("SSTFS_CUT", count_changes(seed, payload_max));
     uint64_t variant_only = number_of("SSTFS_VARIANT", ENV_FAULT_VARIANTS);
 
