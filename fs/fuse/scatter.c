@@ -44,14 +44,13 @@ static void gather(const struct scatter *scatter, uint8_t *to, size_t size)
 
 ssize_t scatter_read(struct scatter *scatter, int fd, void *to, size_t size)
 {
-    struct iovec *vector = scatter->vector;
+    struct iovec head = {to, HEAD_BYTES}, *vector = scatter->vector;
     ssize_t count;
 
     scatter->payload = 0;
     if (size < READ_BYTES_MAX || !has_all_buffers(scatter))
         return read(fd, to, size);
-    vector[0].iov_base = to;
-    vector[0].iov_len = HEAD_BYTES;
+    memcpy(vector, &head, sizeof(head));
     count = readv(fd, vector, 1 + SCATTER_PIECES_MAX);
     if (count <= (ssize_t)HEAD_BYTES)
         return count;
