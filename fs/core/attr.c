@@ -120,6 +120,9 @@ int attr_set_locked(
     r = changes_apply(fs, request, &changes);
     if (r < 0)
         return r;
+    /* What was set is later than what was read. */
+    if (change->set & (FS_SET_ATIME | FS_SET_ATIME_NOW))
+        atomic_store(&node->read_ns, 0);
     if (acl.size > 0)
         xattr_change_acl(node, buf_bytes(&acl));
     /* What was too much for one batch, before anybody can write there again. */
@@ -160,28 +163,35 @@ static bool atime_is_due(const struct inode *inode, int64_t now_ns)
 void atime_read(struct node *node)
 {
     struct fs *fs = node->fs;
+    int64_t now;
     bool due;
 
     if (!fs->options.relatime || fs->options.read_only)
         return;
+    now = core_now_ns(fs);
     node_lock_shared(node);
-    due = node->home != HOME_NONE && atime_is_due(&node->inode, core_now_ns(fs));
+    due = node->home != HOME_NONE && atime_is_due(&node->inode, now);
+    due = due && !atomic_exchange(&node->atime_queued, true);
+    /* Told from now on, written a little later. */
+    if (due)
+        atomic_store(&node->read_ns, now);
     node_unlock(node);
-    if (due && !atomic_exchange(&node->atime_queued, true))
+    if (due)
         reclaim_atime(node);
 }
 
 int atime_write(struct node *node, struct batch *batch, uint64_t *ret_position)
 {
-    int64_t now = core_now_ns(node->fs);
     struct inode to;
+    int64_t read_ns;
     int r;
 
-    atomic_store(&node->atime_queued, false);
     node_lock_exclusive(node);
+    atomic_store(&node->atime_queued, false);
+    read_ns = atomic_exchange(&node->read_ns, 0);
     to = node->inode;
-    if (atime_is_due(&to, now))
-        to.atime_ns = now;
+    if (read_ns != 0)
+        to.atime_ns = read_ns;
     home_write(batch, node, &to);
     atomic_store(&node->changed, true);
     r = engine_apply(node->fs->engine, batch, ret_position);

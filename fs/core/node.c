@@ -634,7 +634,11 @@ void inode_stat(uint64_t ino, const struct inode *inode, struct stat *to)
 
 void node_stat(const struct node *node, struct stat *to)
 {
+    int64_t read_ns = atomic_load(&node->read_ns);
+
     inode_stat(node->ino, &node->inode, to);
+    if (read_ns != 0)
+        timespec_of(read_ns, &to->st_atim);
     if (node->home == HOME_NONE || node->home == HOME_ORPHAN)
         to->st_nlink = 0;
 }

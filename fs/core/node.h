@@ -78,6 +78,7 @@ struct node {
     bool loaded;   /* false: who made it failed to read it */
     bool detached; /* in no chain; guarded by the shard */
     _Atomic bool atime_queued;
+    _Atomic int64_t read_ns;       /* the atime that is queued, as getattr tells it; 0: none */
     _Atomic bool changed;          /* its row was written since it was loaded */
     _Atomic uint64_t position;     /* in the log, of its last change (fsync) */
     _Atomic uint64_t name_changes; /* directories: names added, removed, replaced in it */

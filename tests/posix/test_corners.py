@@ -13,6 +13,8 @@ import struct
 import sys
 import termios
 import threading
+import traceback
+from functools import partial
 
 import support
 from support import as_user, libc, libc_call, raises
@@ -64,6 +66,24 @@ class Listing:
 
     def close(self):
         libc.closedir(self.stream)
+
+
+def at_once(*calls):
+    """Each in a process of its own; fails when one fails."""
+    children = []
+    for call in calls:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                call()
+                code = 0
+            except Exception:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        children.append(pid)
+    assert not [pid for pid in children if os.waitpid(pid, 0)[1] != 0]
 
 
 def made(folder, count):
@@ -259,15 +279,7 @@ def appends_of_many_handles_lose_nothing(place):
         for i in range(200):
             os.write(fd, b'%03d %05d\n' % (writer, i))
         os.close(fd)
-    children = []
-    for writer in range(6):
-        pid = os.fork()
-        if pid == 0:
-            append(writer)
-            os._exit(0)
-        children.append(pid)
-    for pid in children:
-        assert os.waitpid(pid, 0)[1] == 0
+    at_once(*[partial(append, writer) for writer in range(6)])
     lines = path.read_bytes().splitlines()
     assert sorted(lines) == [b'%03d %05d' % (w, i) for w in range(6) for i in range(200)]
     for writer in range(6):  # each in its own order
@@ -378,26 +390,17 @@ def directories_made_and_moved_at_once_do_not_lock_up(place):
     rounds = 1500
     allowed = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL, errno.ESTALE}
 
-    def child(step):
+    def repeat(step):
         for _ in range(rounds):
             try:
                 step()
             except OSError as error:
                 if error.errno not in allowed:
-                    print(error, file=sys.stderr)
-                    os._exit(1)
-        os._exit(0)
+                    raise
     steps = [lambda: os.rmdir(mnt / 'P' / 'C'), lambda: os.rename(mnt / 'P' / 'C', mnt / 'P'),
              lambda: os.mkdir(mnt / 'P' / 'C'), lambda: os.rename(mnt / 'P', mnt / 'Q'),
              lambda: os.rename(mnt / 'Q', mnt / 'P')]
-    children = []
-    for step in steps:
-        pid = os.fork()
-        if pid == 0:
-            child(step)
-        children.append(pid)
-    for pid in children:
-        assert os.waitpid(pid, 0)[1] == 0
+    at_once(*[partial(repeat, step) for step in steps])
     for folder, folders, _ in os.walk(mnt):
         if '.snapshots' not in folder:
             assert os.stat(folder).st_nlink == 2 + len(folders), folder
@@ -411,7 +414,7 @@ def hard_links_race_and_count_right(place):
         (place.mnt / name).mkdir()
     (place.mnt / 'f').write_bytes(b'x')
 
-    def child(number):
+    def link(number):
         folder = place.mnt / 'abcd'[number]
         for i in range(150):
             os.link(place.mnt / 'f', folder / f'{i}')
@@ -419,15 +422,7 @@ def hard_links_race_and_count_right(place):
                 os.rename(folder / f'{i}', place.mnt / 'abcd'[(number + 1) % 4] / f'r{i}')
             elif i % 3 == 1:
                 os.unlink(folder / f'{i}')
-        os._exit(0)
-    children = []
-    for number in range(4):
-        pid = os.fork()
-        if pid == 0:
-            child(number)
-        children.append(pid)
-    for pid in children:
-        assert os.waitpid(pid, 0)[1] == 0
+    at_once(*[partial(link, number) for number in range(4)])
     names = sum(len(os.listdir(place.mnt / name)) for name in 'abcd')
     assert names == 400 and os.stat(place.mnt / 'f').st_nlink == names + 1
     place.remount()
