@@ -343,18 +343,20 @@ static void put_manifest_json(struct snapshot_build *build, unsigned table, stru
 static int write_table_files(struct snapshot_build *build, unsigned table)
 {
     AUTO(buf_release) struct buf manifest = BUF_INIT;
+    AUTO(buf_release) struct buf cql = BUF_INIT;
     const struct table_schema *schema = &build->engine->tables[table];
     char inner[PATH_BYTES], path[PATH_BYTES];
     int r;
 
     put_manifest_json(build, table, &manifest);
-    if (buf_error(&manifest) < 0)
+    table_schema_cql(schema, &cql);
+    if (buf_error(&manifest) < 0 || buf_error(&cql) < 0)
         return -ENOMEM;
     inner_path(schema, "manifest.json", inner);
     r = write_file(build, inner, buf_bytes(&manifest));
-    if (r == 0 && schema->cql) {
+    if (r == 0) {
         inner_path(schema, "schema.cql", inner);
-        r = write_file(build, inner, bytes_of_string(schema->cql));
+        r = write_file(build, inner, buf_bytes(&cql));
     }
     if (r < 0)
         return r;

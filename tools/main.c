@@ -46,6 +46,8 @@ static const struct command commands[] = {
     {"space", "[--json] MNT|STORE", "who holds the bytes that a store takes", command_space},
     {"dump", "[--table T] SSTABLE|FOLDER",
         "the rows of SSTables as JSON, as sstabledump prints them", command_dump},
+    {"schema", "", "the tables as CQL, for a Cassandra server that is to take the SSTables",
+        command_schema},
     {"flush", "MNT", "write what is in memory to SSTables", command_flush},
     {"compact", "MNT", "merge the SSTables of each table", command_compact},
     {"stats", "[--json|--metrics] MNT", "counters and latencies of a running mount", command_stats},
@@ -97,7 +99,8 @@ static int command_help(int argc, char **argv)
     command = find_command(argv[1]);
     if (!command)
         return unknown_command(argv[1]);
-    printf("usage: sstfs %s %s\n%s\n", command->name, command->arguments, command->purpose);
+    printf("usage: sstfs %s%s%s\n%s\n", command->name, *command->arguments ? " " : "",
+        command->arguments, command->purpose);
     return EXIT_DONE;
 }
 
@@ -135,5 +138,7 @@ int main(int argc, char **argv)
     command = find_command(argv[1]);
     if (!command)
         return unknown_command(argv[1]);
+    if (argc == 3 && strcmp(argv[2], "--help") == 0)
+        return command_help(2, argv);
     return command->run(argc - 1, argv + 1);
 }

@@ -2,11 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #include "engine/assert.h"
-#include "engine/buf.h"
 #include "engine/coding.h"
 #include "engine/error.h"
 
@@ -201,73 +198,6 @@ const struct table_schema fs_tables[FS_TABLE_COUNT] = {
             .chunk_bytes = 16u << 10,
         },
 };
-
-/* ---- as CQL ---- */
-
-static void put_text(struct buf *to, const char *format, ...) PRINTF_LIKE(2, 3);
-
-static void put_text(struct buf *to, const char *format, ...)
-{
-    char line[256];
-    va_list arguments;
-    int size;
-
-    va_start(arguments, format);
-    size = vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    ASSERT(size >= 0 && (size_t)size < sizeof(line));
-    buf_append(to, line, (size_t)size);
-}
-
-static const char *cql_type(const struct type *type)
-{
-    switch (type->kind) {
-    case TYPE_BIGINT:
-        return "bigint";
-    case TYPE_INT:
-        return "int";
-    case TYPE_BLOB:
-        return "blob";
-    case TYPE_TEXT:
-        return "text";
-    default:
-        ASSERT(type == &type_map_blob_blob);
-        return "map<blob, blob>";
-    }
-}
-
-static void put_columns(
-    struct buf *to, const struct column *columns, unsigned count, const char *suffix)
-{
-    for (unsigned i = 0; i < count; i++)
-        put_text(to, "  %s %s%s,\n", columns[i].name, cql_type(columns[i].type), suffix);
-}
-
-void fs_table_cql(enum fs_table table, struct buf *to)
-{
-    const struct table_schema *t = &fs_tables[table];
-    const uint8_t *id = t->id;
-
-    put_text(to, "CREATE TABLE %s.%s (\n", t->keyspace, t->name);
-    put_columns(to, t->partition_key, t->partition_key_count, "");
-    put_columns(to, t->clustering, t->clustering_count, "");
-    put_columns(to, t->statics, t->static_count, " static");
-    put_columns(to, t->regulars, t->regular_count, "");
-    put_text(to, "  PRIMARY KEY ((");
-    for (unsigned i = 0; i < t->partition_key_count; i++)
-        put_text(to, "%s%s", i ? ", " : "", t->partition_key[i].name);
-    put_text(to, ")");
-    for (unsigned i = 0; i < t->clustering_count; i++)
-        put_text(to, ", %s", t->clustering[i].name);
-    put_text(to, "))\n  WITH ID = %02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-", id[0], id[1],
-        id[2], id[3], id[4], id[5], id[6], id[7], id[8], id[9]);
-    put_text(to, "%02x%02x%02x%02x%02x%02x\n", id[10], id[11], id[12], id[13], id[14], id[15]);
-    put_text(to,
-        "  AND compression = {'class': 'LZ4Compressor', 'chunk_length_in_kb': %u, "
-        "'min_compress_ratio': %.1f}\n",
-        t->chunk_bytes >> 10, t->min_compress_ratio);
-    put_text(to, "  AND gc_grace_seconds = %d;\n", t->gc_grace_s);
-}
 
 /* ---- keys ---- */
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rounds import HERE, TABLES, cassandra
+from rounds import TABLES, cassandra
 
 done = 0
 
@@ -72,7 +72,8 @@ def judge(binary, copy):
         if not ours:
             ok(f"{table}: no SSTables")
             continue
-        lines = cassandra("check", next(copy.glob(f"sstfs/{table}-*")), "--schema", HERE / "schema.cql", "--table", table, "--no-rows")
+        folder = next(copy.glob(f"sstfs/{table}-*"))
+        lines = cassandra("check", folder, "--schema", folder / "schema.cql", "--no-rows")
         theirs = {}
         for report in (json.loads(line) for line in lines if line.startswith('{"sstable"')):
             if report["errors"]:

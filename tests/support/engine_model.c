@@ -27,9 +27,7 @@ static const struct column value_columns[] = {{"c0", &type_blob}, {"c1", &type_b
 const struct table_schema model_tables[MODEL_TABLES] = {
     {COMMON, .name = "things", .id = "things.........1", .partition_key_count = 1,
         .partition_key = things_key, .clustering_count = 1, .clustering = things_clustering,
-        .static_count = 1, .statics = things_statics, .has_row_filter = true,
-        .cql = "CREATE TABLE IF NOT EXISTS model.things (id bigint, name blob, fixed blob static, "
-               "c0 blob, c1 blob, PRIMARY KEY (id, name));\n"},
+        .static_count = 1, .statics = things_statics, .has_row_filter = true},
     {COMMON, .name = "shelves", .id = "shelves........2", .partition_key_count = 2,
         .partition_key = shelves_key, .clustering_count = 1, .clustering = shelves_clustering,
         .compaction = COMPACT_GARBAGE},

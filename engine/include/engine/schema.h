@@ -88,12 +88,15 @@ struct table_schema {
     enum compaction_policy compaction;
     unsigned memory_share; /* of the memtables' memory, beside those of the other tables; 0: 1 */
     bool has_row_filter;   /* absent rows are known without a read: they are looked up often */
-
-    const char *cql; /* CREATE TABLE …, what schema.cql in a snapshot says; NULL: no such file */
 };
 
 /** "dirents-5f5f6e0000001000800073737466730a": the table's folder, name and 32 hex digits. */
 #define TABLE_FOLDER_NAME_MAX (48 + 1 + 32)
 void table_folder_name(const struct table_schema *schema, char to[TABLE_FOLDER_NAME_MAX + 1]);
+
+struct buf;
+/** The CREATE TABLE statement, with the table's id, as Cassandra 4.0 to 5.0 take it. Names of
+ * tables and columns are to be plain ones: none is quoted. */
+void table_schema_cql(const struct table_schema *schema, struct buf *to);
 
 #endif

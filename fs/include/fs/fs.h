@@ -39,8 +39,6 @@ enum fs_table {
     FS_TABLE_COUNT
 };
 extern const struct table_schema fs_tables[FS_TABLE_COUNT];
-/** The CREATE TABLE statement of a table (without keyspace creation), for schema.cql. */
-void fs_table_cql(enum fs_table table, struct buf *to);
 
 struct fs_options {
     bool read_only;

@@ -36,20 +36,20 @@ static void columns_are_in_the_order_of_the_serialization_header(void **state)
 static void a_table_is_told_as_cql(void **state)
 {
     static const char small[] =
-        "CREATE TABLE sstfs.small (\n  dir bigint,\n  ino bigint,\n  data blob,\n"
+        "CREATE TABLE IF NOT EXISTS sstfs.small (\n  dir bigint,\n  ino bigint,\n  data blob,\n"
         "  PRIMARY KEY ((dir), ino))\n  WITH ID = 5f5f6e00-0000-1000-8000-73737466730b\n"
         "  AND compression = {'class': 'LZ4Compressor', 'chunk_length_in_kb': 64, "
         "'min_compress_ratio': 1.1}\n  AND gc_grace_seconds = 864000;\n";
     struct buf cql = BUF_INIT;
 
     (void)state;
-    fs_table_cql(TABLE_SMALL, &cql);
+    table_schema_cql(&fs_tables[TABLE_SMALL], &cql);
     assert_int_equal(buf_error(&cql), 0);
     assert_int_equal(cql.size, sizeof(small) - 1);
     assert_memory_equal(cql.data, small, cql.size);
 
     buf_clear(&cql);
-    fs_table_cql(TABLE_DIRENTS, &cql);
+    table_schema_cql(&fs_tables[TABLE_DIRENTS], &cql);
     buf_append_u8(&cql, 0);
     assert_int_equal(buf_error(&cql), 0);
     assert_non_null(strstr((const char *)cql.data, "  dir_xattrs map<blob, blob> static,\n"));
