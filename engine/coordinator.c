@@ -94,17 +94,35 @@ static int apply(
     return r;
 }
 
-static int write_batch(struct engine *engine, struct batch *batch, uint64_t *ret_position)
+int engine_write_batch(struct engine *engine, struct batch *batch, uint64_t *ret_end)
 {
     struct epoch_slot *writer;
-    uint64_t position, end;
+    uint64_t position;
     int64_t timestamp_us;
     int r;
 
-    r = engine_check_writable(engine);
-    if (r < 0)
-        return r;
-    r = batch_finish(batch);
+    /* Inside the epoch, no memtable that the batch may belong to is flushed. */
+    writer = epochs_enter(&engine->writers);
+
+    /* (1) The log gives place and timestamp, both at one moment: timestamp order is log order. */
+    r = append(engine, batch, &position, ret_end, &timestamp_us);
+
+    /* (2) The memtables are those of the place: of a view loaded after the append, as a switch
+     * publishes its own before any place behind it is given. */
+    if (r == 0)
+        r = apply(engine, batch, position, timestamp_us);
+
+    if (epochs_leave(&engine->writers, writer))
+        flusher_kick(&engine->flusher);
+    return r;
+}
+
+static int write_users_batch(struct engine *engine, struct batch *batch, uint64_t *ret_position)
+{
+    int r = engine_check_writable(engine);
+
+    if (r == 0)
+        r = batch_finish(batch);
     if (r < 0)
         return r;
     if (batch_is_empty(batch)) {
@@ -114,29 +132,13 @@ static int write_batch(struct engine *engine, struct batch *batch, uint64_t *ret
     atomic_fetch_add_explicit(&engine->counters.batches, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(
         &engine->counters.batch_bytes, batch_bytes(batch), memory_order_relaxed);
-
-    /* Inside the epoch, no memtable that the batch may belong to is flushed. */
-    writer = epochs_enter(&engine->writers);
-
-    /* (1) The log gives place and timestamp, both at one moment: timestamp order is log order. */
-    r = append(engine, batch, &position, &end, &timestamp_us);
-
-    /* (2) The memtables are those of the place: of a view loaded after the append, as a switch
-     * publishes its own before any place behind it is given. */
-    if (r == 0)
-        r = apply(engine, batch, position, timestamp_us);
-
-    if (epochs_leave(&engine->writers, writer))
-        flusher_kick(&engine->flusher);
-    if (r == 0)
-        *ret_position = end;
-    return r;
+    return engine_write_batch(engine, batch, ret_position);
 }
 
 int engine_apply(struct engine *engine, struct batch *batch, uint64_t *ret_position)
 {
     uint64_t began_us = engine_sample_us(engine);
-    int r = write_batch(engine, batch, ret_position);
+    int r = write_users_batch(engine, batch, ret_position);
 
     engine_note_latency(engine, LATENCY_APPLY, began_us);
     engine_discard_batch(engine, batch);

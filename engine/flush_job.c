@@ -1,5 +1,6 @@
 #include "flush_job.h"
 
+#include "carry.h"
 #include "engine/assert.h"
 #include "engine/error.h"
 #include "engine/log.h"
@@ -48,6 +49,7 @@ struct flush_job *flush_job_new(
     job->table = table;
     job->memtable = memtable_ref(sealed->memtable);
     job->end_position = sealed->end_position;
+    job->may_carry = sealed->pins_log;
     cut_parts(job, count_parts(engine, bytes));
     admission_flush_begins(&engine->admission, table, bytes);
     return job;
@@ -85,7 +87,7 @@ static int begin_part(struct flush_part *part, const struct view *view)
     return run_writer_new(job->engine, &options, scanner, &part->run);
 }
 
-int flush_part_step(struct flush_part *part)
+static int write_step(struct flush_part *part)
 {
     struct flush_job *job = part->job;
     struct view *view = views_acquire(&job->engine->views);
@@ -99,6 +101,21 @@ int flush_part_step(struct flush_part *part)
     purge_scope_release(&part->purge_scope);
     view_unref(view);
     return r;
+}
+
+int flush_part_step(struct flush_part *part)
+{
+    struct flush_job *job = part->job;
+
+    /* What has more than one part is too large. */
+    if (job->may_carry && job->part_count == 1) {
+        int r = engine_carry_forward(job->engine, job->table, job->memtable, &job->carried_before);
+
+        if (r <= 0)
+            return r;
+        job->may_carry = false;
+    }
+    return write_step(part);
 }
 
 /* ---- the edit ---- */
@@ -165,6 +182,8 @@ static int add_outputs(struct flush_job *job, struct manifest_edit *edit,
         struct manifest_sstable *entry;
         size_t count;
 
+        if (!job->parts[i].run)
+            continue;
         entry = run_writer_sstables(job->parts[i].run, &count);
         if (count == 0)
             continue;
@@ -209,7 +228,8 @@ static int commit_locked(
     if (r < 0)
         return r;
     for (unsigned i = 0; i < job->part_count; i++)
-        garbage_record(&job->parts[i].garbage, view, &edit);
+        if (job->parts[i].run)
+            garbage_record(&job->parts[i].garbage, view, &edit);
     retire_sealed(&edit, view, job->table);
     retire_empty(engine, &edit, view, job->end_position);
     engine_edit_clock(engine, &edit);
@@ -224,26 +244,42 @@ static int commit_locked(
     }
     /* Named or not, that is not known after a failure: the files stay either way. */
     for (unsigned i = 0; i < job->part_count; i++)
-        run_writer_keep(job->parts[i].run);
+        if (job->parts[i].run)
+            run_writer_keep(job->parts[i].run);
     return r;
 }
 
-/* Files into place, their names synced once; and, log before table, the log up to their end. */
-static int prepare(struct flush_job *job)
+/* Files into place, their names synced once. */
+static int link_outputs(struct flush_job *job)
 {
     struct run_writer *runs[FLUSH_PARTS_MAX];
-    struct engine *engine = job->engine;
-    int r;
 
     for (unsigned i = 0; i < job->part_count; i++)
         runs[i] = job->parts[i].run;
-    r = run_writer_link(runs, job->part_count);
-    if (r < 0 || !engine->log)
-        return r;
-    r = commitlog_sync_before_flushed(engine->log, job->end_position, 1ull << job->table);
+    return run_writer_link(runs, job->part_count);
+}
+
+/* Log before table: up to the end of what is flushed; of what is carried, all of the log that
+ * replay reads before it comes to it. */
+static int sync_log(struct flush_job *job)
+{
+    struct commitlog *log = job->engine->log;
+    int r;
+
+    if (job->carried_before)
+        r = commitlog_sync(log, job->carried_before);
+    else
+        r = commitlog_sync_before_flushed(log, job->end_position, 1ull << job->table);
     if (r < 0)
-        engine_fail(engine, r, "sync the commit log before a flush");
+        engine_fail(job->engine, r, "sync the commit log before a flush");
     return r;
+}
+
+static int prepare(struct flush_job *job)
+{
+    int r = job->carried_before ? 0 : link_outputs(job);
+
+    return r < 0 || !job->engine->log ? r : sync_log(job);
 }
 
 int flush_job_commit(struct flush_job *job)
@@ -267,7 +303,8 @@ int flush_job_commit(struct flush_job *job)
     if (r < 0)
         return r;
     admission_flush_ends(&engine->admission, job->table);
-    atomic_fetch_add(&engine->counters.flushes, 1);
+    atomic_fetch_add(
+        job->carried_before ? &engine->counters.carries : &engine->counters.flushes, 1);
     atomic_fetch_add(&engine->counters.flush_bytes, bytes);
     if (engine->log) {
         r = commitlog_discard(

@@ -26,6 +26,8 @@ struct flush_job {
     unsigned table;
     struct memtable *memtable; /* counted */
     uint64_t end_position;
+    bool may_carry;          /* its only part is carried forward if it can be */
+    uint64_t carried_before; /* where in the log that was done; 0: it was not */
     struct flush_part parts[FLUSH_PARTS_MAX];
     unsigned part_count;
 

@@ -12,7 +12,7 @@
 
 struct switch_over {
     struct engine *engine;
-    uint64_t tables;
+    uint64_t tables, pinning;
     struct view *view;                         /* the new one, not yet changed */
     struct memtable *fresh[ENGINE_TABLES_MAX]; /* of the tables to be switched */
     uint64_t position;
@@ -40,14 +40,17 @@ static void switch_at(void *arg, uint64_t position)
         }
         memtable_set_account(fresh, admission_account(&engine->admission, i));
         view_seal(over->view, i, fresh, position, epoch, now_us);
+        over->view->tables[i].sealed[0].pins_log = over->pinning >> i & 1;
     }
     views_publish(&engine->views, over->view);
     over->view = NULL;
 }
 
-int engine_switch_memtables(struct engine *engine, uint64_t tables, uint64_t *ret_position)
+/* `pinning`: those of the tables that are sealed for nothing but the log that they pin. */
+static int switch_memtables(
+    struct engine *engine, uint64_t tables, uint64_t pinning, uint64_t *ret_position)
 {
-    struct switch_over over = {.engine = engine, .tables = tables};
+    struct switch_over over = {.engine = engine, .tables = tables, .pinning = pinning};
     struct view *now = views_acquire(&engine->views);
 
     for (unsigned i = 0; i < engine->table_count; i++) {
@@ -78,6 +81,11 @@ int engine_switch_memtables(struct engine *engine, uint64_t tables, uint64_t *re
     *ret_position = over.position;
     flusher_kick(&engine->flusher);
     return 0;
+}
+
+int engine_switch_memtables(struct engine *engine, uint64_t tables, uint64_t *ret_position)
+{
+    return switch_memtables(engine, tables, 0, ret_position);
 }
 
 int engine_switch_and_hold(struct engine *engine, uint64_t tables, uint64_t *ret_position)
@@ -122,10 +130,15 @@ static bool gives_back(const struct table_schema *schema, const struct table_vie
            stats->min_local_deletion_time_s != LOCAL_DELETION_TIME_NONE;
 }
 
-static bool is_due(const struct table_schema *schema, const struct table_view *table,
-    uint64_t active_bytes_max, uint64_t pinned_segment, uint64_t now_us, bool near_full)
+static bool pins(const struct table_view *table, uint64_t segment)
 {
-    uint64_t first_segment = memtable_first_position(table->active) >> 32;
+    return segment > 0 && table->sealed_count == 0 &&
+           memtable_first_position(table->active) >> 32 <= segment;
+}
+
+static bool is_due(const struct table_schema *schema, const struct table_view *table,
+    uint64_t active_bytes_max, uint64_t now_us, bool near_full)
+{
     struct memtable_stats stats;
 
     if (memtable_bytes(table->active) >= active_bytes_max)
@@ -135,8 +148,6 @@ static bool is_due(const struct table_schema *schema, const struct table_view *t
     if (table->sealed_count > 0)
         return false;
     memtable_get_stats(table->active, &stats);
-    if (pinned_segment > 0 && first_segment <= pinned_segment)
-        return true;
     if (near_full && stats.min_local_deletion_time_s != LOCAL_DELETION_TIME_NONE &&
         now_us - table->active_since_us >= NEAR_FULL_US)
         return true;
@@ -146,14 +157,15 @@ static bool is_due(const struct table_schema *schema, const struct table_view *t
 }
 
 /* The segment that must go soon, for the log to have room to go on; 0: none. A table that pins it
- * is flushed whatever its size. */
+ * is sealed whatever its size. */
 static uint64_t segment_due(struct engine *engine)
 {
     return engine_log_is_short(engine) ? commitlog_oldest_segment(engine->log) : 0;
 }
 
-/* The tables whose memtable is large, old, or keeps much log from being freed. */
-static uint64_t tables_due(struct engine *engine)
+/* The tables whose memtable is large, old, or keeps much log from being freed, and those of which
+ * nothing but the last is true. */
+static uint64_t tables_due(struct engine *engine, uint64_t *ret_pinning)
 {
     const struct memtable_budgets *budgets = &engine->admission.budgets;
     struct memory_use use = memtable_budgets_look(budgets);
@@ -163,24 +175,30 @@ static uint64_t tables_due(struct engine *engine)
     bool near_full = disk_space_is_near_full(&engine->disk_space);
     uint64_t due = 0;
 
+    *ret_pinning = 0;
     for (unsigned i = 0; i < view->table_count; i++) {
-        if (is_due(&engine->tables[i], &view->tables[i], memtable_budget_active(budgets, &use, i),
-                pinned_segment, now_us, near_full))
+        const struct table_view *table = &view->tables[i];
+
+        if (is_due(&engine->tables[i], table, memtable_budget_active(budgets, &use, i), now_us,
+                near_full))
             due |= 1ull << i;
+        else if (pins(table, pinned_segment))
+            *ret_pinning |= 1ull << i;
     }
     view_unref(view);
-    return due;
+    return due | *ret_pinning;
 }
 
 void engine_seal_due(struct engine *engine)
 {
-    uint64_t due = tables_due(engine), position;
+    uint64_t pinning, position;
+    uint64_t due = tables_due(engine, &pinning);
     int r;
 
     if (due == 0)
         return;
     mutex_lock(&engine->change);
-    r = engine_switch_memtables(engine, due, &position);
+    r = switch_memtables(engine, due, pinning, &position);
     mutex_unlock(&engine->change);
     if (r < 0 && r != -EAGAIN)
         log_error("op=switch: %s", err_text(r));

@@ -38,7 +38,7 @@ struct source {
 
 struct counters {
     _Atomic uint64_t batches, batch_bytes, gets, scans, scan_rows, bad_reads;
-    _Atomic uint64_t flushes, flush_bytes;
+    _Atomic uint64_t flushes, flush_bytes, carries;
     _Atomic uint64_t compactions, compaction_bytes_read, compaction_bytes_written;
     _Atomic uint64_t admissions_paced, admissions_parked, memtable_bytes_max;
 };
@@ -128,6 +128,9 @@ uint64_t engine_sample_us(struct engine *engine);
 void engine_note_latency(struct engine *engine, enum engine_latency latency, uint64_t began_us);
 
 /* ---- coordinator.c ---- */
+
+/** A finished batch into log and memtables; `ret_end`: just past it in the log. It is emptied. */
+MUST_USE int engine_write_batch(struct engine *engine, struct batch *batch, uint64_t *ret_end);
 
 /** Applies encoded updates to the memtables of `view` that `position` belongs to. */
 MUST_USE int engine_apply_updates(struct engine *engine, const struct view *view, uint64_t position,

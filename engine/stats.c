@@ -66,6 +66,7 @@ void engine_get_stats(struct engine *engine, struct engine_stats *ret_stats)
         .scans = c->scans,
         .scan_rows = c->scan_rows,
         .memtable_bytes_max = c->memtable_bytes_max,
+        .carries = c->carries,
         .flushes = c->flushes,
         .flush_bytes = c->flush_bytes,
         .compactions = c->compactions,

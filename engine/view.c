@@ -193,7 +193,8 @@ void view_seal(struct view *view, unsigned table_number, struct memtable *fresh,
 
     ASSERT(table->sealed_count < SEALED_MAX);
     memmove(table->sealed + 1, table->sealed, table->sealed_count * sizeof(*table->sealed));
-    table->sealed[0] = (struct sealed_memtable){table->active, position, epoch};
+    table->sealed[0] = (struct sealed_memtable){
+        .memtable = table->active, .end_position = position, .epoch = epoch};
     table->sealed_count++;
     table->active = fresh;
     table->active_since_us = now_us;

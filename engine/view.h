@@ -50,6 +50,7 @@ struct sealed_memtable {
     struct memtable *memtable;
     uint64_t end_position; /* first position that is not in it */
     uint64_t epoch;        /* its last writers entered in this one */
+    bool pins_log;         /* sealed for that alone: it may be carried forward (carry.h) */
 };
 
 struct table_view {

@@ -44,6 +44,7 @@ static const struct metric {
     ENGINE(memtable_bytes, METRIC_GAUGE, "memory of memtables"),
     ENGINE(memtable_bytes_max, METRIC_GAUGE, "the most that it ever was, with what was admitted"),
     ENGINE(flushes, METRIC_COUNTER, "memtables flushed"),
+    ENGINE(carries, METRIC_COUNTER, "small memtables written to the log again instead"),
     ENGINE(flush_bytes, METRIC_COUNTER, "size of the SSTables made by that"),
     ENGINE(compactions, METRIC_COUNTER, "compactions finished"),
     ENGINE(compaction_bytes_read, METRIC_COUNTER, "size of the SSTables they merged"),

@@ -45,7 +45,9 @@ struct batch {
     size_t key, key_size;
     unsigned mutations; /* in it, an unfinished row not counted */
 
-    int32_t ttl_s; /* of what is put; 0: none */
+    int64_t timestamp_us; /* of what is put; TIMESTAMP_NONE: the log's */
+    int64_t stated_us;    /* the same, as the update says it so far */
+    int32_t ttl_s;        /* of what is put; 0: none */
 
     /* The row being built. */
     size_t row;            /* offset of its code, or NO_OFFSET */
@@ -98,6 +100,7 @@ struct batch *batch_new(const struct table_schema *schemas, unsigned table_count
     batch->table_count = table_count;
     batch->update = NO_OFFSET;
     batch->row = NO_OFFSET;
+    batch->timestamp_us = TIMESTAMP_NONE;
     batch->items = batch->own_items;
     batch->item_capacity = OWN_ITEMS;
     return batch;
@@ -284,17 +287,24 @@ static void end_update(struct batch *batch)
     batch->update = NO_OFFSET;
 }
 
-/* Makes the partition the one that mutations go to; false if the batch has failed. */
-static bool enter(struct batch *batch, unsigned table, struct bytes key, size_t more)
+static void state_timestamp(struct batch *batch)
 {
-    ASSERT(!batch->finished && table < batch->table_count);
-    ASSERT(key.size > 0 && key.size <= UPDATE_KEY_BYTES_MAX);
-    if (!has_room(batch, key.size + more))
-        return false;
-    end_row(batch);
-    if (batch->update != NO_OFFSET && batch->table == table &&
-        bytes_equal(bytes_of(batch->out.data + batch->key, batch->key_size), key))
-        return batch->error == 0;
+    if (batch->stated_us == batch->timestamp_us)
+        return;
+    buf_append_u8(&batch->out, MUTATION_TIMESTAMP);
+    put_svint(&batch->out, batch->timestamp_us);
+    batch->stated_us = batch->timestamp_us;
+}
+
+static bool is_in(const struct batch *batch, unsigned table, struct bytes key)
+{
+    return batch->update != NO_OFFSET && batch->table == table &&
+           bytes_equal(bytes_of(batch->out.data + batch->key, batch->key_size), key);
+}
+
+/* Makes the partition the one that mutations go to; false if the batch has failed. */
+static bool begin_update(struct batch *batch, unsigned table, struct bytes key)
+{
     end_update(batch);
     if (batch->error < 0)
         return false;
@@ -302,6 +312,7 @@ static bool enter(struct batch *batch, unsigned table, struct bytes key, size_t 
     batch->update_shared_bytes = batch->shared_bytes;
     batch->table = table;
     batch->mutations = 0;
+    batch->stated_us = TIMESTAMP_NONE;
     buf_append_u8(&batch->out, (uint8_t)table);
     put_le32(&batch->out, 0);
     put_vbytes(&batch->out, key);
@@ -310,6 +321,20 @@ static bool enter(struct batch *batch, unsigned table, struct bytes key, size_t 
     batch->key = batch->out.size - key.size;
     batch->key_size = key.size;
     return true;
+}
+
+/* The same, and ready for a mutation of it, which may take `more` bytes beside its lengths. */
+static bool enter(struct batch *batch, unsigned table, struct bytes key, size_t more)
+{
+    ASSERT(!batch->finished && table < batch->table_count);
+    ASSERT(key.size > 0 && key.size <= UPDATE_KEY_BYTES_MAX);
+    if (!has_room(batch, key.size + more))
+        return false;
+    end_row(batch);
+    if (!is_in(batch, table, key) && !begin_update(batch, table, key))
+        return false;
+    state_timestamp(batch);
+    return batch->error == 0;
 }
 
 void batch_delete_partition(struct batch *batch, unsigned table, struct bytes key)
@@ -350,6 +375,11 @@ void batch_delete_row(
     buf_append_u8(&batch->out, MUTATION_ROW_DELETION);
     put_clustering(batch, clustering);
     batch->mutations++;
+}
+
+void batch_set_timestamp(struct batch *batch, int64_t timestamp_us)
+{
+    batch->timestamp_us = timestamp_us;
 }
 
 void batch_set_ttl(struct batch *batch, int32_t ttl_s)

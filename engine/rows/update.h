@@ -14,6 +14,9 @@
 struct batch *batch_new(const struct table_schema *schemas, unsigned table_count);
 /** NULL does nothing. */
 void batch_free(struct batch *batch);
+/** The T of what is put from here on, in place of the log's; TIMESTAMP_NONE, as at first: the
+ * log's. For what was written before, and is to count as of then. */
+void batch_set_timestamp(struct batch *batch, int64_t timestamp_us);
 /** What engine_admit() keeps with a batch: the memory set aside for it. Zero in a new one. */
 struct batch_reservation {
     unsigned table;

@@ -15,6 +15,7 @@ enum mutation_code {
     MUTATION_ROW_INSERT = 5,
     MUTATION_STATIC_ROW = 6,
     MUTATION_ROW_INSERT_EXPIRING = 7,
+    MUTATION_TIMESTAMP = 8,
 };
 
 enum item_type {

@@ -20,7 +20,8 @@ struct visit {
     struct decorated_key key;
     const struct update_visitor *visitor;
     void *arg;
-    int64_t timestamp_us;
+    int64_t record_timestamp_us;
+    int64_t timestamp_us; /* of the mutation at hand */
     struct deletion deletion;
 
     struct decoder in;
@@ -38,6 +39,23 @@ struct visit {
 static int bad(const struct visit *visit, const char *what)
 {
     return err_new(-EUCLEAN, "updates of table %u: %s", visit->table, what);
+}
+
+static int32_t capped_seconds(int64_t seconds)
+{
+    return seconds < LOCAL_DELETION_TIME_MAX ? (int32_t)seconds : LOCAL_DELETION_TIME_MAX;
+}
+
+/* What follows was written at this time. */
+static int set_timestamp(struct visit *visit, int64_t timestamp_us)
+{
+    int64_t seconds = timestamp_us > 0 ? timestamp_us / US_PER_S : 0;
+
+    if (timestamp_us <= TIMESTAMP_NONE + 1)
+        return bad(visit, "an impossible timestamp");
+    visit->timestamp_us = timestamp_us;
+    visit->deletion = (struct deletion){timestamp_us - 1, capped_seconds(seconds)};
+    return 0;
 }
 
 /* Room for one more in an array that doubles. */
@@ -168,11 +186,6 @@ static struct bytes read_value(struct visit *visit)
         return visit->shared++->value;
     }
     return get_bytes(&visit->in, (size_t)size);
-}
-
-static int32_t capped_seconds(int64_t seconds)
-{
-    return seconds < LOCAL_DELETION_TIME_MAX ? (int32_t)seconds : LOCAL_DELETION_TIME_MAX;
 }
 
 /* How long something lives, and when it expires. */
@@ -324,6 +337,8 @@ static int visit_mutation(struct visit *visit)
     case MUTATION_STATIC_ROW:
     case MUTATION_ROW_INSERT_EXPIRING:
         return visit_row(visit, (enum mutation_code)code);
+    case MUTATION_TIMESTAMP:
+        return set_timestamp(visit, get_svint(&visit->in));
     default:
         return bad(visit, "an unknown mutation");
     }
@@ -332,6 +347,7 @@ static int visit_mutation(struct visit *visit)
 static int visit_body(struct visit *visit)
 {
     struct bytes key = get_vbytes(&visit->in);
+    int r;
 
     if (decoder_failed(&visit->in) || key.size == 0 || key.size > UPDATE_KEY_BYTES_MAX)
         return bad(visit, "a partition key of a wrong length");
@@ -341,12 +357,10 @@ static int visit_body(struct visit *visit)
     visit->key = decorated_key_of(key);
     if (decoder_left(&visit->in) == 0)
         return bad(visit, "an update without mutations");
-    while (decoder_left(&visit->in) > 0) {
-        int r = visit_mutation(visit);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    r = set_timestamp(visit, visit->record_timestamp_us);
+    while (r == 0 && decoder_left(&visit->in) > 0)
+        r = visit_mutation(visit);
+    return r;
 }
 
 /* What is encoded of a body, whose size counts the values that are shared. */
@@ -377,11 +391,10 @@ int batch_visit(const struct table_schema *schemas, unsigned table_count,
     const struct update_visitor *visitor, void *arg)
 {
     struct decoder in = decoder_of(updates->encoded);
-    int64_t seconds = timestamp_us / US_PER_S;
     struct cell cells[STACK_CELLS];
     struct visit visit = {.visitor = visitor,
         .arg = arg,
-        .timestamp_us = timestamp_us,
+        .record_timestamp_us = timestamp_us,
         .encoded = updates->encoded.data,
         .shared = updates->shared,
         .shared_end = updates->shared + updates->shared_count,
@@ -390,12 +403,6 @@ int batch_visit(const struct table_schema *schemas, unsigned table_count,
     int r = 0;
 
     ASSERT(table_count <= UPDATE_TABLES_MAX);
-    if (timestamp_us <= TIMESTAMP_NONE + 1)
-        return err_new(-EUCLEAN, "updates without a timestamp");
-    if (seconds < 0)
-        seconds = 0;
-    visit.deletion = (struct deletion){timestamp_us - 1, capped_seconds(seconds)};
-
     for (unsigned i = 0; i < update_count && r == 0; i++) {
         struct bytes body;
 

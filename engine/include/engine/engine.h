@@ -263,6 +263,7 @@ struct engine_stats {
     uint64_t log_records, log_bytes, log_syncs, log_segments;
     uint64_t log_value_syncs; /* files of large values that were synced: in no SSTable in time */
     uint64_t memtable_bytes, memtable_bytes_max;
+    uint64_t carries; /* memtables written to the log again, and not to SSTables */
     uint64_t flushes, flush_bytes, compactions, compaction_bytes_read, compaction_bytes_written;
     uint64_t sstables, sstable_bytes;
     uint64_t sstables_open, sstable_memory_bytes, sstables_closed; /* closed for want of memory */

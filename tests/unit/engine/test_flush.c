@@ -10,8 +10,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "commitlog/pool.h"
+#include "engine/coding.h"
 #include "engine/error.h"
 #include "io/fault.h"
+#include "io/mem.h"
 #include "rows/compare.h"
 #include "state.h"
 #include "support/test_tables.h"
@@ -19,6 +22,7 @@
 #define SEED 3
 /* Before and behind the other, as tables are taken in turn. */
 #define EMPTY 0u
+#define DIRENTS EMPTY
 #define SMALL 1u
 #define TABLES 3u
 
@@ -30,7 +34,7 @@ static void check(int r)
         fail_msg("%d: %s", r, err_text(r));
 }
 
-static struct engine *new_store(struct env **ret_env, unsigned tasks, uint64_t part_bytes)
+static struct engine *open_store(struct env *env, unsigned tasks, uint64_t part_bytes)
 {
     struct engine_options options = {
         .tables = tables,
@@ -42,13 +46,27 @@ static struct engine *new_store(struct env **ret_env, unsigned tasks, uint64_t p
     };
     struct engine *engine;
 
+    check(engine_open(env, &options, &engine));
+    return engine;
+}
+
+/* `disk_bytes` 0: a large one. */
+static struct engine *new_store_on(
+    uint64_t disk_bytes, struct env **ret_env, unsigned tasks, uint64_t part_bytes)
+{
     tables[EMPTY] = test_table_dirents;
     tables[SMALL] = test_table_small;
     tables[SMALL + 1] = test_table_blocks;
     check(env_fault_new(SEED, ret_env));
+    if (disk_bytes > 0)
+        env_mem_set_space(*ret_env, disk_bytes);
     check(engine_create(*ret_env, tables, TABLES));
-    check(engine_open(*ret_env, &options, &engine));
-    return engine;
+    return open_store(*ret_env, tasks, part_bytes);
+}
+
+static struct engine *new_store(struct env **ret_env, unsigned tasks, uint64_t part_bytes)
+{
+    return new_store_on(0, ret_env, tasks, part_bytes);
 }
 
 static void put(struct engine *engine, int64_t dir, size_t bytes)
@@ -199,6 +217,124 @@ static void the_next_is_sealed_while_one_is_flushed(void **state)
     env_free(env);
 }
 
+/* ---- carried forward ---- */
+
+static void put_name(struct engine *engine, int64_t dir, int64_t ino, uint64_t *ret_position)
+{
+    uint8_t key[KEY_BYTES_BIGINT];
+    struct bytes name = BYTES_LITERAL("name");
+    struct batch *batch;
+
+    key_bigint(key, dir);
+    check(engine_admit(engine, DIRENTS, 100, ADMIT_RECLAIM, NULL, NULL, &batch));
+    batch_row(batch, DIRENTS, bytes_of(key, sizeof(key)), &CLUSTERING_ROW(&name, 1), true);
+    batch_cell_bigint(batch, 0, ino);
+    check(engine_apply(engine, batch, ret_position));
+}
+
+static int64_t get_ino(struct engine *engine, int64_t dir)
+{
+    uint8_t key[KEY_BYTES_BIGINT];
+    struct bytes name = BYTES_LITERAL("name");
+    struct rowref row;
+    int64_t ino;
+
+    key_bigint(key, dir);
+    assert_int_equal(engine_get(engine_live(engine), DIRENTS, bytes_of(key, sizeof(key)),
+                         &CLUSTERING_ROW(&name, 1), 1, &row),
+        1);
+    ino = (int64_t)load_be64(row.row.cells[0].value.data);
+    rowref_release(&row);
+    return ino;
+}
+
+/* The log goes round once, by writes of another table. */
+static void fill_log(struct engine *engine)
+{
+    struct engine_stats stats;
+    uint64_t end;
+
+    engine_get_stats(engine, &stats);
+    end = stats.log_bytes + POOL_SLOTS_MAX * engine->segment_bytes;
+    for (int64_t dir = 0; stats.log_bytes < end; dir++) {
+        put(engine, dir % 10, 8000);
+        while (env_run_task(engine->env))
+            ;
+        engine_get_stats(engine, &stats);
+    }
+}
+
+static size_t count_sstables(struct engine *engine, unsigned table)
+{
+    struct view *view = views_acquire(&engine->views);
+    size_t count = view->tables[table].sstables->count;
+
+    view_unref(view);
+    return count;
+}
+
+/* A row that is overwritten and one that is left alone; and both are there after a power cut, which
+ * loses what was not synced: what was carried is, as its old place in the log is gone. */
+static void a_small_memtable_that_pins_the_log_stays_in_memory(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store_on(256 << 20, &env, 1, 1);
+    struct engine_stats stats;
+    uint64_t position;
+
+    (void)state;
+    put_name(engine, 1, 11, &position);
+    for (int64_t i = 0; i < 5; i++) {
+        put_name(engine, 2, i, &position);
+        fill_log(engine);
+    }
+    engine_get_stats(engine, &stats);
+    assert_true(stats.carries > 2);
+    assert_true(stats.log_segments <= POOL_SLOTS_MAX);
+    assert_int_equal(count_sstables(engine, DIRENTS), 0);
+    assert_int_equal(get_ino(engine, 1), 11);
+    assert_int_equal(get_ino(engine, 2), 4);
+
+    env_fault_stop(env);
+    (void)engine_close(engine, 0);
+    env_fault_crash(env, ENV_FAULT_LOST);
+    engine = open_store(env, 1, 1);
+    assert_int_equal(get_ino(engine, 1), 11);
+    assert_int_equal(get_ino(engine, 2), 4);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+/* Whether it was carried before or is about to be. */
+static void a_flush_on_demand_has_it_in_an_sstable(void **state)
+{
+    struct env *env;
+    struct engine *engine = new_store_on(256 << 20, &env, 1, 1);
+    struct engine_stats stats;
+    uint64_t position;
+
+    (void)state;
+    put_name(engine, 1, 11, &position);
+    fill_log(engine);
+    engine_get_stats(engine, &stats);
+    assert_int_equal(stats.carries, 1);
+    check(engine_flush(engine, TABLES_ALL));
+    assert_int_equal(count_sstables(engine, DIRENTS), 1);
+
+    put_name(engine, 1, 12, &position);
+    for (int64_t dir = 0; !engine_log_is_short(engine); dir++)
+        put(engine, dir % 10, 8000);
+    engine_seal_due(engine);
+    assert_true(engine->views.current->tables[DIRENTS].sealed[0].pins_log);
+    check(engine_flush(engine, TABLES_ALL));
+    engine_get_stats(engine, &stats);
+    assert_int_equal(stats.carries, 1);
+    assert_int_equal(count_sstables(engine, DIRENTS), 2);
+    assert_int_equal(get_ino(engine, 1), 12);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +342,8 @@ int main(void)
         cmocka_unit_test(a_small_memtable_is_not_split),
         cmocka_unit_test(empty_memtables_go_along),
         cmocka_unit_test(the_next_is_sealed_while_one_is_flushed),
+        cmocka_unit_test(a_small_memtable_that_pins_the_log_stays_in_memory),
+        cmocka_unit_test(a_flush_on_demand_has_it_in_an_sstable),
     };
 
     return cmocka_run_group_tests_name("flush", tests, NULL, NULL);
