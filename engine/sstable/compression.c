@@ -70,7 +70,7 @@ int compression_info_decode(
                                               info.max_compressed_bytes != CHUNK_ALWAYS_COMPRESSED))
         return err_new(-EUCLEAN, "max compressed length %u", info.max_compressed_bytes);
     if (info.stream_bytes == 0 || info.stream_bytes > INT64_MAX ||
-        info.chunk_count != (info.stream_bytes - 1) / info.chunk_bytes + 1)
+        info.chunk_count < (info.stream_bytes - 1) / info.chunk_bytes + 1)
         return err_new(-EUCLEAN, "%llu chunks of %u for %llu bytes",
             (unsigned long long)info.chunk_count, info.chunk_bytes,
             (unsigned long long)info.stream_bytes);

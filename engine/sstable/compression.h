@@ -21,7 +21,7 @@ struct compression_info {
     uint32_t chunk_bytes;          /* of the stream: power of two */
     uint32_t max_compressed_bytes; /* a payload this long is raw */
     uint64_t stream_bytes;
-    uint64_t chunk_count;
+    uint64_t chunk_count;   /* those of the stream, and maybe empty ones behind them */
     const uint8_t *offsets; /* chunk_count of i64, big-endian; borrowed from what was decoded */
 };
 

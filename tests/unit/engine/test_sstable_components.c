@@ -301,6 +301,34 @@ static void chunks_of_any_length_come_back_compressed_or_raw(void **state)
     assert_int_equal(compression_max_bytes(16384, 0), CHUNK_ALWAYS_COMPRESSED);
 }
 
+/* What a server's compaction writes: each sync makes a chunk of what is left, also of nothing. */
+static void empty_chunks_behind_the_last_one_are_passed_over(void **state)
+{
+    static const uint8_t offsets[] = {
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 90, 0, 0, 0, 0, 0, 0, 0, 130};
+    struct compression_info written = {.chunk_bytes = 512,
+        .max_compressed_bytes = CHUNK_ALWAYS_COMPRESSED,
+        .stream_bytes = 700,
+        .chunk_count = 3,
+        .offsets = offsets};
+    AUTO(buf_release) struct buf content = BUF_INIT;
+    struct compression_info info;
+    uint64_t offset;
+    uint32_t stored;
+
+    (void)state;
+    compression_info_encode(&content, &written);
+    assert_int_equal(compression_info_decode(buf_bytes(&content), false, &info), 0);
+    assert_int_equal(compression_chunk_place(&info, 1, 139, &offset, &stored), 0);
+    assert_int_equal(offset, 90);
+    assert_int_equal(stored, 40);
+    /* Too few are none. */
+    written.stream_bytes = 512 * 3 + 1;
+    buf_clear(&content);
+    compression_info_encode(&content, &written);
+    assert_int_equal(compression_info_decode(buf_bytes(&content), false, &info), -EUCLEAN);
+}
+
 static void a_digest_is_decimal_digits_and_lines_of_other_components(void **state)
 {
     struct component_digests written = {
@@ -344,6 +372,7 @@ int main(void)
         cmocka_unit_test(ids_are_ordered_by_their_time),
         cmocka_unit_test(a_list_of_components_is_read_back),
         cmocka_unit_test(chunks_of_any_length_come_back_compressed_or_raw),
+        cmocka_unit_test(empty_chunks_behind_the_last_one_are_passed_over),
         cmocka_unit_test(a_digest_is_decimal_digits_and_lines_of_other_components),
     };
 
