@@ -236,6 +236,8 @@ static int check_options(const struct engine_options *options)
     if (options->memory_bytes < MEMORY_BYTES_MIN)
         return err_new(-EINVAL, "memory of %" PRIu64 " bytes: want at least %llu",
             options->memory_bytes, MEMORY_BYTES_MIN);
+    if (options->all_sstables && !options->read_only)
+        return err_new(-EINVAL, "all SSTables of a folder are to be read only");
     if (options->sync_mode == SYNC_PERIODIC && !options->read_only &&
         (options->sync_period_us < 1000000 || options->sync_period_us > 60000000))
         return err_new(

@@ -113,4 +113,11 @@ MUST_USE int snapshot_json_encode(const struct table_schema *tables, unsigned ta
 MUST_USE int snapshot_json_read(struct env *env, const struct table_schema *tables,
     unsigned table_count, struct snapshot_facts *ret_facts);
 
+/* ---- sstable_folder.c ---- */
+
+/** The same of a folder without snapshot.json, for all SSTables that lie in it. -ENOTDIR: there are
+ * none; -EPROTO: of another format, or not of these tables; -EUCLEAN: some are missing or damaged,
+ * or of another point, as far as a manifest.json tells. */
+MUST_USE int sstable_folder_read(struct engine *engine, struct snapshot_facts *ret_facts);
+
 #endif

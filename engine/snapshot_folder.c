@@ -19,6 +19,8 @@ int engine_open_snapshot_folder(struct engine *engine)
     struct view *view;
     int r = snapshot_json_read(engine->env, engine->tables, engine->table_count, &facts);
 
+    if (r == -ENOENT && engine->options.all_sstables)
+        r = sstable_folder_read(engine, &facts);
     if (r < 0)
         return r;
     engine->identity = facts.store;

@@ -144,7 +144,8 @@ MUST_USE int engine_recover(struct engine *engine);
 
 /* ---- snapshot_folder.c ---- */
 
-/** Reads snapshot.json: identity, and a view of the SSTables that it names. */
+/** Reads snapshot.json: identity, and a view of the SSTables that it names; without one, and if the
+ * options say so, a view of all that lie there. */
 MUST_USE int engine_open_snapshot_folder(struct engine *engine);
 
 #endif

@@ -174,7 +174,7 @@ static int dump_folder(struct dump *dump, const char *path)
     if (kind < 0)
         return kind;
     printf("[\n");
-    if (kind == FOLDER_STORE || kind == FOLDER_SNAPSHOT) {
+    if (kind == FOLDER_STORE || kind == FOLDER_SNAPSHOT || kind == FOLDER_SSTABLES) {
         if (asprintf(&tables, "%s/%s", path + 1, kind == FOLDER_STORE ? "data/sstfs" : "sstfs") < 0)
             return -ENOMEM;
         folder = (struct keyspace_folder){dump, tables};

@@ -41,7 +41,7 @@ static int folder_is_empty(int fd)
 
 int folder_kind(const char *path)
 {
-    struct stat unused;
+    struct stat status;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int r;
 
@@ -49,13 +49,17 @@ int folder_kind(const char *path)
         return FOLDER_MISSING;
     if (fd < 0)
         return err_new(-errno, "open '%s': %s", path, strerror(errno));
-    if (fstatat(fd, "store.json", &unused, 0) == 0) {
+    if (fstatat(fd, "store.json", &status, 0) == 0) {
         close(fd);
         return FOLDER_STORE;
     }
-    if (fstatat(fd, "snapshot.json", &unused, 0) == 0) {
+    if (fstatat(fd, "snapshot.json", &status, 0) == 0) {
         close(fd);
         return FOLDER_SNAPSHOT;
+    }
+    if (fstatat(fd, "sstfs", &status, 0) == 0 && S_ISDIR(status.st_mode)) {
+        close(fd);
+        return FOLDER_SSTABLES;
     }
     r = folder_is_empty(fd);
     if (r < 0)

@@ -63,6 +63,10 @@ static int check_from(const char *folder)
             folder);
     if (kind < 0)
         return complain_of(kind, "--from");
+    if (kind == FOLDER_SSTABLES)
+        return complain(EXIT_NOT_A_STORE,
+            "'%s' is not a snapshot of ours: mount it with -o ro --all-sstables, and copy the tree",
+            folder);
     return complain(EXIT_NOT_A_STORE, "'%s' is not a snapshot: it has no snapshot.json", folder);
 }
 
@@ -86,7 +90,7 @@ int command_init(int argc, char **argv)
     kind = folder_kind(store);
     if (kind == FOLDER_STORE)
         return complain(EXIT_BUSY, "'%s' is a store already", store);
-    if (kind == FOLDER_SNAPSHOT || kind == FOLDER_OTHER)
+    if (kind == FOLDER_SNAPSHOT || kind == FOLDER_SSTABLES || kind == FOLDER_OTHER)
         return complain(EXIT_BUSY, "'%s' is not empty", store);
     if (kind < 0)
         return complain_of(kind, "init");

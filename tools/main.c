@@ -20,8 +20,10 @@ static int command_help(int argc, char **argv);
 static int command_version(int argc, char **argv);
 
 static const struct command commands[] = {
-    {"mount", "[-f] [-o OPTIONS] STORE MNT",
-        "mount a store (made if missing), or with -o ro a snapshot", command_mount},
+    {"mount", "[-f] [-o OPTIONS] [--all-sstables] STORE MNT",
+        "mount a store (made if missing), or with -o ro a snapshot; with --all-sstables too, one "
+        "of Cassandra's",
+        command_mount},
     {"umount", "[-l] MNT", "unmount, and wait until the store is closed", command_umount},
     {"init", "[--from FOLDER] STORE", "make a store, empty or from a snapshot", command_init},
     {"snapshot",
@@ -39,7 +41,8 @@ static const struct command commands[] = {
     {"rollback", "[-y] STORE TAG", "take an unmounted store back to a snapshot", command_rollback},
     {"scrub", "[--older-than 7d] [--repair-from FOLDER] MNT|FOLDER",
         "read and prove all SSTables at leisure; heal damaged ones from a copy", command_scrub},
-    {"verify", "FOLDER", "prove a snapshot, a copy of one, or an unmounted store", command_verify},
+    {"verify", "[--all-sstables] FOLDER", "prove a snapshot, a copy of one, or an unmounted store",
+        command_verify},
     {"ls", "FOLDER[:PATH]", "list a directory of what nobody has mounted", command_ls},
     {"cat", "FOLDER:PATH", "a file of it", command_cat},
     {"tar", "FOLDER[:PATH]", "all of it, or a part, as an archive", command_tar},

@@ -119,12 +119,31 @@ static int check_nesting(const struct call *call)
     return EXIT_DONE;
 }
 
+/* On the user's word only: what SSTables are of one point nothing there can prove. */
+static int check_sstables(const struct call *call)
+{
+    if (!call->options.all_sstables)
+        return complain(EXIT_NOT_A_STORE,
+            "'%s' is not a store: it has neither store.json nor snapshot.json; if the SSTables in "
+            "it "
+            "are a whole snapshot of Cassandra's: mount -o ro --all-sstables",
+            call->store);
+    if (!call->options.read_only)
+        return complain(EXIT_USAGE, "--all-sstables: mount '%s' with -o ro", call->store);
+    return EXIT_DONE;
+}
+
 static int check_store(struct call *call)
 {
     bool read_only = call->options.read_only;
     int kind = folder_kind(call->store);
 
+    if (call->options.all_sstables && kind >= 0 && kind != FOLDER_SSTABLES)
+        return complain(
+            EXIT_USAGE, "--all-sstables: '%s' is no snapshot of Cassandra's", call->store);
     switch (kind) {
+    case FOLDER_SSTABLES:
+        return check_sstables(call);
     case FOLDER_STORE:
         return EXIT_DONE;
     case FOLDER_SNAPSHOT:
@@ -296,13 +315,17 @@ static void call_release(struct call *call)
 
 int command_mount(int argc, char **argv)
 {
+    static const struct option long_options[] = {{"all-sstables", no_argument, NULL, 'a'}, {0}};
     struct call call = {0};
     int option, code = EXIT_DONE;
 
     options_init(&call.options);
-    while (code == EXIT_DONE && (option = getopt(argc, argv, "fo:")) != -1) {
+    while (
+        code == EXIT_DONE && (option = getopt_long(argc, argv, "fo:", long_options, NULL)) != -1) {
         if (option == 'f')
             call.foreground = true;
+        else if (option == 'a')
+            call.options.all_sstables = true;
         else if (option != 'o')
             code = complain_usage(argv[0]);
         else if (options_parse(&call.options, optarg, false) < 0)

@@ -18,6 +18,7 @@ enum option_kind {
     OPTION_PASS, /* mount(2)'s, through libfuse */
     OPTION_READ_ONLY,
     OPTION_READ_WRITE,
+    OPTION_ALL_SSTABLES,
     OPTION_ALLOW_OTHER,
     OPTION_NO_ALLOW_OTHER,
     OPTION_RELATIME,
@@ -45,6 +46,7 @@ static const struct option {
     {"relatime", OPTION_RELATIME, false},
     {"noatime", OPTION_NOATIME, false},
     {"log", OPTION_LOG, true},
+    {"all_sstables", OPTION_ALL_SSTABLES, false},
     {"suid", OPTION_PASS, false},
     {"nosuid", OPTION_PASS, false},
     {"dev", OPTION_PASS, false},
@@ -157,6 +159,9 @@ static int set_option(
     case OPTION_READ_ONLY:
     case OPTION_READ_WRITE:
         options->read_only = option->kind == OPTION_READ_ONLY;
+        return 0;
+    case OPTION_ALL_SSTABLES:
+        options->all_sstables = true;
         return 0;
     case OPTION_ALLOW_OTHER:
     case OPTION_NO_ALLOW_OTHER:

@@ -9,6 +9,7 @@
 
 struct mount_options {
     bool read_only;
+    bool all_sstables; /* of a folder that is neither store nor snapshot */
     bool allow_other;
     bool relatime;
     bool synchronous_names; /* sync, dirsync */

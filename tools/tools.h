@@ -56,6 +56,7 @@ enum folder_kind {
     FOLDER_EMPTY,
     FOLDER_STORE,
     FOLDER_SNAPSHOT, /* or a copy of one */
+    FOLDER_SSTABLES, /* neither, but it has a folder "sstfs": a copy of Cassandra's own snapshot */
     FOLDER_OTHER,
 };
 /** What `path` is; a negative errno if it cannot be looked at (-ENOTDIR: no folder). */

@@ -37,6 +37,7 @@ struct known {
 struct verify {
     const char *folder;
     const char *tables; /* the folder of the tables' folders, in the env */
+    bool all_sstables;  /* it is no snapshot of ours, but of Cassandra's */
     struct env *env;
     struct engine *engine;
 
@@ -272,7 +273,8 @@ static int open_folder(struct verify *verify)
         .memory_bytes = MEMORY_BYTES,
         .sync_mode = SYNC_PERIODIC,
         .sync_period_us = 5000000,
-        .read_only = true};
+        .read_only = true,
+        .all_sstables = verify->all_sstables};
     int r = env_posix_new(verify->folder, &verify->env);
 
     return r < 0 ? r : engine_open(verify->env, &options, &verify->engine);
@@ -323,21 +325,43 @@ static int verify_folder(struct verify *verify)
     return verify->findings > 0 ? EXIT_DAMAGE : EXIT_DONE;
 }
 
+static int check_kind(const struct verify *verify, int kind)
+{
+    if (kind == FOLDER_SSTABLES && !verify->all_sstables)
+        return complain(EXIT_NOT_A_STORE,
+            "'%s' is neither a store nor a snapshot of ours; if it is one of Cassandra's: verify "
+            "--all-sstables",
+            verify->folder);
+    if (kind != FOLDER_SSTABLES && verify->all_sstables)
+        return complain(
+            EXIT_USAGE, "--all-sstables: '%s' is no snapshot of Cassandra's", verify->folder);
+    if (kind != FOLDER_STORE && kind != FOLDER_SNAPSHOT && kind != FOLDER_SSTABLES)
+        return complain(EXIT_NOT_A_STORE, "'%s' is neither a store nor a snapshot", verify->folder);
+    return EXIT_DONE;
+}
+
 int command_verify(int argc, char **argv)
 {
+    static const struct option long_options[] = {{"all-sstables", no_argument, NULL, 'a'}, {0}};
     struct verify verify = {0};
-    int kind, code;
+    int option, kind, code;
 
-    if (argc != 2 || argv[1][0] == '-')
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (option != 'a')
+            return complain_usage(argv[0]);
+        verify.all_sstables = true;
+    }
+    if (optind + 1 != argc)
         return complain_usage(argv[0]);
-    verify.folder = argv[1];
+    verify.folder = argv[optind];
     kind = folder_kind(verify.folder);
     if (kind == FOLDER_MISSING)
         return complain(EXIT_NOT_FOUND, "'%s' does not exist", verify.folder);
     if (kind < 0 && kind != -ENOTDIR)
         return complain_of(kind, "verify");
-    if (kind != FOLDER_STORE && kind != FOLDER_SNAPSHOT)
-        return complain(EXIT_NOT_A_STORE, "'%s' is neither a store nor a snapshot", verify.folder);
+    code = check_kind(&verify, kind);
+    if (code != EXIT_DONE)
+        return code;
     verify.tables = kind == FOLDER_STORE ? "data/sstfs" : "sstfs";
     log_set_level(LOG_LEVEL_WARNING);
     code = verify_folder(&verify);

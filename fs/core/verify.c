@@ -52,7 +52,7 @@ static int fact_of(struct verifier *verifier, uint64_t ino, struct fact **ret_fa
     bool made;
     int r = facts_ensure(&verifier->facts, ino, ret_fact, &made);
 
-    if (r == 0 && made && ino_node(ino) == verifier->node &&
+    if (r == 0 && made && verifier->node != 0 && ino_node(ino) == verifier->node &&
         (ino & INO_COUNTER_MASK) >= verifier->lease)
         found(verifier, "inode %#" PRIx64 ": its number was never leased", ino);
     return r;

@@ -90,6 +90,42 @@ def a_copy_of_a_mounted_store_is_refused(place):
     place.umount()
 
 
+def sstables_without_a_snapshot_are_taken_on_the_users_word(place):
+    copy, second, whole = place.top / 'copy', place.top / 'second', ('ro', 'all_sstables')
+    second.mkdir()
+    place.mount()
+    (place.mnt / 'd').mkdir()
+    (place.mnt / 'd' / 'file').write_bytes(os.urandom(300000))
+    run('rsync', '-a', f'{place.snapshot("one")}/', copy)
+    refused(place.mount(*whole, store=copy, mnt=second, code=USAGE), 'no snapshot of Cassandra')
+    (copy / 'snapshot.json').unlink()
+    (copy / 'SHA256SUMS').unlink()
+    refused(place.mount('ro', store=copy, mnt=second, code=NOT_A_STORE), '-o ro --all-sstables')
+    refused(place.mount('all_sstables', store=copy, mnt=second, code=USAGE), 'with -o ro')
+    refused(sstfs('init', '--from', copy, place.top / 'new', code=NOT_A_STORE), '--all-sstables')
+    refused(sstfs('verify', copy, code=NOT_A_STORE), '--all-sstables')
+    refused(sstfs('verify', '--all-sstables', place.store, code=USAGE), 'no snapshot of Cassandra')
+    assert 'no damage' in sstfs('verify', '--all-sstables', copy).stdout
+    sstfs('mount', '-o', f'ro,log={place.log}', '--all-sstables', copy, second)
+    support.same_tree(place.mnt, second)
+    support.raises(30, (second / 'other').mkdir)  # EROFS
+    place.umount(second)
+    (folder,) = copy.glob('sstfs/dirents-*')
+    (folder / 'oa-1-big-Data.db').write_text('x')
+    refused(place.mount(*whole, store=copy, mnt=second, code=NOT_A_STORE), 'another format')
+    (folder / 'oa-1-big-Data.db').unlink()
+    next(folder.glob('*-Data.db')).unlink()
+    refused(place.mount(*whole, store=copy, mnt=second, code=1), 'Data.db')
+
+
+def each_command_tells_how_it_is_called(place):
+    assert sstfs('schema', '--help').stdout == sstfs('help', 'schema').stdout
+    assert 'usage: sstfs mount ' in sstfs('mount', '--help').stdout
+    assert sstfs('schema', 'x', code=USAGE).stderr.startswith('usage: sstfs schema')
+    assert sstfs('schema').stdout.count('CREATE TABLE') == 5
+    assert not place.store.exists()
+
+
 def a_missing_mountpoint_is_refused(place):
     refused(place.mount(mnt=place.top / 'nowhere', code=NOT_FOUND), 'nowhere', 'does not exist')
     assert not place.store.exists()
@@ -271,6 +307,8 @@ if __name__ == '__main__':
         what_is_not_a_store_is_refused,
         a_store_of_a_newer_version_is_refused,
         a_copy_of_a_mounted_store_is_refused,
+        sstables_without_a_snapshot_are_taken_on_the_users_word,
+        each_command_tells_how_it_is_called,
         a_missing_mountpoint_is_refused,
         a_mountpoint_that_is_a_file_is_refused,
         a_mountpoint_in_the_store_is_refused,

@@ -42,6 +42,9 @@ struct engine_options {
     enum sync_mode sync_mode;
     uint64_t sync_period_us;   /* SYNC_PERIODIC; 1 to 60 s */
     bool read_only;            /* not a byte is written; needed for a snapshot's folder */
+    bool all_sstables;         /* read_only: a folder without store.json and snapshot.json is opened
+                                  too, with all SSTables that lie in it, as those of Cassandra's
+                                  snapshots; its node number is 0 */
     unsigned flush_tasks;      /* that write memtables out; 0: half of the processors, at most 8 */
     uint64_t flush_part_bytes; /* a memtable is split among them in parts not smaller; 0: 8 MiB */
     int64_t gc_grace_s;        /* 0: tombstones go as soon as nothing lies below them */

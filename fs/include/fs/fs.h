@@ -247,7 +247,8 @@ void fs_get_stats(struct fs *fs, struct fs_stats *ret_stats);
 
 /** Called for each violated invariant of data-model "What verify proves". */
 typedef void (*fs_verify_finding)(void *arg, const char *text);
-/** Number of findings, or a negative errno. `ret_files`, `ret_directories`: counts. */
+/** Number of findings, or a negative errno. `node`: the store's, whose leases are known; 0: of
+ * none. `ret_files`, `ret_directories`: counts. */
 MUST_USE int64_t fs_verify_tree(struct source *source, uint32_t node, fs_verify_finding finding,
     void *arg, uint64_t *ret_files, uint64_t *ret_directories);
 

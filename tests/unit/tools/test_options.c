@@ -38,11 +38,13 @@ static void options_of_ours_are_taken(void **state)
     struct mount_options options;
 
     (void)state;
-    parse(&options, "memory=1.5G,sync=group,sync_period=2s,relatime,dirsync,log=/var/log/x,ro");
+    parse(&options,
+        "memory=1.5G,sync=group,sync_period=2s,relatime,dirsync,log=/var/log/x,ro,all_sstables");
     assert_true(options.memory_bytes == 3ull << 29);
     assert_int_equal(options.sync_mode, SYNC_GROUP);
     assert_true(options.sync_period_us == 2000000);
     assert_true(options.relatime && options.synchronous_names && options.read_only);
+    assert_true(options.all_sstables);
     assert_string_equal((const char *)options.log.data, "/var/log/x");
     assert_string_equal((const char *)options.flags.data, "dirsync,ro");
     options_release(&options);
