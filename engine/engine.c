@@ -41,6 +41,15 @@ void engine_fail(struct engine *engine, int r, const char *what)
     event_signal(engine->env, &engine->progress);
 }
 
+int engine_commit(struct engine *engine, const struct manifest_edit *edit, const char *what)
+{
+    int r = manifest_commit(engine->manifest, edit);
+
+    if (r < 0 && manifest_failure(engine->manifest) < 0)
+        engine_fail(engine, r, what);
+    return r;
+}
+
 int engine_check_writable(struct engine *engine)
 {
     int r = engine_failure(engine);

@@ -9,6 +9,45 @@
 #define NEAR_FULL_LOOK_US 1000000
 #define FULL_DISK_US 1000000
 
+/* ---- how it went ---- */
+
+/* Who waits for a flush is told that it will be long; it is tried again all the same. */
+static void give_up_for_now(struct flusher *flusher, int r)
+{
+    atomic_store(&flusher->given_up_with, r);
+    atomic_fetch_add(&flusher->given_up, 1);
+    event_signal(flusher->engine->env, &flusher->engine->progress);
+}
+
+static void failed(struct flusher *flusher, unsigned table, int r)
+{
+    struct flush_history *history = &flusher->history[table];
+    struct engine *engine = flusher->engine;
+
+    if (r != history->last_failure)
+        log_error("op=flush table=%s: %s", engine->tables[table].name, err_text(r));
+    history->last_failure = r;
+    history->retry_us = 0;
+    if (r == -ENOSPC && disk_space_open_reserve(&engine->disk_space))
+        return;
+    if (engine_failure(engine) == 0 && r != -ENOSPC && r != -ENOMEM) {
+        /* Once more, into a new file. That is not a retry of the sync that failed. */
+        if (++history->failures < 2)
+            return;
+        engine_fail(engine, r, "flush a memtable for the second time");
+    }
+    history->retry_us = env_monotonic_us(engine->env) + FULL_DISK_US;
+    give_up_for_now(flusher, r);
+}
+
+static void succeeded(struct engine *engine)
+{
+    admission_kick(&engine->admission);
+    compaction_kick(&engine->compaction);
+    snapshots_kick(&engine->snapshots);
+    event_signal(engine->env, &engine->progress);
+}
+
 /* ---- jobs ---- */
 
 static bool is_flushing_locked(const struct flusher *flusher, unsigned table)
@@ -81,7 +120,8 @@ static const struct sealed_memtable *pick_locked(
     return best && epochs_await(&flusher->engine->writers, best->epoch) ? best : NULL;
 }
 
-static struct flush_job *begin_job_locked(struct flusher *flusher)
+/* 1 and a new job; 0: there is nothing to flush; -ENOMEM. */
+static int begin_job_locked(struct flusher *flusher, struct flush_job **ret_job)
 {
     struct view *view = views_acquire(&flusher->engine->views);
     unsigned table;
@@ -90,24 +130,33 @@ static struct flush_job *begin_job_locked(struct flusher *flusher)
     struct flush_job **end = &flusher->jobs;
 
     view_unref(view);
-    if (!job)
-        return NULL;
+    if (!sealed)
+        return 0;
+    if (!job) {
+        failed(flusher, table, err_new(-ENOMEM, "begin a flush"));
+        return -ENOMEM;
+    }
     while (*end)
         end = &(*end)->next;
     *end = job;
-    return job;
+    *ret_job = job;
+    return 1;
 }
 
-/* A part that nobody writes yet, of the job begun first that has one, or of a new job. */
-static struct flush_part *take_part_locked(struct flusher *flusher)
+/* A part that nobody writes yet, of the job begun first that has one, or of a new job: 1; 0 when
+ * there is none; -ENOMEM. */
+static int take_part_locked(struct flusher *flusher, struct flush_part **ret_part)
 {
     struct flush_job *job = flusher->jobs;
+    int r = 1;
 
     while (job && (job->parts_taken == job->part_count || job->failure < 0))
         job = job->next;
     if (!job)
-        job = begin_job_locked(flusher);
-    return job ? &job->parts[job->parts_taken++] : NULL;
+        r = begin_job_locked(flusher, &job);
+    if (r > 0)
+        *ret_part = &job->parts[job->parts_taken++];
+    return r;
 }
 
 /* The worker's part is written, or failed with `r`. NULL, or the job, when no part of it is left:
@@ -125,45 +174,6 @@ static struct flush_job *leave_part(struct flush_worker *worker, int r)
     ended = job->parts_written == (job->failure < 0 ? job->parts_taken : job->part_count);
     mutex_unlock(&worker->flusher->mutex);
     return ended ? job : NULL;
-}
-
-/* ---- how it went ---- */
-
-/* Who waits for a flush is told that it will be long; it is tried again all the same. */
-static void give_up_for_now(struct flusher *flusher, int r)
-{
-    atomic_store(&flusher->given_up_with, r);
-    atomic_fetch_add(&flusher->given_up, 1);
-    event_signal(flusher->engine->env, &flusher->engine->progress);
-}
-
-static void failed(struct flusher *flusher, unsigned table, int r)
-{
-    struct flush_history *history = &flusher->history[table];
-    struct engine *engine = flusher->engine;
-
-    if (r != history->last_failure)
-        log_error("op=flush table=%s: %s", engine->tables[table].name, err_text(r));
-    history->last_failure = r;
-    history->retry_us = 0;
-    if (r == -ENOSPC && disk_space_open_reserve(&engine->disk_space))
-        return;
-    if (engine_failure(engine) == 0 && r != -ENOSPC && r != -ENOMEM) {
-        /* Once more, into a new file. That is not a retry of the sync that failed. */
-        if (++history->failures < 2)
-            return;
-        engine_fail(engine, r, "flush a memtable for the second time");
-    }
-    history->retry_us = env_monotonic_us(engine->env) + FULL_DISK_US;
-    give_up_for_now(flusher, r);
-}
-
-static void succeeded(struct engine *engine)
-{
-    admission_kick(&engine->admission);
-    compaction_kick(&engine->compaction);
-    snapshots_kick(&engine->snapshots);
-    event_signal(engine->env, &engine->progress);
 }
 
 /* Commits it, unless a part of it failed, and frees it. What is noted of it is so before another of
@@ -238,11 +248,8 @@ static int64_t step(void *arg)
     mutex_lock(&flusher->mutex);
     /* Also while one is written: writers go on into a fresh one. */
     engine_seal_due(flusher->engine);
-    if (!worker->part) {
-        worker->part = take_part_locked(flusher);
-        if (!worker->part)
-            idle_us = idle_us_locked(flusher);
-    }
+    if (!worker->part && take_part_locked(flusher, &worker->part) <= 0)
+        idle_us = idle_us_locked(flusher);
     mutex_unlock(&flusher->mutex);
     if (!worker->part)
         return idle_us;
@@ -258,11 +265,11 @@ int flush_sealed_now(struct flusher *flusher)
     while (r >= 0) {
         if (!worker.part) {
             mutex_lock(&flusher->mutex);
-            worker.part = take_part_locked(flusher);
+            r = take_part_locked(flusher, &worker.part);
             mutex_unlock(&flusher->mutex);
+            if (r <= 0)
+                return r;
         }
-        if (!worker.part)
-            return 0;
         r = write_on(&worker);
     }
     return r;

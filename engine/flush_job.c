@@ -225,6 +225,8 @@ static int commit_locked(
     r = add_outputs(job, &edit, handles, ret_count);
     if (r == 0)
         r = view_replace_sstables(view, job->table, NULL, 0, handles, *ret_count);
+    if (r == 0)
+        r = snapshots_make_room(&engine->snapshots, *ret_count);
     if (r < 0)
         return r;
     for (unsigned i = 0; i < job->part_count; i++)
@@ -233,18 +235,16 @@ static int commit_locked(
     retire_sealed(&edit, view, job->table);
     retire_empty(engine, &edit, view, job->end_position);
     engine_edit_clock(engine, &edit);
-    r = manifest_commit(engine->manifest, &edit);
+    r = engine_commit(engine, &edit, "record a flush");
     if (r == 0) {
         for (size_t i = 0; i < *ret_count; i++)
             snapshots_take_new(&engine->snapshots, handles[i], job->end_position);
         views_publish(&engine->views, view);
         view = NULL;
-    } else {
-        engine_fail(engine, r, "record a flush");
     }
-    /* Named or not, that is not known after a failure: the files stay either way. */
+    /* Named or not, that is not known after a failure that is final: the files stay either way. */
     for (unsigned i = 0; i < job->part_count; i++)
-        if (job->parts[i].run)
+        if (job->parts[i].run && (r == 0 || manifest_failure(engine->manifest) < 0))
             run_writer_keep(job->parts[i].run);
     return r;
 }

@@ -5,20 +5,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #include "base/crc32.h"
 #include "engine/buf.h"
 #include "engine/coding.h"
 #include "engine/error.h"
 #include "engine/log.h"
+#include "json_file.h"
 
 #define FILE_BYTES_MAX (64u << 10)
-
-static void json_freep(json_t **json)
-{
-    json_decref(*json);
-}
 
 /* ---- UUIDs ---- */
 
@@ -76,53 +70,47 @@ void identity_make(struct env *env, struct store_identity *to)
 
 int identity_write(struct env *env, const struct store_identity *identity)
 {
+    AUTO(buf_release) struct buf text = BUF_INIT;
     AUTO(json_freep) json_t *root = NULL;
     char uuid[UUID_TEXT_BYTES];
-    char *text;
     int r;
 
     uuid_text(identity->uuid, uuid);
     root = json_pack("{s:i, s:s, s:i, s:I}", "format_version", (int)identity->format_version,
         "uuid", uuid, "node", (int)identity->node, "created_us", (json_int_t)identity->created_us);
-    text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
-    if (!text)
-        return -ENOMEM;
-    r = io_write_file(env, "store.json.new", bytes_of_string(text), true);
-    free(text);
+    r = json_to_text(root, &text);
+    if (r == 0)
+        r = io_write_file(env, "store.json.new", buf_bytes(&text), true);
     return r < 0 ? r : io_rename(env, "store.json.new", "store.json");
 }
 
 int identity_read(struct env *env, struct store_identity *ret_identity)
 {
-    AUTO(buf_release) struct buf content = BUF_INIT;
     AUTO(json_freep) json_t *root = NULL;
     struct store_identity identity;
-    const char *uuid = NULL;
-    json_int_t created_us = 0;
-    json_error_t error;
-    int version = 0, node = 0, r;
+    struct json_fields from;
+    uint64_t version, node;
+    const char *uuid;
+    int r = json_read_file(env, "store.json", FILE_BYTES_MAX, &root);
 
-    r = io_read_file(env, "store.json", FILE_BYTES_MAX, &content);
     if (r == -ENOENT)
         return err_new(-ENOTDIR, "there is no store.json: this is not a store");
     if (r < 0)
         return r;
-    root = json_loadb((const char *)content.data, content.size, JSON_REJECT_DUPLICATES, &error);
-    if (!root)
-        return err_new(-EUCLEAN, "store.json: line %d: %s", error.line, error.text);
-    if (json_unpack(root, "{s:i}", "format_version", &version) < 0)
-        return err_new(-EUCLEAN, "store.json: no 'format_version'");
-    if (version > ENGINE_FORMAT_VERSION)
-        return err_new(-EPROTO, "the store has format version %d, this program knows %d", version,
-            ENGINE_FORMAT_VERSION);
-    if (json_unpack_ex(root, &error, 0, "{s:s, s:i, s:I}", "uuid", &uuid, "node", &node,
-            "created_us", &created_us) < 0)
-        return err_new(-EUCLEAN, "store.json: %s", error.text);
+    from = (struct json_fields){root, NULL};
+    version = json_get_integer(&from, "format_version");
+    if (!from.failed && version > ENGINE_FORMAT_VERSION)
+        return err_new(-EPROTO, "the store has format version %" PRIu64 ", this program knows %d",
+            version, ENGINE_FORMAT_VERSION);
+    uuid = json_get_string(&from, "uuid");
+    node = json_get_integer(&from, "node");
+    identity.created_us = json_get_integer(&from, "created_us");
+    if (from.failed)
+        return err_new(-EUCLEAN, "store.json: no '%s'", from.failed);
     if (version < 1 || !uuid_parse_text(uuid, identity.uuid) || node < 1 || node > 16383)
         return err_new(-EUCLEAN, "store.json: version, uuid or node cannot be right");
     identity.format_version = (uint32_t)version;
     identity.node = (uint32_t)node;
-    identity.created_us = (uint64_t)created_us;
     *ret_identity = identity;
     return 0;
 }

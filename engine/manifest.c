@@ -394,15 +394,10 @@ uint64_t manifest_next_number(const struct manifest *manifest)
 
 /* ---- committing ---- */
 
-static int append(struct manifest *manifest, struct bytes edit)
+static int append(struct manifest *manifest, struct bytes record)
 {
-    AUTO(buf_release) struct buf record = BUF_INIT;
-    int r;
+    int r = io_write(manifest->env, manifest->fd, record.data, record.size, manifest->offset);
 
-    put_record(&record, manifest->file_number, manifest->offset, manifest->sequence + 1, edit);
-    if (buf_error(&record) < 0)
-        return -ENOMEM;
-    r = io_write(manifest->env, manifest->fd, record.data, record.size, manifest->offset);
     if (r == 0)
         r = io_sync(manifest->env, manifest->fd);
     if (r < 0)
@@ -412,8 +407,14 @@ static int append(struct manifest *manifest, struct bytes edit)
     return 0;
 }
 
+int manifest_failure(const struct manifest *manifest)
+{
+    return manifest->failure;
+}
+
 int manifest_commit(struct manifest *manifest, const struct manifest_edit *edit)
 {
+    AUTO(buf_release) struct buf record = BUF_INIT;
     int r;
 
     ASSERT(manifest->fd >= 0);
@@ -424,14 +425,19 @@ int manifest_commit(struct manifest *manifest, const struct manifest_edit *edit)
     if (edit->body.size == 0)
         return 0;
     if (manifest->offset - manifest->edits_offset >= manifest->options.roll_bytes) {
-        /* A disk without room for a new file takes edits into the old one as long as it can. */
+        /* Without room for a new file, or memory to write it, the old one takes edits as long as it
+         * can. */
         r = roll(manifest);
-        if (r < 0 && r != -ENOSPC)
+        if (r < 0 && r != -ENOSPC && r != -ENOMEM)
             manifest->failure = r;
         if (manifest->failure < 0)
             return manifest->failure;
     }
-    r = append(manifest, buf_bytes(&edit->body));
+    put_record(&record, manifest->file_number, manifest->offset, manifest->sequence + 1,
+        buf_bytes(&edit->body));
+    if (buf_error(&record) < 0)
+        return -ENOMEM;
+    r = append(manifest, buf_bytes(&record));
     if (r == 0)
         r = manifest_state_apply(&manifest->state, buf_bytes(&edit->body));
     if (r < 0)

@@ -117,9 +117,12 @@ void manifest_edit_snapshot_rename(
 
 /**
  * Writes and syncs the edit and applies it to the state. A failure is final, all later ones give it
- * too: whether the edit is on the disk is not known.
+ * too: whether the edit is on the disk is not known. But -ENOMEM before anything was written, when
+ * manifest_failure() stays 0: then nothing was changed.
  */
 MUST_USE int manifest_commit(struct manifest *manifest, const struct manifest_edit *edit);
+/** 0, or the final failure. */
+int manifest_failure(const struct manifest *manifest);
 
 /** NULL if there is none. Valid until the next commit. */
 const struct manifest_sstable *manifest_find(const struct manifest_state *state, uint64_t number);

@@ -96,9 +96,7 @@ static int record(struct engine *engine, const char *tag, uint64_t position)
                 entry.sstables[entry.sstable_count++] = state->sstables[i].number;
         manifest_edit_snapshot(&edit, &entry);
         engine_edit_clock(engine, &edit);
-        r = manifest_commit(engine->manifest, &edit);
-        if (r < 0)
-            engine_fail(engine, r, "record a snapshot");
+        r = engine_commit(engine, &edit, "record a snapshot");
     }
     free(entry.sstables);
     if (r == 0)
@@ -200,10 +198,7 @@ int snapshot_settle_rename(struct engine *engine, uint64_t number)
     if (r < 0)
         return err_with(r, "rename folder '%s' to '%s'", from, to);
     manifest_edit_snapshot_rename(&edit, number, entry->tag, true);
-    r = manifest_commit(engine->manifest, &edit);
-    if (r < 0)
-        engine_fail(engine, r, "record that a snapshot is renamed");
-    return r;
+    return engine_commit(engine, &edit, "record that a snapshot is renamed");
 }
 
 int engine_snapshot_rename(struct engine *engine, const char *tag, const char *to)
@@ -224,10 +219,8 @@ int engine_snapshot_rename(struct engine *engine, const char *tag, const char *t
 
         /* The manifest first: from its edit on, recovery makes the folder follow. */
         manifest_edit_snapshot_rename(&edit, number, to, false);
-        r = manifest_commit(engine->manifest, &edit);
-        if (r < 0)
-            engine_fail(engine, r, "record that a snapshot is to be renamed");
-        else
+        r = engine_commit(engine, &edit, "record that a snapshot is to be renamed");
+        if (r == 0)
             r = snapshot_settle_rename(engine, number);
     }
     mutex_unlock(&engine->change);
@@ -254,14 +247,14 @@ int engine_snapshot_delete(struct engine *engine, const char *tag)
         r = snapshot_settle_rename(engine, entry->number);
     if (r == 0) {
         struct snapshot_job *job = snapshot_job_find(&engine->snapshots, entry->number);
+        uint64_t number = entry->number;
 
-        if (job)
+        manifest_edit_snapshot_remove(&edit, number);
+        r = engine_commit(engine, &edit, "record that a snapshot is deleted");
+        if (r == 0 && job)
             job->deleted = true;
-        told = snapshot_waiters_take(&engine->snapshots, entry->number, -ENOENT);
-        manifest_edit_snapshot_remove(&edit, entry->number);
-        r = manifest_commit(engine->manifest, &edit);
-        if (r < 0)
-            engine_fail(engine, r, "record that a snapshot is deleted");
+        if (r == 0)
+            told = snapshot_waiters_take(&engine->snapshots, number, -ENOENT);
     }
     if (r == 0) {
         /* Out of the way at once, as the tag may be used again; gone a little later. */

@@ -22,7 +22,7 @@ struct snapshot_job {
     uint64_t number;
     uint64_t position;
     struct sstable_handle **handles; /* a pin each */
-    size_t count;
+    size_t count, capacity;
     int failure;    /* of the last try */
     uint64_t tries; /* that failed */
     bool deleted;   /* nobody wants it any more */
@@ -48,9 +48,14 @@ MUST_USE int snapshots_start(struct snapshots *snapshots);
 void snapshots_stop(struct snapshots *snapshots);
 void snapshots_release(struct snapshots *snapshots);
 void snapshots_kick(struct snapshots *snapshots);
-/** A flush that ends at `end_position` made this one; with `change` held. */
+/**
+ * A flush that ends at `end_position` made this one; with `change` held. Room for it must have been
+ * made before the flush was committed: what the manifest gives a snapshot, its job must pin.
+ */
 void snapshots_take_new(
     struct snapshots *snapshots, struct sstable_handle *handle, uint64_t end_position);
+/** Room for so many more with every snapshot that is not complete: 0, -ENOMEM. */
+MUST_USE int snapshots_make_room(struct snapshots *snapshots, size_t more);
 /** Whether `name` in tmp/ is a folder of this process. */
 bool snapshots_is_being_built(struct snapshots *snapshots, const char *name);
 

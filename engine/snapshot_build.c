@@ -14,6 +14,7 @@
 #include <openssl/evp.h>
 
 #include "engine/buf.h"
+#include "engine/assert.h"
 #include "engine/error.h"
 #include "state.h"
 
@@ -49,8 +50,7 @@ int snapshot_build_new(struct engine *engine, const char *folder,
 {
     struct snapshot_build *build;
 
-    if (job->count != entry->sstable_count)
-        return err_new(-ENOMEM, "a table of the snapshot could not be kept in mind");
+    ASSERT(job->count == entry->sstable_count);
     build = calloc(1, sizeof(*build));
     if (!build)
         return -ENOMEM;

@@ -3,6 +3,7 @@
  */
 #include "snapshot.h"
 
+#include "engine/assert.h"
 #include "state.h"
 
 void snapshot_job_free(struct snapshot_job *job)
@@ -13,17 +14,35 @@ void snapshot_job_free(struct snapshot_job *job)
     free(job);
 }
 
-int snapshot_job_take(struct snapshot_job *job, struct sstable_handle *handle)
+static int make_room(struct snapshot_job *job, size_t more)
 {
-    struct sstable_handle **grown =
-        reallocarray(job->handles, job->count + 1, sizeof(struct sstable_handle *));
+    size_t capacity = job->count + more > 2 * job->capacity ? job->count + more : 2 * job->capacity;
+    struct sstable_handle **grown;
 
+    if (job->count + more <= job->capacity)
+        return 0;
+    grown = reallocarray(job->handles, capacity, sizeof(struct sstable_handle *));
     if (!grown)
         return -ENOMEM;
     job->handles = grown;
-    sstable_handle_pin(handle);
-    grown[job->count++] = handle;
+    job->capacity = capacity;
     return 0;
+}
+
+static void take(struct snapshot_job *job, struct sstable_handle *handle)
+{
+    ASSERT(job->count < job->capacity);
+    sstable_handle_pin(handle);
+    job->handles[job->count++] = handle;
+}
+
+int snapshot_job_take(struct snapshot_job *job, struct sstable_handle *handle)
+{
+    int r = make_room(job, 1);
+
+    if (r == 0)
+        take(job, handle);
+    return r;
 }
 
 void snapshot_job_append(struct snapshots *snapshots, struct snapshot_job *job)
@@ -58,9 +77,17 @@ void snapshots_take_new(
     struct snapshots *snapshots, struct sstable_handle *handle, uint64_t end_position)
 {
     for (struct snapshot_job *job = snapshots->jobs; job; job = job->next)
-        if (job->position >= end_position && !job->deleted && snapshot_job_take(job, handle) < 0)
-            job->failure =
-                -ENOMEM; /* it is short of one; the next open has all from the manifest */
+        if (job->position >= end_position && !job->deleted)
+            take(job, handle);
+}
+
+int snapshots_make_room(struct snapshots *snapshots, size_t more)
+{
+    int r = 0;
+
+    for (struct snapshot_job *job = snapshots->jobs; job && r == 0; job = job->next)
+        r = make_room(job, more);
+    return r;
 }
 
 /* ---- after a crash ---- */

@@ -6,18 +6,12 @@
 
 #include <errno.h>
 
-#include <jansson.h>
-
 #include "engine/error.h"
 #include "identity.h"
+#include "json_file.h"
 #include "sstable_handle.h"
 
 #define FILE_BYTES_MAX (64u << 20)
-
-static void json_freep(json_t **json)
-{
-    json_decref(*json);
-}
 
 void snapshot_facts_release(struct snapshot_facts *facts)
 {
@@ -25,7 +19,19 @@ void snapshot_facts_release(struct snapshot_facts *facts)
     *facts = (struct snapshot_facts){0};
 }
 
-/* ---- writing ---- */
+/* ---- writing: each gives NULL when there is no memory ---- */
+
+static json_t *encode_file(
+    const struct sstable_id *id, enum sstable_component component, uint64_t bytes, uint32_t digest)
+{
+    char name[SSTABLE_FILE_NAME_MAX + 1];
+
+    sstable_file_name(id, component, name);
+    if (component == COMPONENT_DATA)
+        return json_pack("{s:s, s:I, s:I}", "name", name, "size", (json_int_t)bytes, "crc32",
+            (json_int_t)digest);
+    return json_pack("{s:s, s:I}", "name", name, "size", (json_int_t)bytes);
+}
 
 static json_t *encode_files(const struct table_schema *schema,
     const struct manifest_sstable *sstable, const uint64_t bytes[COMPONENT_COUNT])
@@ -33,18 +39,10 @@ static json_t *encode_files(const struct table_schema *schema,
     unsigned components = sstable_components(schema);
     json_t *files = json_array();
 
-    for (unsigned c = 0; c < COMPONENT_COUNT; c++) {
-        char name[SSTABLE_FILE_NAME_MAX + 1];
-        json_t *file;
-
-        if (!(components >> c & 1))
-            continue;
-        sstable_file_name(&sstable->facts.id, (enum sstable_component)c, name);
-        file = json_pack("{s:s, s:I}", "name", name, "size", (json_int_t)bytes[c]);
-        if (c == COMPONENT_DATA && file)
-            json_object_set_new(file, "crc32", json_integer(sstable->facts.digest));
-        json_array_append_new(files, file);
-    }
+    for (unsigned c = 0; c < COMPONENT_COUNT; c++)
+        if (components >> c & 1)
+            files = json_appended(files, encode_file(&sstable->facts.id, (enum sstable_component)c,
+                                             bytes[c], sstable->facts.digest));
     return files;
 }
 
@@ -77,8 +75,8 @@ static json_t *encode_table(const struct table_schema *schema, unsigned table,
 
     for (size_t i = 0; i < facts->count; i++)
         if (facts->sstables[i].table == table)
-            json_array_append_new(
-                sstables, encode_sstable(schema, &facts->sstables[i], file_bytes[i]));
+            sstables =
+                json_appended(sstables, encode_sstable(schema, &facts->sstables[i], file_bytes[i]));
     table_folder_name(schema, folder);
     uuid_text(schema->id, id);
     return json_pack("{s:s, s:s, s:s, s:s, s:o}", "keyspace", schema->keyspace, "name",
@@ -92,64 +90,24 @@ int snapshot_json_encode(const struct table_schema *tables, unsigned table_count
     AUTO(json_freep) json_t *root = NULL;
     json_t *list = json_array();
     char uuid[UUID_TEXT_BYTES];
-    char *text;
 
     for (unsigned i = 0; i < table_count; i++)
-        json_array_append_new(list, encode_table(&tables[i], i, facts, file_bytes));
+        list = json_appended(list, encode_table(&tables[i], i, facts, file_bytes));
     uuid_text(facts->store.uuid, uuid);
     root = json_pack("{s:i, s:s, s:i, s:I, s:I, s:I, s:o}", "format_version",
         (int)facts->store.format_version, "store", uuid, "node", (int)facts->store.node,
         "store_created_us", (json_int_t)facts->store.created_us, "point_us",
         (json_int_t)facts->point_us, "created_us", (json_int_t)facts->created_us, "tables", list);
-    text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
-    if (!text)
-        return -ENOMEM;
-    buf_append(to, text, strlen(text));
-    buf_append_u8(to, '\n');
-    free(text);
-    return buf_error(to);
+    return json_to_text(root, to);
 }
 
 /* ---- reading ---- */
 
-/* Sticky failure, as a decoder's. */
-struct fields {
-    const json_t *object;
-    const char *failed; /* the first field that is missing or of a wrong kind */
-};
-
-static uint64_t get_integer(struct fields *from, const char *name)
-{
-    const json_t *value = json_object_get(from->object, name);
-
-    if (!json_is_integer(value) && !from->failed)
-        from->failed = name;
-    return (uint64_t)json_integer_value(value);
-}
-
-static bool get_boolean(struct fields *from, const char *name)
-{
-    const json_t *value = json_object_get(from->object, name);
-
-    if (!json_is_boolean(value) && !from->failed)
-        from->failed = name;
-    return json_is_true(value);
-}
-
-static const char *get_string(struct fields *from, const char *name)
-{
-    const char *value = json_string_value(json_object_get(from->object, name));
-
-    if (!value && !from->failed)
-        from->failed = name;
-    return value ? value : "";
-}
-
 static int decode_sstable(const json_t *object, struct manifest_sstable *to)
 {
-    struct fields from = {object, NULL};
+    struct json_fields from = {object, NULL};
     struct sstable_facts *f = &to->facts;
-    const char *id = get_string(&from, "id");
+    const char *id = json_get_string(&from, "id");
     char name[SSTABLE_FILE_NAME_MAX + 1];
     enum sstable_component component;
     struct sstable_id parsed;
@@ -162,28 +120,28 @@ static int decode_sstable(const json_t *object, struct manifest_sstable *to)
     sstable_file_name(&f->id, COMPONENT_DATA, name);
     if (!sstable_parse_file_name(name, &parsed, &component) || strcmp(parsed.text, id) != 0)
         return err_new(-EUCLEAN, "snapshot.json: '%s' is no id", id);
-    to->run = get_integer(&from, "run");
-    to->compacted = get_boolean(&from, "compacted");
+    to->run = json_get_integer(&from, "run");
+    to->compacted = json_get_boolean(&from, "compacted");
     /* Not in the folders of earlier versions, whose SSTables were all of level 0. */
     level = json_integer_value(json_object_get(object, "level"));
     if (level < 0 || level > MANIFEST_LEVEL_MAX)
         return err_new(-EUCLEAN, "snapshot.json: SSTable '%s' is of no level", id);
     to->level = (unsigned)level;
-    to->partition_tombstones = get_integer(&from, "partition_tombstones");
-    f->partitions = get_integer(&from, "partitions");
-    f->rows = get_integer(&from, "rows");
-    f->tombstones = get_integer(&from, "tombstones");
-    f->data_bytes = get_integer(&from, "data_bytes");
-    f->total_bytes = get_integer(&from, "total_bytes");
-    f->stream_bytes = get_integer(&from, "stream_bytes");
-    f->min_timestamp_us = (int64_t)get_integer(&from, "min_timestamp_us");
-    f->max_timestamp_us = (int64_t)get_integer(&from, "max_timestamp_us");
-    f->min_local_deletion_time_s = (int32_t)get_integer(&from, "min_local_deletion_time_s");
-    f->max_local_deletion_time_s = (int32_t)get_integer(&from, "max_local_deletion_time_s");
-    f->min_ttl_s = (int32_t)get_integer(&from, "min_ttl_s");
-    f->first_token = (int64_t)get_integer(&from, "first_token");
-    f->last_token = (int64_t)get_integer(&from, "last_token");
-    f->digest = (uint32_t)get_integer(&from, "digest");
+    to->partition_tombstones = json_get_integer(&from, "partition_tombstones");
+    f->partitions = json_get_integer(&from, "partitions");
+    f->rows = json_get_integer(&from, "rows");
+    f->tombstones = json_get_integer(&from, "tombstones");
+    f->data_bytes = json_get_integer(&from, "data_bytes");
+    f->total_bytes = json_get_integer(&from, "total_bytes");
+    f->stream_bytes = json_get_integer(&from, "stream_bytes");
+    f->min_timestamp_us = (int64_t)json_get_integer(&from, "min_timestamp_us");
+    f->max_timestamp_us = (int64_t)json_get_integer(&from, "max_timestamp_us");
+    f->min_local_deletion_time_s = (int32_t)json_get_integer(&from, "min_local_deletion_time_s");
+    f->max_local_deletion_time_s = (int32_t)json_get_integer(&from, "max_local_deletion_time_s");
+    f->min_ttl_s = (int32_t)json_get_integer(&from, "min_ttl_s");
+    f->first_token = (int64_t)json_get_integer(&from, "first_token");
+    f->last_token = (int64_t)json_get_integer(&from, "last_token");
+    f->digest = (uint32_t)json_get_integer(&from, "digest");
     if (from.failed)
         return err_new(-EUCLEAN, "snapshot.json: SSTable '%s' has no '%s'", id, from.failed);
     to->live = true;
@@ -193,13 +151,14 @@ static int decode_sstable(const json_t *object, struct manifest_sstable *to)
 static int decode_table(const json_t *object, unsigned table, const struct table_schema *schema,
     struct snapshot_facts *to)
 {
-    struct fields from = {object, NULL};
+    struct json_fields from = {object, NULL};
     const json_t *list = json_object_get(object, "sstables");
     char id[UUID_TEXT_BYTES];
     struct manifest_sstable *grown;
 
     uuid_text(schema->id, id);
-    if (strcmp(get_string(&from, "id"), id) != 0 || strcmp(get_string(&from, "name"), schema->name))
+    if (strcmp(json_get_string(&from, "id"), id) != 0 ||
+        strcmp(json_get_string(&from, "name"), schema->name))
         return err_new(-EPROTO, "snapshot.json: table %u is not '%s'", table, schema->name);
     if (!json_is_array(list))
         return err_new(-EUCLEAN, "snapshot.json: table '%s' has no list", schema->name);
@@ -223,19 +182,19 @@ static int decode_table(const json_t *object, unsigned table, const struct table
 static int decode(const json_t *root, const struct table_schema *tables, unsigned table_count,
     struct snapshot_facts *to)
 {
-    struct fields from = {root, NULL};
+    struct json_fields from = {root, NULL};
     const json_t *list = json_object_get(root, "tables");
 
-    to->store.format_version = (uint32_t)get_integer(&from, "format_version");
+    to->store.format_version = (uint32_t)json_get_integer(&from, "format_version");
     if (!from.failed && to->store.format_version > ENGINE_FORMAT_VERSION)
         return err_new(-EPROTO, "snapshot.json: format version %u, this program knows %d",
             to->store.format_version, ENGINE_FORMAT_VERSION);
-    if (!uuid_parse_text(get_string(&from, "store"), to->store.uuid))
+    if (!uuid_parse_text(json_get_string(&from, "store"), to->store.uuid))
         return err_new(-EUCLEAN, "snapshot.json: 'store' is no UUID");
-    to->store.node = (uint32_t)get_integer(&from, "node");
-    to->store.created_us = get_integer(&from, "store_created_us");
-    to->point_us = get_integer(&from, "point_us");
-    to->created_us = get_integer(&from, "created_us");
+    to->store.node = (uint32_t)json_get_integer(&from, "node");
+    to->store.created_us = json_get_integer(&from, "store_created_us");
+    to->point_us = json_get_integer(&from, "point_us");
+    to->created_us = json_get_integer(&from, "created_us");
     if (from.failed)
         return err_new(-EUCLEAN, "snapshot.json: no '%s'", from.failed);
     if (json_array_size(list) != table_count)
@@ -254,16 +213,11 @@ int snapshot_json_read(struct env *env, const struct table_schema *tables, unsig
     struct snapshot_facts *ret_facts)
 {
     AUTO(snapshot_facts_release) struct snapshot_facts facts = {0};
-    AUTO(buf_release) struct buf content = BUF_INIT;
     AUTO(json_freep) json_t *root = NULL;
-    json_error_t error;
-    int r = io_read_file(env, "snapshot.json", FILE_BYTES_MAX, &content);
+    int r = json_read_file(env, "snapshot.json", FILE_BYTES_MAX, &root);
 
     if (r < 0)
         return r;
-    root = json_loadb((const char *)content.data, content.size, JSON_REJECT_DUPLICATES, &error);
-    if (!root)
-        return err_new(-EUCLEAN, "snapshot.json: line %d: %s", error.line, error.text);
     r = decode(root, tables, table_count, &facts);
     if (r < 0)
         return r;

@@ -206,10 +206,7 @@ static int change_keep_locked(
         return r;
     manifest_edit_snapshot_keep(&edit, entry->number,
         change->sets_expiry ? change->expires_us : entry->expires_us, (const char *)holds.data);
-    r = manifest_commit(engine->manifest, &edit);
-    if (r < 0)
-        engine_fail(engine, r, "record what keeps a snapshot");
-    return r;
+    return engine_commit(engine, &edit, "record what keeps a snapshot");
 }
 
 static int change_keep(struct engine *engine, const char *tag, const struct keep_change *change)

@@ -123,10 +123,7 @@ static int publish_locked(struct engine *engine, struct snapshot_job *job, const
     if (r < 0)
         return r;
     manifest_edit_snapshot_complete(&edit, job->number);
-    r = manifest_commit(engine->manifest, &edit);
-    if (r < 0)
-        engine_fail(engine, r, "record that a snapshot is complete");
-    return r;
+    return engine_commit(engine, &edit, "record that a snapshot is complete");
 }
 
 /* Of those whose memtables are all flushed the one least often tried, so that one that cannot be

@@ -92,6 +92,9 @@ struct engine {
 
 /** The first failure stays, and makes the store read-only; it is logged. */
 void engine_fail(struct engine *engine, int r, const char *what);
+/** manifest_commit() of the open store; a failure that is final makes it read-only. */
+MUST_USE int engine_commit(
+    struct engine *engine, const struct manifest_edit *edit, const char *what);
 /** 0, or why no write is possible. */
 MUST_USE int engine_check_writable(struct engine *engine);
 /** A fresh id; strictly rising. Any thread. */

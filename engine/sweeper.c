@@ -165,6 +165,18 @@ static int push_child(void *arg, const char *name)
     return 0;
 }
 
+/* Others may have put theirs before it. */
+static void take_out(struct sweeper *sweeper, const struct leftover *leftover)
+{
+    struct leftover **at = &sweeper->leftovers;
+
+    mutex_lock(&sweeper->mutex);
+    while (*at != leftover)
+        at = &(*at)->next;
+    *at = leftover->next;
+    mutex_unlock(&sweeper->mutex);
+}
+
 /* Removes one, or puts what is in it before it. */
 static void remove_leftover(struct sweeper *sweeper, struct leftover *leftover)
 {
@@ -185,9 +197,7 @@ static void remove_leftover(struct sweeper *sweeper, struct leftover *leftover)
             r = io_list(env, leftover->path, push_child, &walk);
             if (r >= 0 && walk.pushed > 0)
                 return;
-            mutex_lock(&sweeper->mutex);
-            sweeper->leftovers = leftover->next;
-            mutex_unlock(&sweeper->mutex);
+            take_out(sweeper, leftover);
         }
     }
     if (r < 0 && r != -ENOENT)

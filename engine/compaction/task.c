@@ -309,13 +309,12 @@ static int commit_locked(struct compaction_job *job, struct sstable_handle **han
     if (r < 0)
         return r;
     engine_edit_clock(engine, &edit);
-    r = manifest_commit(engine->manifest, &edit);
-    /* Named or not, that is not known after a failure: the files stay either way. */
-    run_writer_keep(job->run);
-    if (r < 0) {
-        engine_fail(engine, r, "record a compaction");
+    r = engine_commit(engine, &edit, "record a compaction");
+    /* Named or not, that is not known after a failure that is final: the files stay either way. */
+    if (r == 0 || manifest_failure(engine->manifest) < 0)
+        run_writer_keep(job->run);
+    if (r < 0)
         return r;
-    }
     views_publish(&engine->views, view);
     view = NULL;
     return 0;

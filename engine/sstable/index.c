@@ -37,6 +37,13 @@ void index_builder_begin(struct index_builder *builder)
     builder->open = DELETION_LIVE;
 }
 
+/* First and last are begun anew, with their errors, by each block and row: `infos` keeps them. */
+static void keep_error(struct index_builder *builder, const struct buf *part)
+{
+    if (buf_error(part) < 0)
+        builder->infos.error = buf_error(part);
+}
+
 static void close_block(struct index_builder *builder, uint64_t end)
 {
     bool has_open = !deletion_is_live(builder->open);
@@ -60,9 +67,11 @@ void index_builder_add(struct index_builder *builder, const struct unfiltered *u
 
     buf_clear(&builder->last);
     data_put_clustering_prefix(&builder->last, builder->header, clustering);
+    keep_error(builder, &builder->last);
     if (!builder->block_is_open) {
         buf_clear(&builder->first);
         buf_append_bytes(&builder->first, buf_bytes(&builder->last));
+        keep_error(builder, &builder->first);
         builder->block_start = start;
         builder->block_is_open = true;
     }
@@ -81,8 +90,7 @@ int index_builder_finish(struct index_builder *builder, struct buf *to, struct b
      * size does not. So Cassandra does it. */
     if (builder->block_is_open)
         close_block(builder, end);
-    if (buf_error(&builder->infos) < 0 || buf_error(&builder->offsets) < 0 ||
-        buf_error(&builder->first) < 0 || buf_error(&builder->last) < 0)
+    if (buf_error(&builder->infos) < 0 || buf_error(&builder->offsets) < 0)
         return err_new(-ENOMEM, "promoted index of %zu bytes", builder->infos.size);
 
     put_sbytes(to, key);
