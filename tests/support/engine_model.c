@@ -87,6 +87,8 @@ struct clustering model_clustering(unsigned table, unsigned row)
 
 /* ---- history ---- */
 
+#define PAYLOAD_BYTES_MAX (64u << 10)
+
 static uint64_t mix(uint64_t z)
 {
     z += 0x9e3779b97f4a7c15ull;
@@ -106,18 +108,34 @@ static size_t payload_bytes(uint64_t seed, uint64_t number, size_t payload_max)
     return 8 + (payload_max > 8 ? mix(seed ^ number * 77) % (payload_max - 8) : 0);
 }
 
+#define SHARED_BYTES_MIN 512
+
+static bool share_values;
+static _Thread_local struct engine *writing; /* whose buffers values may lie in; NULL: none */
+
+void model_share_values(bool share)
+{
+    share_values = share;
+}
+
 static void put_value(
     struct batch *batch, unsigned column, uint64_t seed, uint64_t number, size_t payload_max)
 {
+    static _Thread_local uint8_t memory[PAYLOAD_BYTES_MAX];
     size_t size = payload_bytes(seed, number, payload_max);
-    uint8_t *value = malloc(size);
+    struct value_buffer *buffer =
+        writing && size >= SHARED_BYTES_MIN ? engine_value_buffer(writing) : NULL;
+    uint8_t *value = buffer ? value_buffer_data(buffer) : memory;
 
-    ASSERT(value);
+    ASSERT(size <= PAYLOAD_BYTES_MAX);
     for (size_t i = 8; i < size; i++)
         value[i] = (uint8_t)mix(number + i / 4);
     store_be64(value, number);
-    batch_cell(batch, column, bytes_of(value, size));
-    free(value);
+    if (buffer)
+        batch_cell_shared(batch, column, bytes_of(value, size), buffer);
+    else
+        batch_cell(batch, column, bytes_of(value, size));
+    value_buffer_unref(buffer);
 }
 
 /* What the mutations of a batch do; deletions first, whatever the order of the calls. */
@@ -268,11 +286,14 @@ int model_write(struct engine *engine, uint64_t seed, uint64_t number, size_t pa
     uint64_t *ret_position)
 {
     struct batch *batch = NULL;
-    int r = engine_admit(engine, 0, 4 * payload_max + 256, ADMIT_GROW, NULL, NULL, &batch);
+    uint64_t bytes = MUTATIONS_MAX * (share_values ? VALUE_BUFFER_BYTES : payload_max) + 256;
+    int r = engine_admit(engine, 0, bytes, ADMIT_GROW, NULL, NULL, &batch);
 
     if (r < 0)
         return r;
+    writing = share_values ? engine : NULL;
     model_batch(seed, number, payload_max, batch, NULL);
+    writing = NULL;
     return engine_apply(engine, batch, ret_position);
 }
 
@@ -501,6 +522,8 @@ int model_print_store(
             continue;
         for (unsigned p = 0; p < MODEL_PARTITIONS && r == 0; p++)
             r = print_partition(source, t, p, seed, payload_max, to);
+        if (r == 0)
+            r = buf_error(to);
         if (r == 0)
             r = count_table(source, t, &lines);
         if (r == 0 && lines != count_lines(to, from))

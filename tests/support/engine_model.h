@@ -57,6 +57,8 @@ void model_print(const struct model *model, uint64_t tables, struct buf *to);
 int model_print_store(
     struct source *source, uint64_t seed, size_t payload_max, uint64_t tables, struct buf *to);
 
+/** From now on the values of model_write() of half a KiB and more lie in buffers of the engine. */
+void model_share_values(bool share);
 /** Admits, fills and applies batch `number`; `ret_position` as engine_apply() gives it. */
 int model_write(struct engine *engine, uint64_t seed, uint64_t number, size_t payload_max,
     uint64_t *ret_position);
