@@ -4,7 +4,8 @@
 Method: a tree with some of everything is mounted, and a snapshot taken; a real server makes the tables of `sstfs schema`
 and takes half of them by sstableloader, half by nodetool import. What nodetool's own snapshot holds is copied into a
 folder and mounted with --all-sstables: every attribute, xattr and byte is compared with the tree. Then files are deleted,
-and a second snapshot is loaded in place of the first: the deleted stay so, also after Cassandra has compacted.
+and a second snapshot is loaded in place of the first: the deleted stay so, also after Cassandra has compacted. What CQL
+changes there is changed in what comes back, and nothing else.
 
 usage: server.py SSTFS
 """
@@ -28,6 +29,7 @@ import snapshot
 
 FILES = 3000
 FOLDERS = 60
+WIDE = 1500
 HEAP = "512M"
 README = Path(__file__).resolve().parents[2] / "README.md"
 # The rest of the tables are imported.
@@ -52,6 +54,10 @@ def grow(mnt, draw):
         os.chmod(path, draw.choice((0o644, 0o600, 0o4755, 0o444)))
         os.chown(path, draw.randrange(70000), 2 ** 32 - 2 - number)
         os.utime(path, ns=(draw.randrange(2 ** 61), draw.randrange(-10 ** 18, 2 ** 61)))
+    wide = mnt / "wide"  # a partition with an index of its own
+    wide.mkdir()
+    for number in range(WIDE):
+        (wide / f"a name of some length that ends in {number}").touch()
 
 
 def make_odd_ones(mnt, draw):
@@ -243,6 +249,21 @@ def stays_deleted(mnt, gone):
     ok("what was deleted since stays deleted, after Cassandra's compaction too")
 
 
+def change_in_cql(tree):
+    """A chmod, an xattr and an unlink by statements; does the same to `tree`, facts of files as mounted."""
+    sparse, wide = tree[b"/sparse"], tree[b"/wide"]
+    gone = f"a name of some length that ends in {WIDE // 2}".encode()
+    cql(f"""UPDATE sstfs.dirents SET mode = {stat.S_IFREG | 0o640}, xattrs[0x{b"user.cql".hex()}] = 0x{b"made there".hex()}
+              WHERE dir = 1 AND name = 0x{b"sparse".hex()};
+            DELETE xattrs[0x{b"trusted.empty".hex()}] FROM sstfs.dirents WHERE dir = 1 AND name = 0x{b"sparse".hex()};
+            DELETE FROM sstfs.dirents WHERE dir = {wide["ino"]} AND name = 0x{gone.hex()};
+            """)
+    sparse["mode"] = stat.S_IFREG | 0o640
+    sparse["xattrs"]["user.cql"] = b"made there"
+    del sparse["xattrs"]["trusted.empty"]
+    del tree[b"/wide/" + gone]
+
+
 def second_snapshot(binary, mnt, server, base):
     """Rows in one SSTable and their tombstones in another; and a snapshot for which both were compacted away."""
     since_us = time.time_ns() // 1000
@@ -268,6 +289,9 @@ def second_snapshot(binary, mnt, server, base):
     ok("README: what changed since, by WRITETIME, whatever mtime says")
     come_back(binary, server, base, "second", wanted)
     ok("the second snapshot comes back compacted, and is the tree of that moment")
+    change_in_cql(wanted)
+    come_back(binary, server, base, "third", wanted)
+    ok("what CQL has changed since is changed in the third, beside SSTables of another generation")
 
 
 def main():
