@@ -61,12 +61,11 @@ static int print_piece(void *arg, struct bytes piece)
 
 int command_ls(int argc, char **argv)
 {
+    const char *argument;
     struct tree tree;
     int r, code;
 
-    if (argc != 2 || argv[1][0] == '-')
-        return complain_usage(argv[0]);
-    code = tree_open(argv[1], &tree);
+    code = tree_open_command(argc, argv, &argument, &tree);
     if (code != EXIT_DONE)
         return code;
     if (S_ISDIR(tree.start.attributes.st_mode))
@@ -74,17 +73,16 @@ int command_ls(int argc, char **argv)
     else
         r = print_entry(&tree, bytes_of_string(tree.path), &tree.start);
     tree_close(&tree);
-    return r < 0 ? complain_of(r, "ls '%s'", argv[1]) : EXIT_DONE;
+    return r < 0 ? complain_of(r, "ls '%s'", argument) : EXIT_DONE;
 }
 
 int command_cat(int argc, char **argv)
 {
+    const char *argument;
     struct tree tree;
     int r, code;
 
-    if (argc != 2 || argv[1][0] == '-')
-        return complain_usage(argv[0]);
-    code = tree_open(argv[1], &tree);
+    code = tree_open_command(argc, argv, &argument, &tree);
     if (code != EXIT_DONE)
         return code;
     r = tree_read(&tree, &tree.start, print_piece, NULL);
@@ -92,6 +90,6 @@ int command_cat(int argc, char **argv)
         r = -errno;
     tree_close(&tree);
     if (r == -EISDIR || r == -EINVAL)
-        return complain(EXIT_USAGE, "'%s' is no file", argv[1]);
-    return r < 0 ? complain_of(r, "cat '%s'", argv[1]) : EXIT_DONE;
+        return complain(EXIT_USAGE, "'%s' is no file", argument);
+    return r < 0 ? complain_of(r, "cat '%s'", argument) : EXIT_DONE;
 }

@@ -43,9 +43,10 @@ static const struct command commands[] = {
         "read and prove all SSTables at leisure; heal damaged ones from a copy", command_scrub},
     {"verify", "[--all-sstables] FOLDER", "prove a snapshot, a copy of one, or an unmounted store",
         command_verify},
-    {"ls", "FOLDER[:PATH]", "list a directory of what nobody has mounted", command_ls},
-    {"cat", "FOLDER:PATH", "a file of it", command_cat},
-    {"tar", "FOLDER[:PATH]", "all of it, or a part, as an archive", command_tar},
+    {"ls", "[--all-sstables] FOLDER[:PATH]", "list a directory of what nobody has mounted",
+        command_ls},
+    {"cat", "[--all-sstables] FOLDER:PATH", "a file of it", command_cat},
+    {"tar", "[--all-sstables] FOLDER[:PATH]", "all of it, or a part, as an archive", command_tar},
     {"space", "[--json] MNT|STORE", "who holds the bytes that a store takes", command_space},
     {"dump", "[--table T] SSTABLE|FOLDER",
         "the rows of SSTables as JSON, as sstabledump prints them", command_dump},
@@ -73,7 +74,9 @@ static void print_all(FILE *to)
         fprintf(to, "  %s %s\n      %s\n", commands[i].name, commands[i].arguments,
             commands[i].purpose);
     fprintf(to, "\nSTORE: the folder of a store. MNT: a mountpoint or any path in it. FOLDER: a "
-                "store, a snapshot\nor a copy of one. SSTABLE: any of its files.\n\n"
+                "store, a snapshot\nor a copy of one; with --all-sstables a copy of a snapshot "
+                "that Cassandra "
+                "made. SSTABLE: any of\nits files.\n\n"
                 "mount options: ro, memory=SIZE (a quarter of the machine's, at most 1G), "
                 "sync=periodic|group|batch,\nsync_period=SECONDS (5), relatime, allow_other, "
                 "suid, dev, noexec, sync, dirsync, log=FILE\n\n"

@@ -333,11 +333,10 @@ int command_tar(int argc, char **argv)
 {
     static const char end[2 * BLOCK_BYTES];
     struct archive archive = {0};
+    const char *argument;
     int r, code;
 
-    if (argc != 2 || argv[1][0] == '-')
-        return complain_usage(argv[0]);
-    code = tree_open(argv[1], &archive.tree);
+    code = tree_open_command(argc, argv, &argument, &archive.tree);
     if (code != EXIT_DONE)
         return code;
     r = put_tree(&archive, name_of_start(archive.tree.path), &archive.tree.start);
@@ -349,5 +348,5 @@ int command_tar(int argc, char **argv)
         free(archive.seen[i].path);
     free(archive.seen);
     tree_close(&archive.tree);
-    return r < 0 ? complain_of(r, "tar '%s'", argv[1]) : EXIT_DONE;
+    return r < 0 ? complain_of(r, "tar '%s'", argument) : EXIT_DONE;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,13 @@
 
 /* ---- opening ---- */
 
+static bool is_tree(int kind, bool all_sstables)
+{
+    return all_sstables ? kind == FOLDER_SSTABLES : kind == FOLDER_STORE || kind == FOLDER_SNAPSHOT;
+}
+
 /* Where PATH begins in "FOLDER:PATH"; 0: it is all FOLDER. */
-static size_t split(const char *argument, char **ret_folder)
+static size_t split(const char *argument, bool all_sstables, char **ret_folder)
 {
     const char *colon = argument;
 
@@ -25,11 +31,8 @@ static size_t split(const char *argument, char **ret_folder)
     if (!*ret_folder || folder_kind(argument) != FOLDER_MISSING)
         return 0;
     while ((colon = strchr(colon, ':'))) {
-        int kind;
-
         (*ret_folder)[colon - argument] = 0;
-        kind = folder_kind(*ret_folder);
-        if (kind == FOLDER_STORE || kind == FOLDER_SNAPSHOT)
+        if (is_tree(folder_kind(*ret_folder), all_sstables))
             return (size_t)(colon - argument) + 1;
         (*ret_folder)[colon - argument] = ':';
         colon++;
@@ -37,12 +40,13 @@ static size_t split(const char *argument, char **ret_folder)
     return 0;
 }
 
-static int open_folder(const char *folder, struct tree *tree)
+static int open_folder(const char *folder, bool all_sstables, struct tree *tree)
 {
     struct engine_options engine_options = {.tables = fs_tables,
         .table_count = FS_TABLE_COUNT,
         .memory_bytes = MEMORY_BYTES,
-        .read_only = true};
+        .read_only = true,
+        .all_sstables = all_sstables};
     struct fs_options fs_options = {.read_only = true};
     int r = env_posix_new(folder, &tree->env);
 
@@ -64,21 +68,25 @@ static int find(struct tree *tree)
     return r;
 }
 
-int tree_open(const char *argument, struct tree *ret_tree)
+static int open_tree(const char *argument, bool all_sstables, struct tree *ret_tree)
 {
     AUTO(freep) char *folder = NULL;
     struct tree tree = {0};
-    size_t path = split(argument, &folder);
+    size_t path = split(argument, all_sstables, &folder);
     int kind = folder ? folder_kind(folder) : -ENOMEM;
     int r;
 
     if (kind == FOLDER_MISSING)
         return complain(EXIT_NOT_FOUND, "'%s' does not exist", folder);
-    if (kind != FOLDER_STORE && kind != FOLDER_SNAPSHOT)
-        return complain(EXIT_NOT_A_STORE, "'%s' is neither a store nor a snapshot", argument);
+    if (!is_tree(kind, all_sstables))
+        return complain(EXIT_NOT_A_STORE, "'%s' is %s", argument,
+            all_sstables              ? "no snapshot of Cassandra's"
+            : kind == FOLDER_SSTABLES ? "no snapshot of ours; if it is one of Cassandra's: "
+                                        "--all-sstables"
+                                      : "neither a store nor a snapshot");
     log_set_level(LOG_LEVEL_WARNING);
     tree.path = strdup(path ? argument + path : "");
-    r = tree.path ? open_folder(folder, &tree) : -ENOMEM;
+    r = tree.path ? open_folder(folder, all_sstables, &tree) : -ENOMEM;
     if (r < 0) {
         tree_close(&tree);
         return r == -EBUSY ? complain(EXIT_IN_USE, "'%s' is mounted: %s", folder, err_text(r))
@@ -95,6 +103,28 @@ int tree_open(const char *argument, struct tree *ret_tree)
     }
     *ret_tree = tree;
     return EXIT_DONE;
+}
+
+int tree_open(const char *argument, struct tree *ret_tree)
+{
+    return open_tree(argument, false, ret_tree);
+}
+
+int tree_open_command(int argc, char **argv, const char **ret_argument, struct tree *ret_tree)
+{
+    static const struct option long_options[] = {{"all-sstables", no_argument, NULL, 'a'}, {0}};
+    bool all_sstables = false;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (option != 'a')
+            return complain_usage(argv[0]);
+        all_sstables = true;
+    }
+    if (optind + 1 != argc)
+        return complain_usage(argv[0]);
+    *ret_argument = argv[optind];
+    return open_tree(argv[optind], all_sstables, ret_tree);
 }
 
 void tree_close(struct tree *tree)

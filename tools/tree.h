@@ -17,6 +17,9 @@ struct tree {
 
 /** "FOLDER" or "FOLDER:PATH". Says on stderr what is wrong, and returns an exit code. */
 int tree_open(const char *argument, struct tree *ret_tree);
+/** The same of a command's whole line: "[--all-sstables] FOLDER[:PATH]", which `ret_argument` gets.
+ */
+int tree_open_command(int argc, char **argv, const char **ret_argument, struct tree *ret_tree);
 void tree_close(struct tree *tree);
 
 /** One entry of a directory, looked up for the call. 0: go on. */

@@ -106,6 +106,9 @@ def sstables_without_a_snapshot_are_taken_on_the_users_word(place):
     refused(sstfs('verify', copy, code=NOT_A_STORE), '--all-sstables')
     refused(sstfs('verify', '--all-sstables', place.store, code=USAGE), 'no snapshot of Cassandra')
     assert 'no damage' in sstfs('verify', '--all-sstables', copy).stdout
+    refused(sstfs('ls', copy, code=NOT_A_STORE), '--all-sstables')
+    refused(sstfs('ls', '--all-sstables', place.store, code=NOT_A_STORE), 'no snapshot of Cassandra')
+    assert sstfs('ls', '--all-sstables', f'{copy}:d').stdout.endswith('file\n')
     sstfs('mount', '-o', f'ro,log={place.log}', '--all-sstables', copy, second)
     support.same_tree(place.mnt, second)
     support.raises(30, (second / 'other').mkdir)  # EROFS
