@@ -16,6 +16,7 @@
 #define LOG_SEGMENTS_LEFT_MIN 3
 #define FLUSH_PART_BYTES_USUAL (8u << 20)
 #define ROLL_BYTES_MAX (4u << 20)
+#define ERROR_TEXT_BYTES 1024
 #define CLOCK_AHEAD_US (24ll * 3600 * 1000000)
 /* 100 ns steps between 1582-10-15, where UUIDs of time count from, and 1970. */
 #define UUID_EPOCH_TICKS 0x01b21dd213814000ull
@@ -48,6 +49,14 @@ int engine_commit(struct engine *engine, const struct manifest_edit *edit, const
     if (r < 0 && manifest_failure(engine->manifest) < 0)
         engine_fail(engine, r, what);
     return r;
+}
+
+int engine_tell_remedy(int r, const char *repair)
+{
+    char text[ERROR_TEXT_BYTES];
+
+    snprintf(text, sizeof(text), "%s", err_text(r));
+    return err_new(r, "%s (sstfs repair %s STORE helps)", text, repair);
 }
 
 int engine_check_writable(struct engine *engine)
@@ -343,7 +352,9 @@ static int open_manifest(struct engine *engine)
     /* A full store must open, or it could never be emptied. */
     if (r == -ENOSPC && disk_space_open_reserve(&engine->disk_space))
         r = manifest_open(engine->env, &options, &engine->manifest);
-    return r;
+    if (r == -ENOENT)
+        r = err_new(-EUCLEAN, "the manifest is lost");
+    return err_is_damage(r) ? engine_tell_remedy(r, "--manifest") : r;
 }
 
 static int open_store(struct engine *engine)

@@ -162,7 +162,7 @@ static int replay_log(struct engine *engine)
         r = commitlog_replay(engine->env, engine->identity.uuid, flushed, state->cuts, cut_count,
             replay_record, engine, &engine->replay);
     if (r < 0)
-        return r;
+        return r == -EUCLEAN ? engine_tell_remedy(r, "--log") : r;
     engine->recovered_timestamp_us = state->last_timestamp_us;
     if (engine->replay.last_timestamp_us > engine->recovered_timestamp_us)
         engine->recovered_timestamp_us = engine->replay.last_timestamp_us;
@@ -178,6 +178,7 @@ static int open_log(struct engine *engine)
         .segment_bytes = engine->segment_bytes,
         .last_timestamp_us = engine->recovered_timestamp_us,
         .next_segment = engine->replay.next_segment,
+        .cut_from = engine->replay.cut_from,
         .flushed = {manifest_state(engine->manifest)->flushed, engine->table_count},
         .value_uses = engine->replay.value_uses,
     };

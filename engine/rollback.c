@@ -5,11 +5,15 @@
  *     -> the SSTables of the wanted snapshot that are not live are linked back into data/
  *     -> store.json with a new node number
  *     -> one manifest edit: these are live, those of now are not
+ *     -> what would bring back the rest, were the manifest ever lost, is named as released (the
+ *        SSTables) or gone (the log, which is in SSTables)
  */
 #include <stdio.h>
 
+#include "commitlog/segment.h"
 #include "engine/error.h"
 #include "identity.h"
+#include "released.h"
 #include "state.h"
 
 #define ROLL_BYTES (1u << 20) /* of a manifest that is written once */
@@ -125,6 +129,89 @@ static int make_edit(
     return 0;
 }
 
+/* All that was logged is in SSTables: the log begins anew. */
+static void end_log(const struct manifest_state *state, struct manifest_edit *edit)
+{
+    uint64_t next_segment = engine_segment_after(manifest_flushed_max(state));
+
+    if (next_segment < state->next_segment)
+        next_segment = state->next_segment;
+    manifest_edit_clock(edit, state->last_timestamp_us, next_segment);
+    for (unsigned i = 0; i < state->table_count; i++)
+        manifest_edit_flushed(edit, i, next_segment << 32);
+}
+
+/* ---- after ---- */
+
+struct release {
+    const struct manifest_state *state;
+    const struct table_schema *schema;
+    struct buf list;
+};
+
+static int release_unless_live(void *arg, const char *name)
+{
+    struct release *release = arg;
+    enum sstable_component component;
+    struct sstable_id id;
+
+    if (!sstable_parse_file_name(name, &id, &component) || component != COMPONENT_TOC)
+        return 0;
+    for (size_t i = 0; i < release->state->sstable_count; i++)
+        if (release->state->sstables[i].live &&
+            strcmp(release->state->sstables[i].facts.id.text, id.text) == 0)
+            return 0;
+    released_add(&release->list, release->schema, &id);
+    return 0;
+}
+
+static int release_others(struct rollback *rollback, unsigned table_count)
+{
+    struct release release = {.state = manifest_state(rollback->manifest), .list = BUF_INIT};
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < table_count; i++) {
+        char folder[DATA_FOLDER_MAX + 1];
+
+        release.schema = &rollback->tables[i];
+        engine_data_folder(release.schema, folder);
+        r = io_list(rollback->env, folder, release_unless_live, &release);
+    }
+    if (r == 0)
+        r = released_write(rollback->env, &release.list);
+    buf_release(&release.list);
+    return r;
+}
+
+static int drop_slots(struct env *env, enum slot_kind kind)
+{
+    uint64_t slots;
+    int r = slot_list(env, kind, &slots);
+
+    for (unsigned number = 0; r == 0 && number < SLOT_NUMBERS_MAX; number++) {
+        char path[SLOT_PATH_BYTES];
+
+        if (!(slots >> number & 1))
+            continue;
+        slot_path(kind, number, path);
+        r = io_unlink(env, path);
+    }
+    return r;
+}
+
+static int release_rest(struct rollback *rollback, unsigned table_count)
+{
+    int r = release_others(rollback, table_count);
+
+    if (r == 0)
+        r = drop_slots(rollback->env, SLOT_RECORDS);
+    if (r == 0)
+        r = drop_slots(rollback->env, SLOT_VALUES);
+    return r < 0 ? r : io_sync_directory(rollback->env, COMMITLOG_FOLDER);
+}
+
+/* ---- all of it ---- */
+
 static int take_new_node(struct env *env, struct store_identity *identity)
 {
     struct store_identity other;
@@ -151,11 +238,14 @@ static int take_back(
     if (!snapshot->complete)
         return err_new(-EAGAIN, "snapshot '%s' is not complete", rollback->tag);
     r = make_edit(rollback, snapshot, &edit);
+    end_log(manifest_state(rollback->manifest), &edit);
     if (r == 0)
         r = sync_folders(rollback, table_count);
     if (r == 0)
         r = take_new_node(rollback->env, identity);
-    return r < 0 ? r : manifest_commit(rollback->manifest, &edit);
+    if (r == 0)
+        r = manifest_commit(rollback->manifest, &edit);
+    return r < 0 ? r : release_rest(rollback, table_count);
 }
 
 int engine_rollback(

@@ -21,7 +21,7 @@ struct snapshot_job {
     struct snapshot_job *next;
     uint64_t number;
     uint64_t position;
-    struct sstable_handle **handles; /* a pin each */
+    struct sstable_handle **handles; /* a reference each */
     size_t count, capacity;
     int failure;    /* of the last try */
     uint64_t tries; /* that failed */
@@ -114,9 +114,9 @@ void snapshot_facts_release(struct snapshot_facts *facts);
 MUST_USE int snapshot_json_encode(const struct table_schema *tables, unsigned table_count,
     const struct snapshot_facts *facts, const uint64_t (*file_bytes)[COMPONENT_COUNT],
     struct buf *to);
-/** -ENOENT: there is no snapshot.json in the env's folder. */
-MUST_USE int snapshot_json_read(struct env *env, const struct table_schema *tables,
-    unsigned table_count, struct snapshot_facts *ret_facts);
+/** Of the snapshot's folder in the env ("": the env's own). -ENOENT: there is no snapshot.json. */
+MUST_USE int snapshot_json_read(struct env *env, const char *folder,
+    const struct table_schema *tables, unsigned table_count, struct snapshot_facts *ret_facts);
 
 /* ---- sstable_folder.c ---- */
 

@@ -30,7 +30,7 @@ struct snapshot_build {
     struct engine *engine;
     uint64_t number, point_us, created_us;
     char folder[SNAPSHOT_FOLDER_MAX];
-    struct sstable_handle **handles; /* a pin each */
+    struct sstable_handle **handles; /* a reference each */
     size_t count;
     uint64_t (*file_bytes)[COMPONENT_COUNT];
 
@@ -69,7 +69,7 @@ int snapshot_build_new(struct engine *engine, const char *folder,
         return -ENOMEM;
     }
     for (size_t i = 0; i < job->count; i++) {
-        sstable_handle_pin(job->handles[i]);
+        sstable_handle_ref(job->handles[i]);
         build->handles[build->count++] = job->handles[i];
     }
     *ret_build = build;
@@ -93,7 +93,7 @@ void snapshot_build_free(struct snapshot_build *build)
     if (build->fd >= 0)
         io_close(build->engine->env, build->fd);
     for (size_t i = 0; i < build->count; i++)
-        sstable_handle_unpin(build->handles[i]);
+        sstable_handle_unref(build->handles[i]);
     free(build->handles);
     free(build->file_bytes);
     EVP_MD_CTX_free(build->digest);

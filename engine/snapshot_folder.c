@@ -17,7 +17,7 @@ int engine_open_snapshot_folder(struct engine *engine)
     AUTO(snapshot_facts_release) struct snapshot_facts facts = {0};
     static const uint64_t positions[ENGINE_TABLES_MAX];
     struct view *view;
-    int r = snapshot_json_read(engine->env, engine->tables, engine->table_count, &facts);
+    int r = snapshot_json_read(engine->env, "", engine->tables, engine->table_count, &facts);
 
     if (r == -ENOENT && engine->options.all_sstables)
         r = sstable_folder_read(engine, &facts);
@@ -132,7 +132,7 @@ int engine_create_from(struct env *env, struct env *from, const char *link_from,
     if (!buffer)
         return -ENOMEM;
     if (r == 0)
-        r = snapshot_json_read(from, tables, table_count, &facts);
+        r = snapshot_json_read(from, "", tables, table_count, &facts);
     if (r == -ENOENT)
         r = err_new(-ENOTDIR, "there is no snapshot.json: this is not the folder of a snapshot");
     if (r == 0)

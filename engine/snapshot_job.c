@@ -9,7 +9,7 @@
 void snapshot_job_free(struct snapshot_job *job)
 {
     for (size_t i = 0; i < job->count; i++)
-        sstable_handle_unpin(job->handles[i]);
+        sstable_handle_unref(job->handles[i]);
     free(job->handles);
     free(job);
 }
@@ -32,7 +32,7 @@ static int make_room(struct snapshot_job *job, size_t more)
 static void take(struct snapshot_job *job, struct sstable_handle *handle)
 {
     ASSERT(job->count < job->capacity);
-    sstable_handle_pin(handle);
+    sstable_handle_ref(handle);
     job->handles[job->count++] = handle;
 }
 
@@ -124,7 +124,7 @@ static int take_replaced(
     handle = engine_new_handle(engine, entry);
     r = handle ? snapshot_job_take(job, handle) : -ENOMEM;
     if (r == 0)
-        sweeper_retire(&engine->sweeper, handle);
+        sweeper_retire(&engine->sweeper, &handle, 1);
     sstable_handle_unref(handle);
     return r;
 }

@@ -5,6 +5,7 @@
 #include "snapshot.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "engine/error.h"
 #include "identity.h"
@@ -209,13 +210,16 @@ static int decode(const json_t *root, const struct table_schema *tables, unsigne
     return 0;
 }
 
-int snapshot_json_read(struct env *env, const struct table_schema *tables, unsigned table_count,
-    struct snapshot_facts *ret_facts)
+int snapshot_json_read(struct env *env, const char *folder, const struct table_schema *tables,
+    unsigned table_count, struct snapshot_facts *ret_facts)
 {
+    char path[SNAPSHOT_PATH_MAX + sizeof("/snapshot.json")];
     AUTO(snapshot_facts_release) struct snapshot_facts facts = {0};
     AUTO(json_freep) json_t *root = NULL;
-    int r = json_read_file(env, "snapshot.json", FILE_BYTES_MAX, &root);
+    int r;
 
+    snprintf(path, sizeof(path), "%s%ssnapshot.json", folder, *folder ? "/" : "");
+    r = json_read_file(env, path, FILE_BYTES_MAX, &root);
     if (r < 0)
         return r;
     r = decode(root, tables, table_count, &facts);

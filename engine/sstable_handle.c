@@ -158,26 +158,6 @@ int sstable_handle_may_contain(struct sstable_handle *handle, const struct decor
     return sstable_may_contain(sstable, key);
 }
 
-void sstable_handle_pin(struct sstable_handle *handle)
-{
-    sstable_handle_ref(handle);
-    mutex_lock(&handle->mutex);
-    handle->pins++;
-    mutex_unlock(&handle->mutex);
-}
-
-void sstable_handle_unpin(struct sstable_handle *handle)
-{
-    struct sweeper *sweeper = handle->sweeper;
-
-    mutex_lock(&handle->mutex);
-    handle->pins--;
-    mutex_unlock(&handle->mutex);
-    if (atomic_load(&handle->obsolete))
-        sweeper_kick(sweeper);
-    sstable_handle_unref(handle);
-}
-
 unsigned sstable_components(const struct table_schema *schema)
 {
     unsigned compression =

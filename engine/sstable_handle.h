@@ -1,13 +1,11 @@
 /*
  * An SSTable that the engine counts as its own: what the manifest says of it, opened on first use.
  *
- *   LIVE --replaced by a compaction--> OBSOLETE --no pin--> its TOC.txt in trash/
- *                                               --last reference gone--> deleted
+ *   LIVE --replaced by a compaction--> OBSOLETE --named in trash/released, last reference gone-->
+ *                                                                                         deleted
  *
- * Views and running jobs hold references; a snapshot that is not yet complete holds a pin too, for
- * it links the files by name. Without its TOC.txt an SSTable is not complete, so that a manifest
- * rebuilt from the directories could not take an obsolete one for a live one; the rest stays where
- * it is, as readers open components by name when they first need them. Thread-safe.
+ * Views, running jobs and snapshots that are not yet complete hold references. A manifest rebuilt
+ * from the directories takes none that is named in trash/released (released.h). Thread-safe.
  */
 #ifndef SSTFS_ENGINE_SSTABLE_HANDLE_H
 #define SSTFS_ENGINE_SSTABLE_HANDLE_H
@@ -33,6 +31,7 @@ struct sstable_handle {
     const char *folder; /* of its table in data/ */
     struct manifest_sstable entry;
     struct sstable_handle *next_obsolete; /* the sweeper's list */
+    bool listed, released; /* the sweeper's own: in the list being written; in the one that is */
     struct open_sstables *open_sstables;
     struct sstable_handle *open_next, *open_previous; /* its ring; NULL: not in it */
     _Atomic bool used;                                /* since the hand of the ring came by */
@@ -46,8 +45,6 @@ struct sstable_handle {
 
     struct mutex mutex;                   /* guards what follows */
     struct sstable_read_stats read_stats; /* of when it was open before */
-    unsigned pins;
-    bool unsealed; /* TOC.txt is in trash/ */
     bool summed[COMPONENT_COUNT];
     uint8_t sha256[COMPONENT_COUNT][SHA256_BYTES]; /* computed for one snapshot, used by all */
 };
@@ -81,9 +78,6 @@ void sstable_handle_get_read_stats(
 /** Judged by the token range first, for which nothing is opened. Negative: it cannot be opened. */
 MUST_USE int sstable_handle_may_contain(
     struct sstable_handle *handle, const struct decorated_key *key);
-
-void sstable_handle_pin(struct sstable_handle *handle);
-void sstable_handle_unpin(struct sstable_handle *handle);
 
 /** The components an SSTable of `schema` consists of, a bit each. */
 unsigned sstable_components(const struct table_schema *schema);

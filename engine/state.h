@@ -95,6 +95,8 @@ void engine_fail(struct engine *engine, int r, const char *what);
 /** manifest_commit() of the open store; a failure that is final makes it read-only. */
 MUST_USE int engine_commit(
     struct engine *engine, const struct manifest_edit *edit, const char *what);
+/** Adds to the words of damage `r` that `sstfs repair` with this option helps. Returns `r`. */
+int engine_tell_remedy(int r, const char *repair);
 /** 0, or why no write is possible. */
 MUST_USE int engine_check_writable(struct engine *engine);
 /** A fresh id; strictly rising. Any thread. */

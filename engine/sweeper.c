@@ -6,6 +6,7 @@
 #include "engine/error.h"
 #include "engine/log.h"
 #include "ranks.h"
+#include "released.h"
 #include "state.h"
 
 #define PATH_BYTES (DATA_FOLDER_MAX + SSTABLE_FILE_NAME_MAX + SNAPSHOT_TAG_MAX + 16)
@@ -25,47 +26,28 @@ void sweeper_kick(struct sweeper *sweeper)
 
 /* ---- obsolete SSTables ---- */
 
-void sweeper_retire(struct sweeper *sweeper, struct sstable_handle *handle)
+void sweeper_retire(struct sweeper *sweeper, struct sstable_handle *const *handles, size_t count)
 {
-    sstable_handle_ref(handle);
+    /* Together, so that one list names all of a job's inputs, or none. */
     mutex_lock(&sweeper->mutex);
-    handle->next_obsolete = sweeper->obsolete;
-    sweeper->obsolete = handle;
+    for (size_t i = 0; i < count; i++) {
+        sstable_handle_ref(handles[i]);
+        handles[i]->next_obsolete = sweeper->obsolete;
+        sweeper->obsolete = handles[i];
+    }
     mutex_unlock(&sweeper->mutex);
-    atomic_store(&handle->obsolete, true);
+    for (size_t i = 0; i < count; i++)
+        atomic_store(&handles[i]->obsolete, true);
     sweeper_kick(sweeper);
 }
 
-static void component_path(const struct sstable_handle *handle, const char *folder,
-    enum sstable_component component, char to[PATH_BYTES])
+static void component_path(
+    const struct sstable_handle *handle, enum sstable_component component, char to[PATH_BYTES])
 {
     char name[SSTABLE_FILE_NAME_MAX + 1];
 
     sstable_file_name(&handle->entry.facts.id, component, name);
-    snprintf(to, PATH_BYTES, "%s/%s", folder, name);
-}
-
-/* After this a directory walk no longer takes it for a whole SSTable. */
-static void unseal(struct sstable_handle *handle)
-{
-    AUTO(sstable_unrefp) struct sstable *sstable = NULL;
-    char from[PATH_BYTES], to[PATH_BYTES];
-
-    /* Readers may open it as long as they have a view with it, and that wants the TOC. */
-    if (sstable_handle_open(handle, &sstable) < 0)
-        return;
-    mutex_lock(&handle->mutex);
-    if (handle->pins == 0 && !handle->unsealed) {
-        int r;
-
-        component_path(handle, handle->folder, COMPONENT_TOC, from);
-        component_path(handle, "trash", COMPONENT_TOC, to);
-        r = io_rename(handle->env, from, to);
-        if (r < 0)
-            log_warning("op=retire path=%s: %s", from, err_text(r));
-        handle->unsealed = r == 0;
-    }
-    mutex_unlock(&handle->mutex);
+    snprintf(to, PATH_BYTES, "%s/%s", handle->folder, name);
 }
 
 static void remove_file(struct env *env, const char *path)
@@ -85,16 +67,12 @@ static void delete_sstable(struct sstable_handle *handle)
     for (int c = COMPONENT_COUNT - 1; c >= 0; c--) {
         if (!(components & 1u << c))
             continue;
-        component_path(handle, handle->folder, (enum sstable_component)c, path);
-        remove_file(handle->env, path);
-    }
-    if (handle->unsealed) {
-        component_path(handle, "trash", COMPONENT_TOC, path);
+        component_path(handle, (enum sstable_component)c, path);
         remove_file(handle->env, path);
     }
 }
 
-/* One whose last reader has left, or NULL. */
+/* One that may go and whose last reader has left, or NULL. */
 static struct sstable_handle *take_unread(struct sweeper *sweeper)
 {
     struct sstable_handle *handle;
@@ -102,26 +80,13 @@ static struct sstable_handle *take_unread(struct sweeper *sweeper)
     mutex_lock(&sweeper->mutex);
     for (struct sstable_handle **at = &sweeper->obsolete; (handle = *at);
          at = &handle->next_obsolete) {
-        if (atomic_load(&handle->references) == 1) {
+        if (handle->released && atomic_load(&handle->references) == 1) {
             *at = handle->next_obsolete;
             break;
         }
     }
     mutex_unlock(&sweeper->mutex);
     return handle;
-}
-
-static void unseal_all(struct sweeper *sweeper)
-{
-    struct sstable_handle *handle;
-
-    mutex_lock(&sweeper->mutex);
-    handle = sweeper->obsolete;
-    mutex_unlock(&sweeper->mutex);
-    /* New ones come in at the front, and only this task takes any out. */
-    for (; handle; handle = handle->next_obsolete)
-        if (!handle->unsealed)
-            unseal(handle);
 }
 
 /* ---- folders and files ---- */
@@ -150,6 +115,7 @@ void sweeper_remove(struct sweeper *sweeper, const char *path)
 
 struct walk {
     struct sweeper *sweeper;
+    const struct table_schema *schema; /* of the folder, if it is a table's */
     const char *folder;
     unsigned pushed;
 };
@@ -180,7 +146,7 @@ static void take_out(struct sweeper *sweeper, const struct leftover *leftover)
 /* Removes one, or puts what is in it before it. */
 static void remove_leftover(struct sweeper *sweeper, struct leftover *leftover)
 {
-    struct walk walk = {sweeper, leftover->path, 0};
+    struct walk walk = {.sweeper = sweeper, .folder = leftover->path};
     struct env *env = sweeper->env;
     struct io_stat stat;
     int r = io_stat(env, leftover->path, &stat);
@@ -245,6 +211,11 @@ static int push_unnamed_component(void *arg, const char *name)
     if (sweeper->known_count > 0 &&
         bsearch(&id, sweeper->known, sweeper->known_count, sizeof(*sweeper->known), compare_ids))
         return 0;
+    /* Without TOC.txt it is not whole, and nobody takes it. */
+    if (component == COMPONENT_TOC)
+        released_add(&sweeper->unnamed, walk->schema, &id);
+    if (buf_error(&sweeper->unnamed) < 0)
+        return -ENOMEM;
     (void)push(sweeper, walk->folder, name);
     return 0;
 }
@@ -256,6 +227,8 @@ static int push_old_build(void *arg, const char *name)
     struct sstable_id id;
 
     if (sstable_parse_file_name(name, &id, &component) && is_own(walk->sweeper, &id))
+        return 0;
+    if (strcmp(name, RELEASED_NAME) == 0)
         return 0;
     if (snapshots_is_being_built(&walk->sweeper->engine->snapshots, name))
         return 0;
@@ -277,32 +250,135 @@ static int push_unnamed_snapshot(void *arg, const char *name)
     return 0;
 }
 
+static void scan(struct sweeper *sweeper, struct walk *walk, io_list_each each)
+{
+    int r = io_list(sweeper->env, walk->folder, each, walk);
+
+    if (r < 0)
+        log_warning("op=sweep path=%s: %s", walk->folder, err_text(r));
+}
+
+/* At once and first: until what an earlier life left is named in the list, none may go. */
+static void scan_tables(struct sweeper *sweeper)
+{
+    struct engine *engine = sweeper->engine;
+
+    for (unsigned i = 0; i < engine->table_count; i++) {
+        struct walk walk = {
+            .sweeper = sweeper, .schema = &engine->tables[i], .folder = engine->folders[i]};
+
+        scan(sweeper, &walk, push_unnamed_component);
+    }
+    sweeper->list_is_due = sweeper->unnamed.size > 0;
+}
+
 /* Looks through the next place; false: all have been. */
 static bool scan_next(struct sweeper *sweeper)
 {
-    struct engine *engine = sweeper->engine;
-    struct walk walk = {sweeper, NULL, 0};
+    static const struct {
+        const char *folder;
+        io_list_each each;
+    } places[] = {
+        {"tmp", push_old_build}, {"trash", push_old_build}, {"snapshots", push_unnamed_snapshot}};
     unsigned place = sweeper->scan_next++;
+    struct walk walk = {.sweeper = sweeper};
+
+    if (place >= ARRAY_COUNT(places))
+        return false;
+    walk.folder = places[place].folder;
+    scan(sweeper, &walk, places[place].each);
+    return true;
+}
+
+/* ---- the list of those that may go ---- */
+
+/* Obsolete ones and what was found unnamed; 1: there are some that the list has not yet. */
+static bool gather_list(struct sweeper *sweeper, struct buf *list)
+{
+    bool is_due = sweeper->list_is_due;
+
+    buf_append_bytes(list, buf_bytes(&sweeper->unnamed));
+    mutex_lock(&sweeper->mutex);
+    for (struct sstable_handle *h = sweeper->obsolete; h; h = h->next_obsolete) {
+        is_due |= !h->released;
+        h->listed = true;
+        released_add(list, h->schema, &h->entry.facts.id);
+    }
+    mutex_unlock(&sweeper->mutex);
+    return is_due;
+}
+
+/* New ones come in at the front, and only this task takes any out. */
+static void note_listed(struct sweeper *sweeper)
+{
+    mutex_lock(&sweeper->mutex);
+    for (struct sstable_handle *h = sweeper->obsolete; h; h = h->next_obsolete)
+        h->released = h->listed;
+    mutex_unlock(&sweeper->mutex);
+    sweeper->list_is_due = false;
+    sweeper->has_list = true;
+}
+
+static int sync_tables(struct sweeper *sweeper)
+{
+    struct engine *engine = sweeper->engine;
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < engine->table_count; i++)
+        r = io_sync_directory(sweeper->env, engine->folders[i]);
+    return r;
+}
+
+/* Names what is to go, before any of it goes. */
+static int write_list(struct sweeper *sweeper)
+{
+    AUTO(buf_release) struct buf list = BUF_INIT;
     int r;
 
-    if (place < engine->table_count) {
-        walk.folder = engine->folders[place];
-        r = io_list(sweeper->env, walk.folder, push_unnamed_component, &walk);
-    } else if (place == engine->table_count) {
-        walk.folder = "tmp";
-        r = io_list(sweeper->env, walk.folder, push_old_build, &walk);
-    } else if (place == engine->table_count + 1) {
-        walk.folder = "trash";
-        r = io_list(sweeper->env, walk.folder, push_old_build, &walk);
-    } else if (place == engine->table_count + 2) {
-        walk.folder = "snapshots";
-        r = io_list(sweeper->env, walk.folder, push_unnamed_snapshot, &walk);
-    } else {
-        return false;
+    if (!gather_list(sweeper, &list))
+        return 0;
+    /* The new list has no more what went since the last: that must be gone for good. */
+    r = sweeper->has_list ? sync_tables(sweeper) : 0;
+    if (r == 0)
+        r = released_write(sweeper->env, &list);
+    /* A full store is emptied all the same: what would be at stake without the list is only how
+     * well a lost manifest could be made up for. */
+    if (r == -ENOSPC) {
+        log_warning("op=sweep: %s", err_text(r));
+        r = 0;
     }
-    if (r < 0)
-        log_warning("op=sweep path=%s: %s", walk.folder, err_text(r));
-    return true;
+    if (r == 0)
+        note_listed(sweeper);
+    return r;
+}
+
+/* Nothing is left to go. */
+static int drop_list(struct sweeper *sweeper)
+{
+    bool is_needed;
+    int r;
+
+    mutex_lock(&sweeper->mutex);
+    is_needed = sweeper->obsolete || sweeper->leftovers;
+    mutex_unlock(&sweeper->mutex);
+    if (!sweeper->has_list || is_needed)
+        return 0;
+    r = sync_tables(sweeper);
+    if (r == 0)
+        r = io_unlink(sweeper->env, RELEASED_PATH);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    sweeper->has_list = false;
+    buf_clear(&sweeper->unnamed);
+    return 0;
+}
+
+/* ---- */
+
+static int64_t give_up(int r)
+{
+    log_warning("op=sweep: %s: nothing is deleted for now", err_text(r));
+    return TASK_IDLE;
 }
 
 static int64_t step(void *arg)
@@ -310,10 +386,16 @@ static int64_t step(void *arg)
     struct sweeper *sweeper = arg;
     struct sstable_handle *handle;
     struct leftover *leftover;
+    int r;
 
     if (engine_failure(sweeper->engine) < 0)
         return TASK_IDLE;
-    unseal_all(sweeper);
+    if (!sweeper->tables_scanned)
+        scan_tables(sweeper);
+    sweeper->tables_scanned = true;
+    r = write_list(sweeper);
+    if (r < 0)
+        return give_up(r);
     handle = take_unread(sweeper);
     if (handle) {
         delete_sstable(handle);
@@ -325,7 +407,10 @@ static int64_t step(void *arg)
         remove_leftover(sweeper, leftover);
         return TASK_AGAIN;
     }
-    return scan_next(sweeper) ? TASK_AGAIN : TASK_IDLE;
+    if (scan_next(sweeper))
+        return TASK_AGAIN;
+    r = drop_list(sweeper);
+    return r < 0 ? give_up(r) : TASK_IDLE;
 }
 
 /* ---- life ---- */
@@ -355,6 +440,8 @@ int sweeper_start(struct sweeper *sweeper)
     sweeper->known = calloc(state->sstable_count + 1, sizeof(*sweeper->known));
     if (!sweeper->known)
         return -ENOMEM;
+    /* One of an earlier life: this one's is to take its place, or it goes. */
+    sweeper->has_list = true;
     /* What complete snapshots hold they hold by links of their own. */
     for (size_t i = 0; i < state->sstable_count; i++)
         if (state->sstables[i].live || is_pinned(state, state->sstables[i].number))
@@ -383,6 +470,7 @@ void sweeper_release(struct sweeper *sweeper)
     }
     while (sweeper->leftovers)
         free(pop(sweeper));
+    buf_release(&sweeper->unnamed);
     free(sweeper->known);
     mutex_release(&sweeper->mutex);
 }

@@ -81,6 +81,7 @@ int command_snapshot(int argc, char **argv);
 int command_backup(int argc, char **argv);
 int command_restore(int argc, char **argv);
 int command_rollback(int argc, char **argv);
+int command_repair(int argc, char **argv);
 int command_scrub(int argc, char **argv);
 int command_ls(int argc, char **argv);
 int command_cat(int argc, char **argv);

@@ -104,9 +104,22 @@ static bool has_room_locked(const struct commitlog *log, uint64_t bytes)
                log->active->slot->bytes;
 }
 
-/* The first bytes of a new segment, then the last of the active one. No mutex: the leader's. */
+/* The NOTE that the segment begins with. */
+static void put_note(uint8_t *to, const struct segment_note *note,
+    const struct segment_header *header, int64_t timestamp_us)
+{
+    struct bytes body =
+        bytes_of(to + RECORD_HEADER_BYTES, SEGMENT_NOTE_BYTES - RECORD_HEADER_BYTES);
+
+    record_encode_note(to, note);
+    record_seal(to, record_checksum(to, body), record_salt(header),
+        position_of(header->id, SEGMENT_HEADER_BYTES), timestamp_us);
+}
+
+/* The first bytes of a new segment, in whole pages, then the last of the active one. No mutex: the
+ * leader's. */
 static int begin_and_end(struct commitlog *log, const struct slot *slot, uint64_t id,
-    uint64_t position, int64_t timestamp_us)
+    const struct segment_note *note, uint64_t position, int64_t timestamp_us)
 {
     struct segment_header header = {
         .id = id,
@@ -114,12 +127,13 @@ static int begin_and_end(struct commitlog *log, const struct slot *slot, uint64_
         .created_us = env_wall_us(log->env),
         .nonce = env_random(log->env),
     };
-    uint8_t bytes[SEGMENT_HEADER_BYTES];
+    uint8_t bytes[SEGMENT_HEADER_BYTES + PAGE_BYTES] = {0};
     uint64_t end;
     int r;
 
     memcpy(header.store_uuid, log->store_uuid, sizeof(header.store_uuid));
     segment_encode_header(&header, bytes);
+    put_note(bytes + SEGMENT_HEADER_BYTES, note, &header, timestamp_us);
     r = io_write(log->env, slot->fd, bytes, sizeof(bytes), 0);
     if (r == 0 && log->active)
         r = commitlog_write_end(log, position, timestamp_us, 0, &end);
@@ -155,14 +169,16 @@ static int enter_slot_locked(struct commitlog *log, struct slot *slot)
     uint64_t position = log->next_position;
     int64_t timestamp_us = log->last_timestamp_us;
     struct segment *segment = commitlog_segment_new(log->next_segment, slot);
+    struct segment_note note = {.begins = !log->active, .cut_from = log->cut_from};
     int r;
 
     if (!segment) {
         pool_give(&log->pool, slot);
         return err_new(-ENOMEM, "no memory for a commit log segment");
     }
+    memcpy(note.flushed, log->values.flushed, sizeof(note.flushed));
     mutex_unlock(&log->mutex);
-    r = begin_and_end(log, slot, segment->id, position, timestamp_us);
+    r = begin_and_end(log, slot, segment->id, &note, position, timestamp_us);
     mutex_lock(&log->mutex);
     if (log->active)
         log->active->sealed = true;
@@ -170,7 +186,7 @@ static int enter_slot_locked(struct commitlog *log, struct slot *slot)
     log->active = segment;
     log->next_segment++;
     log->previous_segment = segment->id;
-    log->next_position = position_of(segment->id, SEGMENT_HEADER_BYTES);
+    log->next_position = position_of(segment->id, SEGMENT_HEADER_BYTES + SEGMENT_NOTE_BYTES);
     log->written = log->next_position;
     if (r < 0)
         commitlog_fail_locked(log, r);
@@ -183,7 +199,8 @@ static int enter_slot_locked(struct commitlog *log, struct slot *slot)
  */
 static int rotate_locked(struct commitlog *log, uint64_t bytes)
 {
-    uint64_t needed = SEGMENT_HEADER_BYTES + RECORD_SYNC_BYTES + bytes + ROOM_FOR_END;
+    uint64_t needed =
+        SEGMENT_HEADER_BYTES + SEGMENT_NOTE_BYTES + RECORD_SYNC_BYTES + bytes + ROOM_FOR_END;
     struct slot *slot = NULL;
     int r;
 
@@ -443,6 +460,29 @@ int commitlog_append(struct commitlog *log, const struct batch *batch, uint64_t 
     *ret_end = request.position + record_aligned(request.size);
     *ret_timestamp_us = request.timestamp_us;
     return 0;
+}
+
+int commitlog_append_note(struct commitlog *log, uint64_t *ret_end)
+{
+    uint8_t bytes[SEGMENT_NOTE_BYTES];
+    struct segment_note note = {0};
+    struct outline outline = {
+        .body = bytes_of(bytes + RECORD_HEADER_BYTES, sizeof(bytes) - RECORD_HEADER_BYTES)};
+    struct request request = {
+        .outline = &outline, .size = sizeof(bytes), .wake = PTHREAD_COND_INITIALIZER};
+    int r;
+
+    mutex_lock(&log->mutex);
+    memcpy(note.flushed, log->values.flushed, sizeof(note.flushed));
+    mutex_unlock(&log->mutex);
+    record_encode_note(bytes, &note);
+    memcpy(request.header, bytes, RECORD_HEADER_BYTES);
+    request.checksum = record_checksum(request.header, outline.body);
+    r = append_record(log, &request);
+    pthread_cond_destroy(&request.wake);
+    if (r == 0)
+        *ret_end = request.position + record_aligned(request.size);
+    return r;
 }
 
 void commitlog_at_next_position(

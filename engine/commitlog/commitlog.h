@@ -48,6 +48,7 @@ struct commitlog_options {
     uint64_t segment_bytes;
     int64_t last_timestamp_us; /* the newest that the manifest or replay knows */
     uint64_t next_segment;     /* first id never used */
+    uint64_t cut_from;         /* as replay found it: noted in the new segment */
     struct commitlog_flushed flushed;
     const struct commitlog_value_use *value_uses; /* of VALUE_SLOTS_MAX slots, from replay */
 };
@@ -55,6 +56,7 @@ struct commitlog_options {
 /** What replay found. */
 struct commitlog_replay_result {
     uint64_t end_position; /* first position not replayed: where the torn tail begins, or the end */
+    uint64_t cut_from;     /* the same, before the cuts that led there and had no record behind */
     uint64_t next_segment; /* first segment id never used */
     int64_t last_timestamp_us;
     uint64_t records;
@@ -77,6 +79,41 @@ MUST_USE int commitlog_replay(struct env *env, const uint8_t store_uuid[16],
     int (*each)(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
         unsigned update_count, struct record_memory *memory),
     void *arg, struct commitlog_replay_result *ret_result);
+
+/** A place where no good record is, though others follow or what lay there was durable. */
+struct commitlog_hole {
+    uint64_t position;
+    uint64_t next;        /* the first good record after it; 0: there is none */
+    bool durable;         /* it had reached the device: this is damage, not a torn tail */
+    uint64_t missing;     /* the record there is good, but large values of these tables are gone */
+    uint64_t record_end;  /* just past that record */
+    int64_t timestamp_us; /* of that record; else the newest before the hole */
+};
+
+/** What to do about a hole. */
+enum commitlog_verdict {
+    HOLE_ENDS,  /* as replay: a torn tail is the end, damage fails */
+    HOLE_STEP,  /* go on behind it, if there is anything, else end there */
+    HOLE_AGAIN, /* the positions of `flushed` were moved: look once more */
+};
+
+/** Whoever looks at all of a log; each may be NULL. */
+struct commitlog_visitor {
+    int (*batch)(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
+        unsigned update_count, struct record_memory *memory);
+    /** A SYNC (which covers all before `covered`) or END record. */
+    int (*mark)(void *arg, uint64_t position, int64_t timestamp_us, uint64_t covered);
+    /** A NOTE that says how far tables are flushed. With it and without `batch` large values are
+     * not looked at. */
+    int (*note)(void *arg, uint64_t position, const uint64_t flushed[COMMITLOG_TABLES_MAX]);
+    /** An enum commitlog_verdict, or a negative errno. */
+    int (*hole)(void *arg, const struct commitlog_hole *hole);
+};
+
+/** As commitlog_replay(), for a log with holes. `store_uuid` NULL: of any store. */
+MUST_USE int commitlog_visit(struct env *env, const uint8_t *store_uuid,
+    struct commitlog_flushed flushed, const struct commitlog_cut *cuts, unsigned cut_count,
+    const struct commitlog_visitor *visitor, void *arg, struct commitlog_replay_result *ret_result);
 
 /**
  * Brings to the device what commitlog_replay() will find. To be called before it by a mount that

@@ -138,21 +138,38 @@ static int adopt_segment(struct commitlog *log, const struct segment_place *plac
     return 0;
 }
 
+/* One that is free; `stale`: it has a segment still, which is flushed. */
+static int adopt_free_slot(struct commitlog *log, unsigned number, bool stale)
+{
+    struct slot *slot;
+    int r = slot_open(log->env, SLOT_RECORDS, number, &slot);
+
+    if (r < 0)
+        return r;
+    pool_add_number(&log->pool, number);
+    pool_give(&log->pool, slot);
+    return stale ? slot_clear(log->env, slot) : 0;
+}
+
+/* The oldest first, as in service. */
+static int adopt_stale_slots(
+    struct commitlog *log, const struct segment_list *list, uint64_t from_position)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < list->count; i++)
+        if (list->all[i].header.id < position_segment(from_position))
+            r = adopt_free_slot(log, list->all[i].slot, true);
+    return r;
+}
+
 static int adopt_free_slots(struct commitlog *log, uint64_t slots)
 {
     int r = 0;
 
-    for (unsigned number = 0; number < SLOT_NUMBERS_MAX && r == 0; number++) {
-        struct slot *slot;
-
-        if (!((slots & ~log->pool.numbers) >> number & 1))
-            continue;
-        r = slot_open(log->env, SLOT_RECORDS, number, &slot);
-        if (r == 0) {
-            pool_add_number(&log->pool, number);
-            pool_give(&log->pool, slot);
-        }
-    }
+    for (unsigned number = 0; number < SLOT_NUMBERS_MAX && r == 0; number++)
+        if ((slots & ~log->pool.numbers) >> number & 1)
+            r = adopt_free_slot(log, number, false);
     return r;
 }
 
@@ -197,6 +214,8 @@ static int adopt_slots(struct commitlog *log, uint64_t from_position)
         if (list.all[i].header.id >= position_segment(from_position))
             r = adopt_segment(log, &list.all[i]);
     if (r == 0)
+        r = adopt_stale_slots(log, &list, from_position);
+    if (r == 0)
         r = adopt_free_slots(log, list.slots);
     if (list.count > 0) {
         log->previous_segment = list.all[list.count - 1].header.id;
@@ -234,6 +253,7 @@ int commitlog_open(
     log->segment_bytes = options->segment_bytes;
     log->last_timestamp_us = options->last_timestamp_us;
     log->next_segment = options->next_segment > 0 ? options->next_segment : 1;
+    log->cut_from = options->cut_from;
     mutex_init(&log->mutex, LOG_RANK);
     pthread_cond_init(&log->progress, NULL);
     values_flushed(&log->values, options->flushed.positions, options->flushed.table_count);
@@ -340,30 +360,50 @@ void commitlog_get_stats(struct commitlog *log, struct commitlog_stats *ret_stat
     mutex_unlock(&log->mutex);
 }
 
-/* Takes the oldest segment out, if it ends before `position` and is not in use; NULL: it does not.
- * Its slot goes to the pool, or is to be dropped. */
-static bool discard_oldest(struct commitlog *log, uint64_t position, struct slot **ret_dropped)
+static bool oldest_is_free_locked(const struct commitlog *log, uint64_t position)
 {
-    struct segment *oldest;
-    bool discardable;
+    const struct segment *oldest = log->segments;
 
-    *ret_dropped = NULL;
+    return oldest && oldest->synced && oldest->id < position_segment(position);
+}
+
+/* Before a segment is cleared the log itself says, durably, how far tables are flushed. Where there
+ * is no space for that, the segment goes without: this is for whoever may have lost the manifest.
+ */
+static int tell_flushed(struct commitlog *log, uint64_t position)
+{
+    uint64_t end;
+    bool frees;
+    int r;
+
+    mutex_lock(&log->mutex);
+    frees = oldest_is_free_locked(log, position);
+    mutex_unlock(&log->mutex);
+    if (!frees)
+        return 0;
+    r = commitlog_append_note(log, &end);
+    if (commitlog_may_try_again(r))
+        return 0;
+    return r < 0 ? r : commitlog_sync_before_flushed(log, end, UINT64_MAX);
+}
+
+/* The slot of the oldest segment, taken out, if that ends before `position` and is not in use;
+ * NULL: it does not. */
+static struct slot *take_oldest(struct commitlog *log, uint64_t position)
+{
+    struct slot *slot = NULL;
+    struct segment *oldest;
+
     mutex_lock(&log->mutex);
     oldest = log->segments;
-    discardable = oldest && oldest->synced && oldest->id < position_segment(position);
-    if (discardable) {
+    if (oldest_is_free_locked(log, position)) {
         log->segments = oldest->next;
         log->stats.segments--;
-        if (log->pool.count > POOL_SLOTS_MAX)
-            *ret_dropped = oldest->slot;
-        else
-            pool_give(&log->pool, oldest->slot);
-    }
-    commitlog_note_pool_locked(log);
-    mutex_unlock(&log->mutex);
-    if (discardable)
+        slot = oldest->slot;
         free(oldest);
-    return discardable;
+    }
+    mutex_unlock(&log->mutex);
+    return slot;
 }
 
 /* One made in need. Its number is used again once its name is gone. */
@@ -381,10 +421,27 @@ static int drop_slot(struct commitlog *log, struct slot *slot)
     return 0;
 }
 
+/* Cleared, and then to be used again. */
+static int free_slot(struct commitlog *log, struct slot *slot)
+{
+    int cleared = slot_clear(log->env, slot), r = 0;
+    bool is_wanted;
+
+    mutex_lock(&log->mutex);
+    is_wanted = log->pool.count <= POOL_SLOTS_MAX;
+    if (is_wanted)
+        pool_give(&log->pool, slot);
+    commitlog_note_pool_locked(log);
+    mutex_unlock(&log->mutex);
+    if (!is_wanted)
+        r = drop_slot(log, slot);
+    return cleared < 0 ? err_with(cleared, "clear a commit log slot") : r;
+}
+
 int commitlog_discard(struct commitlog *log, struct commitlog_flushed flushed)
 {
-    struct slot *dropped;
-    int r = 0;
+    struct slot *slot;
+    int r;
 
     mutex_lock(&log->mutex);
     values_flushed(&log->values, flushed.positions, flushed.table_count);
@@ -392,9 +449,9 @@ int commitlog_discard(struct commitlog *log, struct commitlog_flushed flushed)
     for (unsigned i = 0; i < flushed.table_count; i++)
         commitlog_note_synced_locked(log, flushed.positions[i]);
     mutex_unlock(&log->mutex);
-    while (r == 0 && discard_oldest(log, lowest(flushed), &dropped))
-        if (dropped)
-            r = drop_slot(log, dropped);
+    r = tell_flushed(log, lowest(flushed));
+    while (r == 0 && (slot = take_oldest(log, lowest(flushed))))
+        r = free_slot(log, slot);
     return r;
 }
 

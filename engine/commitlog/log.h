@@ -16,6 +16,8 @@
 #define VECTOR_PER_RECORD 3 /* header, body, padding */
 #define ROOM_FOR_END (RECORD_SYNC_BYTES + RECORD_END_BYTES)
 
+_Static_assert(SEGMENT_NOTE_TABLES == COMMITLOG_TABLES_MAX, "a note tells of all tables");
+
 struct segment {
     struct segment *next;
     uint64_t id;
@@ -63,6 +65,7 @@ struct commitlog {
     _Atomic unsigned slots_left; /* pool_left(), to be read without the mutex */
     uint64_t next_segment;
     uint64_t previous_segment; /* what the next one comes after */
+    uint64_t cut_from;         /* where the log of before ended */
     uint64_t next_position;    /* places given: all before this */
     uint64_t written;          /* written: all before this */
     uint64_t synced;           /* on the device, or in SSTables: all before this */
@@ -100,6 +103,8 @@ void commitlog_add_segment_locked(struct commitlog *log, struct segment *segment
  */
 MUST_USE int commitlog_write_end(struct commitlog *log, uint64_t position, int64_t timestamp_us,
     uint64_t covered, uint64_t *ret_end);
+/** Appends a NOTE of how far tables are flushed by now, as commitlog_append() a batch. */
+MUST_USE int commitlog_append_note(struct commitlog *log, uint64_t *ret_end);
 /** What was synced or flushed up to `position` by now: more of the log may count as synced. */
 void commitlog_note_synced_locked(struct commitlog *log, uint64_t position);
 /**

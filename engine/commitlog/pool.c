@@ -163,6 +163,14 @@ int slot_extend(struct env *env, struct slot *slot, uint64_t bytes)
     return r;
 }
 
+int slot_clear(struct env *env, struct slot *slot)
+{
+    static const uint8_t zeros[SEGMENT_HEADER_BYTES];
+    int r = io_write(env, slot->fd, zeros, sizeof(zeros), 0);
+
+    return r < 0 ? r : io_sync(env, slot->fd);
+}
+
 void slot_close(struct env *env, struct slot *slot)
 {
     io_close(env, slot->fd);

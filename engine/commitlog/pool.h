@@ -5,7 +5,8 @@
  *   make (in the background: also written) --> free --take--> holds a segment --give--> free
  *
  * Those that came back last are taken first: their pages are in the page cache. What an older
- * segment left in one is harmless, as a record's checksum is good in its own segment alone.
+ * segment left in one is harmless, as a record's checksum is good in its own segment alone; its
+ * header is cleared before, so that none is ever met half written over.
  * A pool is guarded by its owner; making, opening and dropping slots touches none.
  */
 #ifndef SSTFS_COMMITLOG_POOL_H
@@ -62,6 +63,8 @@ MUST_USE int slot_open(
     struct env *env, enum slot_kind kind, unsigned number, struct slot **ret_slot);
 /** Makes it at least so large. */
 MUST_USE int slot_extend(struct env *env, struct slot *slot, uint64_t bytes);
+/** Holds no segment from then on, durably: a log is what its slots hold, whoever looks at it. */
+MUST_USE int slot_clear(struct env *env, struct slot *slot);
 void slot_close(struct env *env, struct slot *slot);
 /** Syncs all slots that there are, and their names. */
 MUST_USE int slots_sync(struct env *env);

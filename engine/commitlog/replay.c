@@ -6,8 +6,8 @@
  *      unnoticed. Cuts of earlier recoveries are jumped over.
  *   2. At the first place x where there is no good record: look ahead for good SYNC records, in
  *      this and all later segments. One that covers more than x, or a table flushed past x, proves
- *      that x had reached the device: damage, which is refused. Else x is where a power cut tore
- *      the tail off, and everything from there on never counted.
+ *      that x had reached the device: damage, which is refused, unless a visitor steps over it.
+ *      Else x is where a power cut tore the tail off, and everything from there on never counted.
  *
  * Nothing is written, but for commitlog_secure(): which writes what step 1 finds good back to where
  * it was read.
@@ -39,13 +39,14 @@ struct replay {
     struct segment_list segments;
     struct segment_reader reader;
     struct value_reader values;
-    int (*each)(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
-        unsigned update_count, struct record_memory *memory);
+    struct commitlog_visitor visitor;
     void *arg;
 
-    uint64_t position;  /* where the next record should be */
-    uint64_t bad_bytes; /* of the good record there whose values are bad */
-    bool from_oldest;   /* with whatever segment there is */
+    uint64_t position;        /* where the next record should be */
+    uint64_t bad_bytes;       /* of the good record there whose values are bad … */
+    int64_t bad_timestamp_us; /* … and when it was written */
+    uint64_t skipped_from;    /* where the cuts begin that led there; 0: a record did */
+    bool from_oldest;         /* with whatever segment there is */
     struct commitlog_replay_result result;
 };
 
@@ -80,6 +81,8 @@ static void skip_cuts(struct replay *replay)
     const struct commitlog_cut *cut;
 
     while ((cut = cut_of(replay, replay->position))) {
+        if (!replay->skipped_from)
+            replay->skipped_from = replay->position;
         replay->position = position_of(cut->to_segment, 0);
         replay->from_oldest = false;
     }
@@ -102,6 +105,9 @@ static int enter_segment(struct replay *replay, enum found *ret_found)
     *ret_found = FOUND_BAD;
     if (place->header.id != wanted && place->header.previous >= wanted && !replay->from_oldest)
         return 0;
+    /* As nothing was flushed none was freed: the first ever came after none. */
+    if (replay->from_oldest && place->header.previous != 0)
+        return 0;
     r = segment_reader_open(&replay->reader, place);
     if (r < 0)
         return r;
@@ -118,12 +124,15 @@ static int enter_segment(struct replay *replay, enum found *ret_found)
 static int hand_out(struct replay *replay, const struct record *record)
 {
     struct record_memory *memory;
-    int r = value_reader_updates(&replay->values, record, replay->position, &memory);
+    int r;
 
-    if (r > 0 && !replay->each) {
+    if (replay->visitor.note && !replay->visitor.batch)
+        return 1;
+    r = value_reader_updates(&replay->values, record, replay->position, &memory);
+    if (r > 0 && !replay->visitor.batch) {
         record_memory_unref(memory);
     } else if (r > 0) {
-        r = replay->each(replay->arg, replay->position, record->timestamp_us,
+        r = replay->visitor.batch(replay->arg, replay->position, record->timestamp_us,
             bytes_of(memory->data, memory->size), record->update_count, memory);
         record_memory_unref(memory);
         r = r < 0 ? r : 1;
@@ -135,6 +144,21 @@ static int hand_out(struct replay *replay, const struct record *record)
     return r;
 }
 
+/* To a visitor: what is no batch. */
+static int show(struct replay *replay, const struct record *record)
+{
+    const struct commitlog_visitor *visitor = &replay->visitor;
+    struct segment_note note;
+
+    if (record->type != RECORD_NOTE)
+        return visitor->mark ? visitor->mark(replay->arg, replay->position, record->timestamp_us,
+                                   record->type == RECORD_SYNC ? record_sync_covered(record) : 0)
+                             : 0;
+    return visitor->note && record_decode_note(record, &note)
+               ? visitor->note(replay->arg, replay->position, note.flushed)
+               : 0;
+}
+
 /* 1; 0: it is bad after all. */
 static int take_record(struct replay *replay, const struct record *record)
 {
@@ -143,14 +167,22 @@ static int take_record(struct replay *replay, const struct record *record)
     if (record->type == RECORD_BATCH) {
         int r = hand_out(replay, record);
 
-        if (r == 0)
+        if (r == 0) {
             replay->bad_bytes = record_aligned(record->size);
+            replay->bad_timestamp_us = record->timestamp_us;
+        }
         if (r <= 0)
+            return r;
+    } else {
+        int r = show(replay, record);
+
+        if (r < 0)
             return r;
     }
     if (record->timestamp_us > replay->result.last_timestamp_us)
         replay->result.last_timestamp_us = record->timestamp_us;
     segment_reader_note_good(&replay->reader, position_offset(replay->position) + record->size);
+    replay->skipped_from = 0;
     replay->position += record_aligned(record->size);
     if (record->type == RECORD_END)
         replay->position = position_of(id + 1, 0);
@@ -284,22 +316,51 @@ static int refuse(const struct replay *replay, const struct evidence *evidence)
         position_segment(bad), position_offset(bad), good - bad, position_offset(good));
 }
 
-/* At the first place without a good record: damage (an error) or a torn tail. */
+/* Whoever looks at a log with holes decides. */
+static int ask(struct replay *replay, const struct evidence *evidence, bool durable)
+{
+    bool values = replay->bad_bytes > 0;
+    struct commitlog_hole hole = {
+        .position = replay->position,
+        .next = evidence->first_good,
+        .durable = durable,
+        .missing = values ? replay->values.missing : 0,
+        .record_end = replay->position + replay->bad_bytes,
+        .timestamp_us = values ? replay->bad_timestamp_us : replay->result.last_timestamp_us,
+    };
+
+    if (!replay->visitor.hole || (!durable && !values))
+        return HOLE_ENDS;
+    return replay->visitor.hole(replay->arg, &hole);
+}
+
+/* At the first place without a good record: 1: it goes on; 0: the end, or a torn tail; damage is an
+ * error. */
 static int judge(struct replay *replay, enum found found)
 {
     struct evidence evidence = {.bad = replay->position, .dropped_bytes = replay->bad_bytes};
+    bool durable = replay->flushed_max > replay->position;
+    int verdict = HOLE_ENDS, r;
 
     if (found == FOUND_BAD) {
-        int r = look_ahead(replay, &evidence);
-
+        r = look_ahead(replay, &evidence);
         if (r < 0)
             return r;
-        if (evidence.covered > replay->position)
-            return refuse(replay, &evidence);
+        durable |= evidence.covered > replay->position;
     }
-    if (replay->flushed_max > replay->position)
+    if (found == FOUND_BAD || durable)
+        verdict = ask(replay, &evidence, durable);
+    if (verdict < 0)
+        return verdict;
+    if (verdict == HOLE_ENDS && durable)
         return refuse(replay, &evidence);
+    replay->bad_bytes = 0;
+    if (verdict == HOLE_STEP && evidence.first_good)
+        replay->position = evidence.first_good;
+    if (verdict == HOLE_AGAIN || (verdict == HOLE_STEP && evidence.first_good))
+        return 1;
     replay->result.end_position = replay->position;
+    replay->result.cut_from = replay->skipped_from ? replay->skipped_from : replay->position;
     replay->result.torn = found == FOUND_BAD;
     replay->result.dropped_bytes = evidence.dropped_bytes;
     return 0;
@@ -337,7 +398,7 @@ static void find_from(struct replay *replay, struct commitlog_flushed flushed)
     replay->from_oldest = replay->position == COMMITLOG_POSITION_NONE;
 }
 
-static int begin(struct replay *replay, struct env *env, const uint8_t store_uuid[16],
+static int begin(struct replay *replay, struct env *env, const uint8_t *store_uuid,
     struct commitlog_flushed flushed, const struct commitlog_cut *cuts, unsigned cut_count)
 {
     replay->env = env;
@@ -357,26 +418,38 @@ static void end(struct replay *replay)
     segment_list_release(&replay->segments);
 }
 
-int commitlog_replay(struct env *env, const uint8_t store_uuid[16],
-    struct commitlog_flushed flushed, const struct commitlog_cut *cuts, unsigned cut_count,
-    int (*each)(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
-        unsigned update_count, struct record_memory *memory),
+int commitlog_visit(struct env *env, const uint8_t *store_uuid, struct commitlog_flushed flushed,
+    const struct commitlog_cut *cuts, unsigned cut_count, const struct commitlog_visitor *visitor,
     void *arg, struct commitlog_replay_result *ret_result)
 {
-    struct replay replay = {.each = each, .arg = arg};
-    enum found found;
+    struct replay replay = {.visitor = *visitor, .arg = arg};
     int r = begin(&replay, env, store_uuid, flushed, cuts, cut_count);
 
-    if (r == 0)
-        r = scan(&replay, &found);
-    if (r == 0)
-        r = judge(&replay, found);
+    do {
+        enum found found = FOUND_END;
+
+        if (r >= 0)
+            r = scan(&replay, &found);
+        if (r >= 0)
+            r = judge(&replay, found);
+    } while (r > 0);
     if (r == 0) {
         find_next_segment(&replay);
         *ret_result = replay.result;
     }
     end(&replay);
     return r;
+}
+
+int commitlog_replay(struct env *env, const uint8_t store_uuid[16],
+    struct commitlog_flushed flushed, const struct commitlog_cut *cuts, unsigned cut_count,
+    int (*each)(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
+        unsigned update_count, struct record_memory *memory),
+    void *arg, struct commitlog_replay_result *ret_result)
+{
+    struct commitlog_visitor visitor = {.batch = each};
+
+    return commitlog_visit(env, store_uuid, flushed, cuts, cut_count, &visitor, arg, ret_result);
 }
 
 int commitlog_secure(struct env *env, const uint8_t store_uuid[16],

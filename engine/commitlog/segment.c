@@ -15,6 +15,7 @@
 #define HEADER_FORMAT 2
 #define HEADER_KIND_RECORDS 'R'
 #define HEADER_CRC_OFFSET 64
+#define NOTE_OF_SEGMENT 1u /* kind of a NOTE: its body's first field */
 /* Written twice, in two sectors: without its header all of a segment would be lost. */
 #define HEADER_COPY_OFFSET (SEGMENT_HEADER_BYTES / 2)
 
@@ -136,7 +137,7 @@ static int compare_places(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-static int read_headers(struct env *env, const uint8_t store_uuid[16], struct segment_list *list)
+static int read_headers(struct env *env, const uint8_t *store_uuid, struct segment_list *list)
 {
     for (unsigned slot = 0; slot < SLOT_NUMBERS_MAX; slot++) {
         struct segment_place *place = &list->all[list->count];
@@ -149,7 +150,8 @@ static int read_headers(struct env *env, const uint8_t store_uuid[16], struct se
             return r;
         if (r == 0)
             continue;
-        if (memcmp(place->header.store_uuid, store_uuid, sizeof(place->header.store_uuid)) != 0)
+        if (store_uuid &&
+            memcmp(place->header.store_uuid, store_uuid, sizeof(place->header.store_uuid)) != 0)
             return err_new(-EUCLEAN, "commit log slot r%02u is of another store", slot);
         place->slot = slot;
         list->count++;
@@ -157,7 +159,7 @@ static int read_headers(struct env *env, const uint8_t store_uuid[16], struct se
     return 0;
 }
 
-int segment_list(struct env *env, const uint8_t store_uuid[16], struct segment_list *ret_list)
+int segment_list(struct env *env, const uint8_t *store_uuid, struct segment_list *ret_list)
 {
     struct segment_list list = {0};
     int r = slot_list(env, SLOT_RECORDS, &list.slots);
@@ -242,6 +244,30 @@ void record_encode_sync(uint8_t to[RECORD_SYNC_BYTES], uint64_t covered, uint64_
     record_begin(to, RECORD_SYNC, RECORD_SYNC_BYTES, 0, 0);
     store_le64(to + RECORD_HEADER_BYTES, covered);
     store_le64(to + RECORD_HEADER_BYTES + 8, sequence);
+}
+
+void record_encode_note(uint8_t to[SEGMENT_NOTE_BYTES], const struct segment_note *note)
+{
+    uint8_t *body = to + RECORD_HEADER_BYTES;
+
+    record_begin(to, RECORD_NOTE, SEGMENT_NOTE_BYTES, 0, 0);
+    store_le32(body, NOTE_OF_SEGMENT);
+    store_le32(body + 4, note->begins);
+    store_le64(body + 8, note->cut_from);
+    for (unsigned i = 0; i < SEGMENT_NOTE_TABLES; i++)
+        store_le64(body + 16 + 8 * i, note->flushed[i]);
+}
+
+bool record_decode_note(const struct record *record, struct segment_note *ret_note)
+{
+    if (record->type != RECORD_NOTE || record->size != SEGMENT_NOTE_BYTES ||
+        load_le32(record->body) != NOTE_OF_SEGMENT)
+        return false;
+    ret_note->begins = load_le32(record->body + 4) & 1;
+    ret_note->cut_from = load_le64(record->body + 8);
+    for (unsigned i = 0; i < SEGMENT_NOTE_TABLES; i++)
+        ret_note->flushed[i] = load_le64(record->body + 16 + 8 * i);
+    return true;
 }
 
 void value_reference_encode(

@@ -32,6 +32,10 @@ enum slot_kind { SLOT_RECORDS = 'r', SLOT_VALUES = 'v' };
 /* Bytes of a record that its own checksum does not cover: crc, length, timestamp. */
 #define RECORD_UNCOVERED_BYTES 16
 
+/** The NOTE that each segment begins with, and that comes before one is freed. */
+#define SEGMENT_NOTE_TABLES 16
+#define SEGMENT_NOTE_BYTES (RECORD_HEADER_BYTES + 16 + 8 * SEGMENT_NOTE_TABLES)
+
 enum record_type { RECORD_BATCH = 1, RECORD_SYNC = 2, RECORD_END = 3, RECORD_NOTE = 4 };
 
 struct record {
@@ -59,6 +63,14 @@ struct segment_header {
     uint8_t store_uuid[16];
     uint64_t created_us;
     uint64_t nonce; /* drawn anew each time, and part of each checksum */
+};
+
+/** What the log knew when it was written: for whoever has no manifest any more. */
+struct segment_note {
+    bool begins;       /* the first segment of a daemon: the log before it ended … */
+    uint64_t cut_from; /* … here; what comes from there up to this segment never counted */
+    uint64_t
+        flushed[SEGMENT_NOTE_TABLES]; /* tables are flushed so far, as a durable manifest said */
 };
 
 static inline uint64_t position_of(uint64_t segment, uint64_t offset)
@@ -110,7 +122,7 @@ struct segment_list {
  * of another store.
  */
 MUST_USE int segment_list(
-    struct env *env, const uint8_t store_uuid[16], struct segment_list *ret_list);
+    struct env *env, const uint8_t *store_uuid, struct segment_list *ret_list);
 void segment_list_release(struct segment_list *list);
 
 /* ---- records ---- */
@@ -127,6 +139,10 @@ void record_seal(uint8_t header[RECORD_HEADER_BYTES], uint32_t checksum, uint64_
     uint64_t position, int64_t timestamp_us);
 /** Writes a whole SYNC record, which must be sealed. */
 void record_encode_sync(uint8_t to[RECORD_SYNC_BYTES], uint64_t covered, uint64_t sequence);
+/** Writes a whole NOTE record, which must be sealed. */
+void record_encode_note(uint8_t to[SEGMENT_NOTE_BYTES], const struct segment_note *note);
+/** False: it is another kind of NOTE. */
+bool record_decode_note(const struct record *record, struct segment_note *ret_note);
 void value_reference_encode(
     const struct value_reference *reference, uint8_t to[VALUE_REFERENCE_BYTES]);
 void value_reference_decode(

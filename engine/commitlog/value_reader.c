@@ -101,8 +101,10 @@ static int put_together(struct value_reader *reader, const struct record *record
         } else {
             memset(to + reference.at, 0, reference.size);
         }
-        if (r <= 0)
+        if (r <= 0) {
+            reader->missing = 1ull << reference.table;
             return r;
+        }
         at = (uint64_t)reference.at + reference.size;
     }
     memcpy(to + at, between, size - at);

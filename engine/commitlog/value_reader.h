@@ -15,6 +15,7 @@ struct value_reader {
     bool writes_back;                 /* what is good, to be synced */
     uint64_t open;                    /* a bit for each slot */
     int fds[VALUE_SLOTS_MAX];
+    uint64_t missing; /* table of the value that was not there, as a bit */
 };
 
 /**

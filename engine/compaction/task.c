@@ -342,8 +342,7 @@ static int finish(struct compaction_job *job)
     free_handles(handles, count);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < job->count; i++)
-        sweeper_retire(&engine->sweeper, job->inputs[i]);
+    sweeper_retire(&engine->sweeper, job->inputs, job->count);
     atomic_fetch_add(&engine->counters.compactions, 1);
     atomic_fetch_add(&engine->counters.compaction_bytes_read, job->input_bytes);
     atomic_fetch_add(&engine->counters.compaction_bytes_written, written);

@@ -290,6 +290,20 @@ static void check_snapshots(struct life *life)
     life->doubtful = false;
 }
 
+void life_forget_snapshots(struct life *life)
+{
+    struct seen_tags seen = {.count = 0};
+    char name[32];
+
+    assert_int_equal(engine_snapshot_list(life->engine, note_tag, &seen), 0);
+    for (unsigned i = 0; i < seen.count; i++) {
+        tag_name(&seen.tags[i], name);
+        assert_int_equal(engine_snapshot_delete(life->engine, name), 0);
+    }
+    life->tag_count = 0;
+    life->doubtful = false;
+}
+
 struct count_names {
     struct life *life;
     const char *folder;

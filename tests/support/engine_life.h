@@ -63,6 +63,8 @@ void life_end(struct life *life, unsigned how);
 void life_die(struct life *life, unsigned how);
 /** Of a store just opened: which prefix of the history it holds, from where the script goes on. */
 void life_check_history(struct life *life);
+/** Deletes all snapshots that the store has. */
+void life_forget_snapshots(struct life *life);
 /** Fails the test, with what it takes to replay it, and the words of `r` if it is an error. */
 void life_complain(const struct life *life, int r, const char *what);
 

@@ -1,0 +1,108 @@
+/*
+ * sstfs repair: a store that does not open, mended. Says first what it found and would do.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/error.h"
+#include "engine/log.h"
+#include "engine/repair.h"
+#include "fs/fs.h"
+#include "tools.h"
+
+struct plan {
+    unsigned losses;
+};
+
+static void say(void *arg, bool is_loss, const char *text)
+{
+    struct plan *plan = arg;
+
+    plan->losses += is_loss;
+    printf("%s%s\n", is_loss ? "LOSS: " : "", text);
+}
+
+/* Whether the owner wants it: an exit code, EXIT_DONE for yes. */
+static int ask(const struct plan *plan, bool is_sure, bool only_looks)
+{
+    fflush(stdout);
+    if (only_looks)
+        return EXIT_DAMAGE;
+    if (is_sure ||
+        confirm(plan->losses ? "repair the store, with the losses above?" : "repair the store?"))
+        return EXIT_DONE;
+    return complain(EXIT_USAGE, "nothing is done; -y says yes");
+}
+
+static int repair_store(const char *store, struct repair *repair, const struct plan *plan,
+    bool is_sure, bool only_looks)
+{
+    int code = ask(plan, is_sure, only_looks);
+    int r;
+
+    if (code != EXIT_DONE)
+        return code;
+    r = repair_commit(repair);
+    if (r < 0)
+        return complain_of(r, "repair '%s'", store);
+    printf(
+        "'%s' is repaired; what was in the way is in its folder 'lost'; sstfs verify proves what "
+        "it holds\n",
+        store);
+    return EXIT_DONE;
+}
+
+static int run(const char *store, bool manifest, bool is_sure, bool only_looks)
+{
+    struct repair *repair = NULL;
+    struct plan plan = {0};
+    struct env *env = NULL;
+    int r = env_posix_new(store, &env);
+    int code = EXIT_DONE;
+
+    if (r >= 0 && manifest)
+        r = repair_manifest_begin(env, fs_tables, FS_TABLE_COUNT, say, &plan, &repair);
+    else if (r >= 0)
+        r = repair_log_begin(env, fs_tables, FS_TABLE_COUNT, say, NULL, &plan, &repair);
+    if (r == -EBUSY)
+        code = complain(EXIT_IN_USE, "'%s' is mounted: %s", store, err_text(r));
+    else if (r < 0)
+        code = complain_of(r, "repair '%s'", store);
+    else if (r > 0)
+        code = repair_store(store, repair, &plan, is_sure, only_looks);
+    else
+        printf("the %s of '%s' is good: nothing to repair\n", manifest ? "manifest" : "log", store);
+    repair_discard(repair);
+    env_free(env);
+    return code;
+}
+
+int command_repair(int argc, char **argv)
+{
+    static const struct option long_options[] = {{"manifest", no_argument, NULL, 'm'},
+        {"log", no_argument, NULL, 'l'}, {"yes", no_argument, NULL, 'y'},
+        {"dry-run", no_argument, NULL, 'n'}, {0}};
+    bool manifest = false, log = false, is_sure = false, only_looks = false;
+    int option, kind;
+
+    while ((option = getopt_long(argc, argv, "yn", long_options, NULL)) != -1) {
+        if (option == '?')
+            return complain_usage(argv[0]);
+        manifest |= option == 'm';
+        log |= option == 'l';
+        is_sure |= option == 'y';
+        only_looks |= option == 'n';
+    }
+    if (optind + 1 != argc || manifest == log)
+        return complain_usage(argv[0]);
+    kind = folder_kind(argv[optind]);
+    if (kind == FOLDER_MISSING)
+        return complain(EXIT_NOT_FOUND, "'%s' does not exist", argv[optind]);
+    if (kind != FOLDER_STORE)
+        return complain(EXIT_NOT_A_STORE, "'%s' is not a store", argv[optind]);
+    log_set_level(LOG_LEVEL_WARNING);
+    return run(argv[optind], manifest, is_sure, only_looks);
+}
