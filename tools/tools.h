@@ -90,6 +90,7 @@ int command_space(int argc, char **argv);
 int command_diff(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_dump(int argc, char **argv);
+int command_log(int argc, char **argv);
 int command_schema(int argc, char **argv);
 int command_flush(int argc, char **argv);
 int command_compact(int argc, char **argv);

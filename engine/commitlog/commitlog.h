@@ -97,7 +97,7 @@ enum commitlog_verdict {
     HOLE_AGAIN, /* the positions of `flushed` were moved: look once more */
 };
 
-/** Whoever looks at all of a log; each may be NULL. */
+/** Whoever looks at all of a log; each member may be NULL. */
 struct commitlog_visitor {
     int (*batch)(void *arg, uint64_t position, int64_t timestamp_us, struct bytes updates,
         unsigned update_count, struct record_memory *memory);
@@ -108,6 +108,9 @@ struct commitlog_visitor {
     int (*note)(void *arg, uint64_t position, const uint64_t flushed[COMMITLOG_TABLES_MAX]);
     /** An enum commitlog_verdict, or a negative errno. */
     int (*hole)(void *arg, const struct commitlog_hole *hole);
+    /** Not NULL: large values that are gone are zeros, and no hole; which tables', is set before
+     * batch() is called. */
+    uint64_t *missing;
 };
 
 /** As commitlog_replay(), for a log with holes. `store_uuid` NULL: of any store. */

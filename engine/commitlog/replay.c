@@ -129,6 +129,8 @@ static int hand_out(struct replay *replay, const struct record *record)
     if (replay->visitor.note && !replay->visitor.batch)
         return 1;
     r = value_reader_updates(&replay->values, record, replay->position, &memory);
+    if (r > 0 && replay->visitor.missing)
+        *replay->visitor.missing = replay->values.missing;
     if (r > 0 && !replay->visitor.batch) {
         record_memory_unref(memory);
     } else if (r > 0) {
@@ -422,7 +424,8 @@ int commitlog_visit(struct env *env, const uint8_t *store_uuid, struct commitlog
     const struct commitlog_cut *cuts, unsigned cut_count, const struct commitlog_visitor *visitor,
     void *arg, struct commitlog_replay_result *ret_result)
 {
-    struct replay replay = {.visitor = *visitor, .arg = arg};
+    struct replay replay = {
+        .visitor = *visitor, .arg = arg, .values = {.is_lenient = visitor->missing}};
     int r = begin(&replay, env, store_uuid, flushed, cuts, cut_count);
 
     do {

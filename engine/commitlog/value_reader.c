@@ -86,6 +86,7 @@ static int put_together(struct value_reader *reader, const struct record *record
     const uint8_t *between = references + (size_t)record->value_count * VALUE_REFERENCE_BYTES;
     uint64_t at = 0;
 
+    reader->missing = 0;
     for (unsigned i = 0; i < record->value_count; i++) {
         struct value_reference reference;
         int r = 1;
@@ -101,10 +102,12 @@ static int put_together(struct value_reader *reader, const struct record *record
         } else {
             memset(to + reference.at, 0, reference.size);
         }
-        if (r <= 0) {
-            reader->missing = 1ull << reference.table;
+        if (r == 0)
+            reader->missing |= 1ull << reference.table;
+        if (r < 0 || (r == 0 && !reader->is_lenient))
             return r;
-        }
+        if (r == 0)
+            memset(to + reference.at, 0, reference.size);
         at = (uint64_t)reference.at + reference.size;
     }
     memcpy(to + at, between, size - at);

@@ -15,7 +15,8 @@ struct value_reader {
     bool writes_back;                 /* what is good, to be synced */
     uint64_t open;                    /* a bit for each slot */
     int fds[VALUE_SLOTS_MAX];
-    uint64_t missing; /* table of the value that was not there, as a bit */
+    bool is_lenient;  /* a value that is not there is zeros */
+    uint64_t missing; /* tables of the record's values that were not there, a bit each */
 };
 
 /**
