@@ -1,5 +1,6 @@
 /*
- * The one binary: sstfs COMMAND …, and by its links' names mount.sstfs and mount.fuse.sstfs.
+ * The one binary: sstfs COMMAND …, and by its links' names mount.sstfs, mount.fuse.sstfs and
+ * fsck.sstfs.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -41,6 +42,9 @@ static const struct command commands[] = {
     {"rollback", "[-y] STORE TAG", "take an unmounted store back to a snapshot", command_rollback},
     {"scrub", "[--older-than 7d] [--repair-from FOLDER] MNT|FOLDER",
         "read and prove all SSTables at leisure; heal damaged ones from a copy", command_scrub},
+    {"check", "[-n|-p|-y] STORE",
+        "prove an unmounted store from end to end; -p repairs what loses nothing, -y all",
+        command_check},
     {"repair", "--manifest|--log [-n] [-y] STORE",
         "mend a store that does not open; says first what it would do, and what is lost",
         command_repair},
@@ -139,6 +143,8 @@ int main(int argc, char **argv)
 
     if (strncmp(program, "mount.", 6) == 0)
         return command_mount_helper(argc, argv);
+    if (strncmp(program, "fsck.", 5) == 0)
+        return command_fsck(argc, argv);
     if (argc < 2) {
         print_all(stderr);
         return EXIT_USAGE;

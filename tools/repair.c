@@ -11,6 +11,7 @@
 #include "engine/log.h"
 #include "engine/repair.h"
 #include "fs/fs.h"
+#include "repair.h"
 #include "tools.h"
 
 struct plan {
@@ -26,21 +27,22 @@ static void say(void *arg, bool is_loss, const char *text)
 }
 
 /* Whether the owner wants it: an exit code, EXIT_DONE for yes. */
-static int ask(const struct plan *plan, bool is_sure, bool only_looks)
+static int ask(const struct plan *plan, enum consent consent)
 {
     fflush(stdout);
-    if (only_looks)
+    if (consent == CONSENT_YES || (consent == CONSENT_IF_LOSSLESS && plan->losses == 0))
+        return EXIT_DONE;
+    if (consent != CONSENT_ASK)
         return EXIT_DAMAGE;
-    if (is_sure ||
-        confirm(plan->losses ? "repair the store, with the losses above?" : "repair the store?"))
+    if (confirm(plan->losses ? "repair the store, with the losses above?" : "repair the store?"))
         return EXIT_DONE;
     return complain(EXIT_USAGE, "nothing is done; -y says yes");
 }
 
-static int repair_store(const char *store, struct repair *repair, const struct plan *plan,
-    bool is_sure, bool only_looks)
+static int repair_store(
+    const char *store, struct repair *repair, const struct plan *plan, enum consent consent)
 {
-    int code = ask(plan, is_sure, only_looks);
+    int code = ask(plan, consent);
     int r;
 
     if (code != EXIT_DONE)
@@ -48,14 +50,13 @@ static int repair_store(const char *store, struct repair *repair, const struct p
     r = repair_commit(repair);
     if (r < 0)
         return complain_of(r, "repair '%s'", store);
-    printf(
-        "'%s' is repaired; what was in the way is in its folder 'lost'; sstfs verify proves what "
-        "it holds\n",
+    printf("'%s' is repaired; what was in the way is in its folder 'lost'; sstfs check proves what "
+           "it holds\n",
         store);
     return EXIT_DONE;
 }
 
-static int run(const char *store, bool manifest, bool is_sure, bool only_looks)
+int repair_run(const char *store, bool manifest, enum consent consent, bool *ret_was_good)
 {
     struct repair *repair = NULL;
     struct plan plan = {0};
@@ -72,9 +73,8 @@ static int run(const char *store, bool manifest, bool is_sure, bool only_looks)
     else if (r < 0)
         code = complain_of(r, "repair '%s'", store);
     else if (r > 0)
-        code = repair_store(store, repair, &plan, is_sure, only_looks);
-    else
-        printf("the %s of '%s' is good: nothing to repair\n", manifest ? "manifest" : "log", store);
+        code = repair_store(store, repair, &plan, consent);
+    *ret_was_good = r == 0;
     repair_discard(repair);
     env_free(env);
     return code;
@@ -85,16 +85,17 @@ int command_repair(int argc, char **argv)
     static const struct option long_options[] = {{"manifest", no_argument, NULL, 'm'},
         {"log", no_argument, NULL, 'l'}, {"yes", no_argument, NULL, 'y'},
         {"dry-run", no_argument, NULL, 'n'}, {0}};
-    bool manifest = false, log = false, is_sure = false, only_looks = false;
-    int option, kind;
+    bool manifest = false, log = false, was_good;
+    enum consent consent = CONSENT_ASK;
+    int option, kind, code;
 
     while ((option = getopt_long(argc, argv, "yn", long_options, NULL)) != -1) {
         if (option == '?')
             return complain_usage(argv[0]);
         manifest |= option == 'm';
         log |= option == 'l';
-        is_sure |= option == 'y';
-        only_looks |= option == 'n';
+        if (option == 'y' || option == 'n')
+            consent = option == 'y' ? CONSENT_YES : CONSENT_NO;
     }
     if (optind + 1 != argc || manifest == log)
         return complain_usage(argv[0]);
@@ -104,5 +105,9 @@ int command_repair(int argc, char **argv)
     if (kind != FOLDER_STORE)
         return complain(EXIT_NOT_A_STORE, "'%s' is not a store", argv[optind]);
     log_set_level(LOG_LEVEL_WARNING);
-    return run(argv[optind], manifest, is_sure, only_looks);
+    code = repair_run(argv[optind], manifest, consent, &was_good);
+    if (was_good)
+        printf("the %s of '%s' is good: nothing to repair\n", manifest ? "manifest" : "log",
+            argv[optind]);
+    return code;
 }

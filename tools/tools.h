@@ -82,6 +82,9 @@ int command_backup(int argc, char **argv);
 int command_restore(int argc, char **argv);
 int command_rollback(int argc, char **argv);
 int command_repair(int argc, char **argv);
+int command_check(int argc, char **argv);
+/** As fsck(8) calls it: fsck.sstfs [-a|-p|-y|-n] [-f] STORE, with its exit codes. */
+int command_fsck(int argc, char **argv);
 int command_scrub(int argc, char **argv);
 int command_ls(int argc, char **argv);
 int command_cat(int argc, char **argv);

@@ -23,38 +23,21 @@
 #include "engine/log.h"
 #include "fs/fs.h"
 #include "tools.h"
+#include "verify.h"
 
-#define MEMORY_BYTES (128ull << 20)
 #define SUMS_BYTES_MAX (1u << 30)
 #define READ_BYTES (1u << 20)
 #define SHA256_BYTES 32
-
-struct known {
-    unsigned table;
-    struct sstable_id id;
-};
-
-struct verify {
-    const char *folder;
-    const char *tables; /* the folder of the tables' folders, in the env */
-    bool all_sstables;  /* it is no snapshot of ours, but of Cassandra's */
-    struct env *env;
-    struct engine *engine;
-
-    struct known *known; /* sorted */
-    size_t known_count, known_capacity;
-    uint64_t findings, strangers, files, directories, sums;
-};
 
 static void finding(void *arg, const char *text)
 {
     struct verify *verify = arg;
 
     verify->findings++;
-    printf("damage: %s\n", text);
+    printf("damage: %s%s%s\n", verify->what ? verify->what : "", verify->what ? ": " : "", text);
 }
 
-static void finding_of(struct verify *verify, int r, const char *what)
+void verify_finding_of(struct verify *verify, int r, const char *what)
 {
     char text[1536];
 
@@ -110,20 +93,47 @@ static void verify_sstable(struct verify *verify, const struct known *known)
     if (r >= 0)
         r = sstable_verify(sstable);
     if (r < 0)
-        finding_of(verify, r, what);
+        verify_finding_of(verify, r, what);
     sstable_unref(sstable);
 }
 
-static int verify_sstables(struct verify *verify)
+static bool is_known(const struct verify *verify, const struct known *known)
+{
+    return verify && verify->known_count > 0 &&
+           bsearch(known, verify->known, verify->known_count, sizeof(*known), compare_known);
+}
+
+static void sort_known(struct verify *verify)
+{
+    if (verify->known_count > 0)
+        qsort(verify->known, verify->known_count, sizeof(*verify->known), compare_known);
+}
+
+int verify_sstables(struct verify *verify)
 {
     int r = engine_sstables(verify->engine, know, verify);
 
     if (r < 0)
         return r;
-    if (verify->known_count > 0)
-        qsort(verify->known, verify->known_count, sizeof(*verify->known), compare_known);
+    sort_known(verify);
     for (size_t i = 0; i < verify->known_count; i++)
-        verify_sstable(verify, &verify->known[i]);
+        if (!is_known(verify->seen, &verify->known[i]))
+            verify_sstable(verify, &verify->known[i]);
+    return 0;
+}
+
+int verify_note_seen(struct verify *verify, const struct verify *other)
+{
+    size_t count = verify->known_count + other->known_count;
+    struct known *known = reallocarray(verify->known, count + 1, sizeof(*known));
+
+    if (!known)
+        return -ENOMEM;
+    verify->known = known;
+    verify->known_capacity = count + 1;
+    for (size_t i = 0; i < other->known_count; i++)
+        known[verify->known_count++] = other->known[i];
+    sort_known(verify);
     return 0;
 }
 
@@ -157,8 +167,7 @@ static int look_for_stranger(void *arg, const char *name)
 
     if (strcmp(name, "manifest.json") == 0 || strcmp(name, "schema.cql") == 0)
         return 0;
-    if (sstable_parse_file_name(name, &key.id, &component) && verify->known_count > 0 &&
-        bsearch(&key, verify->known, verify->known_count, sizeof(key), compare_known))
+    if (sstable_parse_file_name(name, &key.id, &component) && is_known(verify, &key))
         return 0;
     verify->strangers++;
     printf("stranger: %s/%s\n", strangers->folder, name);
@@ -230,7 +239,7 @@ static void verify_sum(struct verify *verify, char *line)
     }
     r = hash_file(verify->env, path, digest);
     if (r < 0) {
-        finding_of(verify, r, path);
+        verify_finding_of(verify, r, path);
         return;
     }
     for (size_t i = 0; i < SHA256_BYTES; i++)
@@ -266,11 +275,11 @@ static int verify_sums(struct verify *verify)
 
 /* ---- all of it ---- */
 
-static int open_folder(struct verify *verify)
+int verify_open(struct verify *verify)
 {
     struct engine_options options = {.tables = fs_tables,
         .table_count = FS_TABLE_COUNT,
-        .memory_bytes = MEMORY_BYTES,
+        .memory_bytes = verify->memory_bytes ? verify->memory_bytes : VERIFY_MEMORY_BYTES,
         .sync_mode = SYNC_PERIODIC,
         .sync_period_us = 5000000,
         .read_only = true,
@@ -293,27 +302,51 @@ static int run_all(struct verify *verify)
     return r;
 }
 
+int verify_close(struct verify *verify)
+{
+    int r = verify->engine ? engine_close(verify->engine, 0) : 0;
+
+    verify->engine = NULL;
+    env_free(verify->env);
+    verify->env = NULL;
+    return r;
+}
+
+void verify_release(struct verify *verify)
+{
+    (void)!verify_close(verify);
+    free(verify->known);
+    verify->known = NULL;
+}
+
+int verify_prove(struct verify *verify)
+{
+    int r = run_all(verify);
+
+    if (r >= 0)
+        return 0;
+    /* Damage that ends the walk is damage found, like any other. */
+    if (exit_code_of(r) != EXIT_DAMAGE && r != -EIO)
+        return r;
+    verify_finding_of(verify, r, "the walk ended early");
+    return 0;
+}
+
 static int verify_folder(struct verify *verify)
 {
-    int r = open_folder(verify);
-    int closed;
+    int r = verify_open(verify);
 
     if (r == -EBUSY)
         return complain(EXIT_IN_USE, "'%s' is mounted: %s; verify a snapshot of it", verify->folder,
             err_text(r));
     if (r < 0)
         return complain_of(r, "open '%s'", verify->folder);
-    r = run_all(verify);
-    if (r < 0) {
-        /* Damage that ends the walk is damage found, like any other. */
-        if (exit_code_of(r) != EXIT_DAMAGE && r != -EIO)
-            return complain_of(r, "verify '%s'", verify->folder);
-        finding_of(verify, r, "the walk ended early");
-    }
-    closed = engine_close(verify->engine, 0);
-    verify->engine = NULL;
-    if (closed < 0)
-        return complain_of(closed, "close '%s'", verify->folder);
+    r = verify_prove(verify);
+    if (r < 0)
+        return complain_of(r, "verify '%s'", verify->folder);
+    r = verify_close(verify);
+    if (r < 0)
+        return complain_of(r, "close '%s'", verify->folder);
     printf("%s: %zu SSTables, %llu files, %llu directories, %llu SHA-256 sums, %llu strangers: ",
         verify->folder, verify->known_count, (unsigned long long)verify->files,
         (unsigned long long)verify->directories, (unsigned long long)verify->sums,
@@ -365,9 +398,6 @@ int command_verify(int argc, char **argv)
     verify.tables = kind == FOLDER_STORE ? "data/sstfs" : "sstfs";
     log_set_level(LOG_LEVEL_WARNING);
     code = verify_folder(&verify);
-    if (verify.engine && engine_close(verify.engine, 0) < 0)
-        code = EXIT_IO;
-    env_free(verify.env);
-    free(verify.known);
+    verify_release(&verify);
     return code;
 }
