@@ -17,6 +17,7 @@ struct fault_env *fault_env_of(struct env *env)
  */
 static int judge(struct fault_env *fault, bool changes, bool *ret_effect)
 {
+    fault_take_time(fault);
     fault->io_count++;
     fault->change_count += changes;
     *ret_effect = false;
@@ -54,6 +55,7 @@ static int fault_open(struct env *env, const char *path, int flags, int *ret_fd)
     int fd;
     int r;
 
+    fault_trace_path(fault, FAULT_OPEN, path);
     verdict = judge(fault, changes, &effect);
     if (!effect)
         return verdict;
@@ -89,9 +91,16 @@ static void fault_close(struct env *env, int fd)
 
 static int64_t fault_read(struct env *env, int fd, void *to, size_t size, uint64_t offset)
 {
-    int r = judge_read(env);
+    struct iovec got = {.iov_base = to};
+    int64_t n;
+    int r;
 
-    return r < 0 ? r : mem_ops.read(env, fd, to, size, offset);
+    fault_trace_file(fault_env_of(env), FAULT_READ, fd, offset, size);
+    r = judge_read(env);
+    n = r < 0 ? r : mem_ops.read(env, fd, to, size, offset);
+    got.iov_len = n > 0 ? (size_t)n : 0;
+    fault_trace_data(fault_env_of(env), &got, 1);
+    return n;
 }
 
 static void note_write(
@@ -141,11 +150,13 @@ static int fault_writev(
     int verdict;
     int r;
 
+    for (int i = 0; i < count; i++)
+        bytes += vector[i].iov_len;
+    fault_trace_file(fault, FAULT_WRITE, fd, offset, bytes);
+    fault_trace_data(fault, vector, count);
     verdict = judge(fault, true, &effect);
     if (!effect && fault->dead)
         return verdict;
-    for (int i = 0; i < count; i++)
-        bytes += vector[i].iov_len;
     if (!effect)
         bytes = mem_random(&fault->mem) % (bytes + 1);
     if (!effect && open && open->is_direct)
@@ -159,26 +170,38 @@ static int fault_set_direct(struct env *env, int fd, bool direct)
     return mem_ops.set_direct(env, fd, direct);
 }
 
+/* As a disk does it, or as one does that puts a sector where another belongs. */
+static void sync_somehow(struct fault_env *fault, struct mem_inode *inode)
+{
+    if (fault->misdirect_in == 1 && fault_misdirect_file(inode))
+        fault->misdirect_in = 0;
+    else if (fault->misdirect_in > 1)
+        fault->misdirect_in--;
+    fault_sync_file(inode);
+}
+
 static int fault_sync(struct env *env, int fd)
 {
     struct fault_env *fault = fault_env_of(env);
     struct mem_open *open = mem_open_of(&fault->mem, fd);
     bool effect;
-    int verdict = judge(fault, true, &effect);
+    int verdict;
 
+    fault_trace_file(fault, FAULT_SYNC, fd, 0, 0);
+    verdict = judge(fault, true, &effect);
     if (!open)
         return -EBADF;
     if (++fault->sync_count == fault->fail_sync_at && verdict == 0)
         verdict = -EIO;
     if (verdict == 0)
-        fault_sync_file(open->inode);
+        sync_somehow(fault, open->inode);
     else if (!fault->dead)
         fault_drop_file(open->inode);
     return verdict;
 }
 
-static int resize(
-    struct env *env, int fd, uint64_t size, int (*how)(struct env *env, int fd, uint64_t size))
+static int resize(struct env *env, int fd, uint64_t size, enum fault_call call,
+    int (*how)(struct env *env, int fd, uint64_t size))
 {
     struct fault_env *fault = fault_env_of(env);
     struct mem_open *open = mem_open_of(&fault->mem, fd);
@@ -187,6 +210,7 @@ static int resize(
     int verdict;
     int r;
 
+    fault_trace_file(fault, call, fd, 0, size);
     verdict = judge(fault, true, &effect);
     if (!effect)
         return verdict;
@@ -205,12 +229,12 @@ static int resize(
 
 static int fault_truncate(struct env *env, int fd, uint64_t size)
 {
-    return resize(env, fd, size, mem_ops.truncate);
+    return resize(env, fd, size, FAULT_TRUNCATE, mem_ops.truncate);
 }
 
 static int fault_allocate(struct env *env, int fd, uint64_t size)
 {
-    return resize(env, fd, size, mem_ops.allocate);
+    return resize(env, fd, size, FAULT_ALLOCATE, mem_ops.allocate);
 }
 
 static int fault_prewrite(struct env *env, int fd, uint64_t size)
@@ -218,9 +242,11 @@ static int fault_prewrite(struct env *env, int fd, uint64_t size)
     struct fault_env *fault = fault_env_of(env);
     struct mem_open *open = mem_open_of(&fault->mem, fd);
     bool effect;
-    int verdict = judge(fault, true, &effect);
+    int verdict;
     int r;
 
+    fault_trace_file(fault, FAULT_PREWRITE, fd, 0, size);
+    verdict = judge(fault, true, &effect);
     if (!effect)
         return verdict;
     r = mem_ops.prewrite(env, fd, size);
@@ -237,15 +263,19 @@ static void fault_advise(struct env *env, int fd, uint64_t offset, uint64_t size
 
 static int fault_fstat(struct env *env, int fd, struct io_stat *ret_stat)
 {
-    int r = judge_read(env);
+    int r;
 
+    fault_trace_file(fault_env_of(env), FAULT_FSTAT, fd, 0, 0);
+    r = judge_read(env);
     return r < 0 ? r : mem_ops.fstat(env, fd, ret_stat);
 }
 
 static int fault_lock(struct env *env, int fd, enum io_lock how)
 {
-    int r = judge_read(env);
+    int r;
 
+    fault_trace_file(fault_env_of(env), FAULT_LOCK, fd, 0, 0);
+    r = judge_read(env);
     return r < 0 ? r : mem_ops.lock(env, fd, how);
 }
 
@@ -253,8 +283,10 @@ static int fault_lock(struct env *env, int fd, enum io_lock how)
 
 static int fault_stat(struct env *env, const char *path, struct io_stat *ret_stat)
 {
-    int r = judge_read(env);
+    int r;
 
+    fault_trace_path(fault_env_of(env), FAULT_STAT, path);
+    r = judge_read(env);
     return r < 0 ? r : mem_ops.stat(env, path, ret_stat);
 }
 
@@ -286,6 +318,7 @@ static int fault_rename(struct env *env, const char *from, const char *to)
     int verdict;
     int r;
 
+    fault_trace_paths(fault, FAULT_RENAME, from, to);
     verdict = judge(fault, true, &effect);
     if (!effect)
         return verdict;
@@ -323,9 +356,11 @@ static int fault_link(struct env *env, const char *from, const char *to)
 {
     struct fault_env *fault = fault_env_of(env);
     bool effect;
-    int verdict = judge(fault, true, &effect);
+    int verdict;
     int r;
 
+    fault_trace_paths(fault, FAULT_LINK, from, to);
+    verdict = judge(fault, true, &effect);
     if (!effect)
         return verdict;
     r = mem_ops.link(env, from, to);
@@ -335,13 +370,16 @@ static int fault_link(struct env *env, const char *from, const char *to)
     return verdict;
 }
 
-static int change_name(struct env *env, const char *path, int (*how)(struct env *, const char *))
+static int change_name(
+    struct env *env, const char *path, enum fault_call call, int (*how)(struct env *, const char *))
 {
     struct fault_env *fault = fault_env_of(env);
     bool effect;
-    int verdict = judge(fault, true, &effect);
+    int verdict;
     int r;
 
+    fault_trace_path(fault, call, path);
+    verdict = judge(fault, true, &effect);
     if (!effect)
         return verdict;
     r = how(env, path);
@@ -353,17 +391,17 @@ static int change_name(struct env *env, const char *path, int (*how)(struct env 
 
 static int fault_unlink(struct env *env, const char *path)
 {
-    return change_name(env, path, mem_ops.unlink);
+    return change_name(env, path, FAULT_UNLINK, mem_ops.unlink);
 }
 
 static int fault_mkdir(struct env *env, const char *path)
 {
-    return change_name(env, path, mem_ops.mkdir);
+    return change_name(env, path, FAULT_MKDIR, mem_ops.mkdir);
 }
 
 static int fault_rmdir(struct env *env, const char *path)
 {
-    return change_name(env, path, mem_ops.rmdir);
+    return change_name(env, path, FAULT_RMDIR, mem_ops.rmdir);
 }
 
 static int fault_sync_directory(struct env *env, const char *path)
@@ -371,9 +409,11 @@ static int fault_sync_directory(struct env *env, const char *path)
     struct fault_env *fault = fault_env_of(env);
     struct mem_inode *directory;
     bool effect;
-    int verdict = judge(fault, true, &effect);
+    int verdict;
     int r;
 
+    fault_trace_path(fault, FAULT_SYNC_DIRECTORY, path);
+    verdict = judge(fault, true, &effect);
     if (verdict < 0)
         return verdict;
     r = mem_ops.sync_directory(env, path);
@@ -387,15 +427,19 @@ static int fault_sync_directory(struct env *env, const char *path)
 
 static int fault_list(struct env *env, const char *path, io_list_each each, void *arg)
 {
-    int r = judge_read(env);
+    int r;
 
+    fault_trace_path(fault_env_of(env), FAULT_LIST, path);
+    r = judge_read(env);
     return r < 0 ? r : mem_ops.list(env, path, each, arg);
 }
 
 static int fault_space(struct env *env, struct io_space *ret_space)
 {
-    int r = judge_read(env);
+    int r;
 
+    fault_trace_path(fault_env_of(env), FAULT_SPACE, "");
+    r = judge_read(env);
     return r < 0 ? r : mem_ops.space(env, ret_space);
 }
 
@@ -443,6 +487,11 @@ void env_fault_crash_at(struct env *env, uint64_t nth)
     struct fault_env *fault = fault_env_of(env);
 
     fault->crash_at = nth ? fault->change_count + nth : 0;
+}
+
+void env_fault_misdirect_at(struct env *env, uint64_t nth)
+{
+    fault_env_of(env)->misdirect_in = nth;
 }
 
 uint64_t env_fault_io_count(struct env *env)
@@ -532,6 +581,7 @@ int env_fault_new(uint64_t seed, struct env **ret_env)
     if (!fault)
         return err_new(-ENOMEM, "no memory for a simulated disk");
     fault->mem.inode_gone = fault_disk_free;
+    fault_trace_init(fault);
     r = mem_init(&fault->mem, &fault_ops, seed);
     if (r < 0) {
         free(fault);

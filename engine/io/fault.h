@@ -74,10 +74,27 @@ uint64_t env_fault_io_count(struct env *env);
 /** Calls so far that change or sync something: what env_fault_crash_at() counts. */
 uint64_t env_fault_change_count(struct env *env);
 
+/**
+ * From now on I/O calls take time, of the virtual clock: up to `us_max`, drawn for each; most take
+ * little of it. 0, as at first: none. What is delayed so comes due between other calls.
+ */
+void env_fault_set_latency(struct env *env, uint64_t us_max);
+/**
+ * A hash of all I/O calls so far: which, when, of what file, where, how much and, of what is
+ * written or read, the bytes. The same seed and the same calls give the same.
+ */
+uint64_t env_fault_trace(struct env *env);
+/**
+ * The nth sync of a file from now, or the first after it that has what it takes, puts one sector
+ * in the place of another of the file, and says nothing. Readers go on to see what they wrote; the
+ * next crash tells. 0 disarms.
+ */
+void env_fault_misdirect_at(struct env *env, uint64_t nth);
+
 /** Turns one bit of the file, on the disk too, as rot does. Aborts if there is no such byte. */
 void env_fault_flip_bit(struct env *env, const char *path, uint64_t offset, unsigned bit);
 
-/* ---- between fault.c and fault_crash.c ---- */
+/* ---- between fault.c, fault_crash.c and fault_trace.c ---- */
 
 #define FAULT_SECTOR_BYTES 512
 
@@ -118,6 +135,9 @@ struct fault_env {
     uint64_t fail_sync_at; /* by sync_count; 0: not armed */
     uint64_t crash_at;     /* by change_count; 0: not armed */
     bool dead;
+    uint64_t misdirect_in; /* syncs that write until one goes astray; 0: not armed */
+    uint64_t latency_us_max;
+    uint64_t trace;
     uint64_t sequence;    /* of the last change of a directory */
     uint64_t last_number; /* inode, place and size of the last write: the one that tears */
     uint64_t last_offset;
@@ -130,6 +150,9 @@ struct fault_disk *fault_disk_of(struct mem_inode *inode);
 void fault_mark(struct mem_inode *inode, uint64_t from, uint64_t to);
 /** All that is dirty to the disk. */
 void fault_sync_file(struct mem_inode *inode);
+/** The same, but one dirty sector lands in the place of another; false, and nothing is done: there
+ * is none, or no other place. */
+bool fault_misdirect_file(struct mem_inode *inode);
 /** As a failed sync: some of it to the disk, the rest never. */
 void fault_drop_file(struct mem_inode *inode);
 /** Appends a change; sequences are given by the caller, ascending. Names may be NULL. */
@@ -139,5 +162,39 @@ void fault_change_add(struct mem_inode *directory, uint64_t sequence, const char
 void fault_settle(struct mem_inode *directory, uint64_t sequence);
 /** Frees all that is known of the disk. */
 void fault_disk_free(struct mem_inode *inode);
+
+/* fault_trace.c */
+
+enum fault_call {
+    FAULT_OPEN,
+    FAULT_READ,
+    FAULT_WRITE,
+    FAULT_SYNC,
+    FAULT_TRUNCATE,
+    FAULT_ALLOCATE,
+    FAULT_PREWRITE,
+    FAULT_FSTAT,
+    FAULT_LOCK,
+    FAULT_STAT,
+    FAULT_RENAME,
+    FAULT_LINK,
+    FAULT_UNLINK,
+    FAULT_MKDIR,
+    FAULT_RMDIR,
+    FAULT_SYNC_DIRECTORY,
+    FAULT_LIST,
+    FAULT_SPACE,
+};
+
+void fault_trace_init(struct fault_env *fault);
+void fault_trace_path(struct fault_env *fault, enum fault_call call, const char *path);
+void fault_trace_paths(
+    struct fault_env *fault, enum fault_call call, const char *from, const char *to);
+void fault_trace_file(
+    struct fault_env *fault, enum fault_call call, int fd, uint64_t offset, uint64_t size);
+/** Of the call traced last. */
+void fault_trace_data(struct fault_env *fault, const struct iovec *vector, int count);
+/** Lets pass what one call takes. */
+void fault_take_time(struct fault_env *fault);
 
 #endif

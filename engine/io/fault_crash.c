@@ -89,6 +89,27 @@ void fault_sync_file(struct mem_inode *inode)
     }
 }
 
+bool fault_misdirect_file(struct mem_inode *inode)
+{
+    struct fault_disk *disk = fault_disk_of(inode);
+    uint64_t whole = inode->size / FAULT_SECTOR_BYTES, dirty = 0, from, to;
+
+    for (uint64_t i = 0; i < whole && i < disk->sector_count; i++)
+        dirty += disk->sectors[i] == FAULT_SECTOR_DIRTY;
+    if (dirty == 0 || whole < 2)
+        return false;
+    dirty = mem_random(inode->env) % dirty;
+    for (from = 0; disk->sectors[from] != FAULT_SECTOR_DIRTY || dirty-- > 0;)
+        from++;
+    to = (from + 1 + mem_random(inode->env) % (whole - 1)) % whole;
+    /* Its own place keeps what is there; all else goes where it belongs, the victim first. */
+    disk->sectors[from] = FAULT_SECTOR_CLEAN;
+    fault_sync_file(inode);
+    memcpy(disk->data + to * FAULT_SECTOR_BYTES, inode->data + from * FAULT_SECTOR_BYTES,
+        FAULT_SECTOR_BYTES);
+    return true;
+}
+
 void fault_drop_file(struct mem_inode *inode)
 {
     struct fault_disk *disk = fault_disk_of(inode);
@@ -337,6 +358,7 @@ static void begin_again(struct fault_env *fault)
     fault->fail_at = 0;
     fault->fail_sync_at = 0;
     fault->crash_at = 0;
+    fault->misdirect_in = 0;
 }
 
 void env_fault_crash(struct env *env, enum env_fault_variant variant)

@@ -348,14 +348,13 @@ static int value_number(
     if (!cell)
         return 0;
     if (cell->value.size < 8)
-        return err_new(-EUCLEAN, "a value of %zu bytes", cell->value.size);
+        return err_new(-EDOM, "a value of %zu bytes", cell->value.size);
     number = load_be64(cell->value.data);
     if (cell->value.size != payload_bytes(seed, number, payload_max))
-        return err_new(
-            -EUCLEAN, "batch %" PRIu64 ": a value of %zu bytes", number, cell->value.size);
+        return err_new(-EDOM, "batch %" PRIu64 ": a value of %zu bytes", number, cell->value.size);
     for (size_t i = 8; i < cell->value.size; i++)
         if (cell->value.data[i] != (uint8_t)mix(number + i / 4))
-            return err_new(-EUCLEAN, "batch %" PRIu64 ": byte %zu is wrong", number, i);
+            return err_new(-EDOM, "batch %" PRIu64 ": byte %zu is wrong", number, i);
     *ret_number = number;
     return 0;
 }
@@ -374,7 +373,7 @@ static int row_number(unsigned table, const struct clustering *clustering, unsig
             return 0;
         }
     }
-    return err_new(-EUCLEAN, "table %u: a row that was never written", table);
+    return err_new(-EDOM, "table %u: a row that was never written", table);
 }
 
 static int read_row(unsigned table, const struct row *row, uint64_t seed, size_t payload_max,
@@ -403,10 +402,10 @@ static int check_get_column(struct source *source, unsigned table, unsigned part
     if (r == 1)
         r = value_number(row_cell(&ref.row, column), seed, payload_max, &cell);
     else if (found)
-        r = err_new(-EUCLEAN, "the row is gone when one column is asked for");
+        r = err_new(-EDOM, "the row is gone when one column is asked for");
     rowref_release(&ref);
     if (r >= 0 && cell != expected)
-        r = err_new(-EUCLEAN, "table %u partition %u row %u: column %u alone is another", table,
+        r = err_new(-EDOM, "table %u partition %u row %u: column %u alone is another", table,
             partition, number, column);
     return r < 0 ? r : 0;
 }
@@ -425,11 +424,11 @@ static int check_get(struct source *source, unsigned table, unsigned partition, 
         r = read_row(table, &ref.row, seed, payload_max, &found, cells);
         rowref_release(&ref);
         if (r == 0 && expected && (memcmp(cells, expected, sizeof(cells)) || found != number))
-            r = err_new(-EUCLEAN, "table %u partition %u row %u: get is not scan", table, partition,
-                number);
+            r = err_new(
+                -EDOM, "table %u partition %u row %u: get is not scan", table, partition, number);
         if (r == 0 && !expected)
-            r = err_new(-EUCLEAN, "table %u partition %u row %u: only get has it", table, partition,
-                number);
+            r = err_new(
+                -EDOM, "table %u partition %u row %u: only get has it", table, partition, number);
         for (unsigned c = 0; c < MODEL_COLUMNS && r == 0; c++)
             r = check_get_column(
                 source, table, partition, number, c, true, seed, payload_max, cells[c]);
@@ -437,7 +436,7 @@ static int check_get(struct source *source, unsigned table, unsigned partition, 
     }
     if (r == 0 && expected)
         r = err_new(
-            -EUCLEAN, "table %u partition %u row %u: get has it not", table, partition, number);
+            -EDOM, "table %u partition %u row %u: get has it not", table, partition, number);
     return r;
 }
 
@@ -527,7 +526,7 @@ int model_print_store(
         if (r == 0)
             r = count_table(source, t, &lines);
         if (r == 0 && lines != count_lines(to, from))
-            r = err_new(-EUCLEAN, "table %u: %zu lines by partitions, %zu by the table", t,
+            r = err_new(-EDOM, "table %u: %zu lines by partitions, %zu by the table", t,
                 count_lines(to, from), lines);
         if (r < 0)
             return r;

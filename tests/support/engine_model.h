@@ -52,7 +52,7 @@ void model_batch(
 void model_print(const struct model *model, uint64_t tables, struct buf *to);
 /**
  * The same of a store, by scans of each partition. Checks by the way that gets, scans and the table
- * scan agree, and that each value is as long as its batch made it.
+ * scan agree, and that each value is as its batch made it: else -EDOM, which no damage is.
  */
 int model_print_store(
     struct source *source, uint64_t seed, size_t payload_max, uint64_t tables, struct buf *to);

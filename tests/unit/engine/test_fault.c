@@ -447,6 +447,61 @@ static void the_same_seed_gives_the_same_history(void **state)
     assert_true(random_history(1) != random_history(2));
 }
 
+static void a_misdirected_sector_is_read_where_it_landed_after_a_crash(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct env *env = fresh(seed);
+        int fd = open_file(env, "file");
+        unsigned strayed = 0;
+        char text[32];
+
+        for (unsigned i = 0; i < 4; i++)
+            fill(env, fd, i, 1, 'a' + (int)i);
+        assert_int_equal(io_sync(env, fd), 0);
+        assert_int_equal(io_sync_directory(env, ""), 0);
+        env_fault_misdirect_at(env, 1);
+        fill(env, fd, 1, 1, 'x');
+        assert_int_equal(io_sync(env, fd), 0);
+        describe(env, "file", text);
+        assert_string_equal(text, "axcd");
+        env_fault_crash(env, ENV_FAULT_KEPT);
+        describe(env, "file", text);
+        assert_int_equal(text[1], 'b');
+        for (unsigned i = 0; i < 4; i++)
+            strayed += text[i] == 'x';
+        assert_int_equal(strayed, 1);
+        env_free(env);
+    }
+}
+
+/* All calls of a little history; what it writes is `byte`. */
+static uint64_t trace_of(uint64_t seed, uint64_t latency_us, int byte)
+{
+    struct env *env = fresh(seed);
+    uint64_t trace;
+    int fd;
+
+    env_fault_set_latency(env, latency_us);
+    fd = open_file(env, "file");
+    fill(env, fd, 0, 2, byte);
+    assert_int_equal(io_sync(env, fd), 0);
+    io_close(env, fd);
+    assert_int_equal(io_rename(env, "file", "other"), 0);
+    trace = env_fault_trace(env);
+    env_free(env);
+    return trace;
+}
+
+static void the_trace_tells_bytes_and_times_apart(void **state)
+{
+    (void)state;
+    assert_int_equal(trace_of(1, 0, 'a'), trace_of(2, 0, 'a'));
+    assert_int_not_equal(trace_of(1, 0, 'a'), trace_of(1, 0, 'b'));
+    assert_int_equal(trace_of(1, 100000, 'a'), trace_of(1, 100000, 'a'));
+    assert_int_not_equal(trace_of(1, 100000, 'a'), trace_of(2, 100000, 'a'));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +517,8 @@ int main(void)
         cmocka_unit_test(from_the_cut_on_nothing_works_until_the_crash),
         cmocka_unit_test(a_bit_flipped_stays_flipped),
         cmocka_unit_test(the_same_seed_gives_the_same_history),
+        cmocka_unit_test(a_misdirected_sector_is_read_where_it_landed_after_a_crash),
+        cmocka_unit_test(the_trace_tells_bytes_and_times_apart),
     };
     return cmocka_run_group_tests_name("io/fault", tests, NULL, NULL);
 }
