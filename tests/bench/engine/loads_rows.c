@@ -5,13 +5,15 @@
 
 #include "folder.h"
 #include "material.h"
+#include "memory_limit.h"
 
 #define FILL_ROWS 2000000u
 #define VALUES_BYTES (UINT64_C(4) << 30)
 #define WARM_ROWS 500000u /* they fit into every cache */
 #define COLD_ROWS 4000000u
-#define COLD_MEMORY_BYTES (128u << 20) /* its cache is a tenth of those rows, and less */
-#define COLD_GETS 20000u /* few beside the chunks of the store, which the kernel caches too */
+#define COLD_MEMORY_BYTES (128u << 20)       /* its cache is a tenth of those rows, and less */
+#define COLD_MEMORY_BESIDE_BYTES (64u << 20) /* what a process may take beside memory= */
+#define COLD_GETS 20000u
 #define WARM_GETS 2000000u
 #define WARM_SCANS 100000u
 
@@ -261,6 +263,9 @@ void load_get_cold(const struct run *run)
     folder_make_cold(run->folder);
     if (settings.memory_bytes > COLD_MEMORY_BYTES)
         settings.memory_bytes = COLD_MEMORY_BYTES;
+    if (memory_limit_enter(settings.memory_bytes + COLD_MEMORY_BESIDE_BYTES))
+        report_metric(
+            "bound_mib", (double)((settings.memory_bytes + COLD_MEMORY_BESIDE_BYTES) >> 20));
     reading.store = run->engine->open(run->folder, &settings);
     get_and_report(&reading);
 }

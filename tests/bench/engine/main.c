@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "folder.h"
+#include "memory_limit.h"
 #include "report.h"
 
 #define FOLDER_BYTES_MAX 4000
@@ -185,6 +186,7 @@ static bool run_in_process(const struct options *options, const struct load *loa
             fprintf(stderr, "%s %s: %s", load->name, engine->name, line);
     if (!lines || fclose(lines) != 0 || waitpid(pid, &status, 0) < 0)
         die("%s %s: %m", load->name, engine->name);
+    memory_limit_remove(pid);
     folder_remove(folder);
     if (status != 0)
         fprintf(stderr, "bench-engine: %s on %s failed\n", load->name, engine->name);

@@ -20,6 +20,7 @@ static const struct metric metrics[] = {
     {"put_p999_us", "put p99.9, us", 0, false},
     {"put_worst_ms", "put worst, ms", 1, false},
     {"written_ratio", "device bytes / bytes put", 2, false},
+    {"bound_mib", "memory bound, page cache included, MiB", 0, true},
     {"reads", "read calls each", 2, false},
     {"read_kib", "KiB read from the device each", 1, false},
     {"list_deleted_ms", "listing at once, ms", 2, false},
