@@ -42,9 +42,11 @@ static void tell_hole(struct repair *repair, const struct commitlog_hole *hole)
 {
     uint64_t segment = position_segment(hole->position);
     uint64_t next_segment = position_segment(hole->next);
-    char when[TIME_BYTES];
+    char when[TIME_BYTES], count[32] = "";
 
     time_text(hole->timestamp_us, when);
+    if (hole->records > 0)
+        snprintf(count, sizeof(count), " (%u, it seems)", hole->records);
     if (hole->missing)
         repair_tell(repair, true,
             "log: segment %016" PRIx64 " at %" PRIu64
@@ -53,8 +55,8 @@ static void tell_hole(struct repair *repair, const struct commitlog_hole *hole)
     else if (hole->next && next_segment == segment)
         repair_tell(repair, true,
             "log: segment %016" PRIx64 " at %" PRIu64 ": %" PRIu64
-            " bytes are damaged: the batches there, next after %s, are lost",
-            segment, position_offset(hole->position), hole->next - hole->position, when);
+            " bytes are damaged: the batches there%s, next after %s, are lost",
+            segment, position_offset(hole->position), hole->next - hole->position, count, when);
     else if (hole->next)
         repair_tell(repair, true,
             "log: damaged from segment %016" PRIx64 " at %" PRIu64 " to segment %016" PRIx64
@@ -80,9 +82,6 @@ int repair_step_over(struct repair *repair, const struct commitlog_hole *hole)
     repair->holes = grown;
     grown[repair->hole_count++] = *hole;
     tell_hole(repair, hole);
-    if (repair->show)
-        repair->show(
-            repair->arg, &(struct repair_hole){hole->position, hole->next, hole->missing != 0});
     return HOLE_STEP;
 }
 
@@ -234,13 +233,12 @@ static int look_at_log(struct repair *repair)
 }
 
 int repair_log_begin(struct env *env, const struct table_schema *tables, unsigned table_count,
-    repair_say say, repair_show show, void *arg, struct repair **ret_repair)
+    repair_say say, void *arg, struct repair **ret_repair)
 {
     int r = begin(env, tables, table_count, say, arg, ret_repair);
 
     if (r < 0)
         return r;
-    (*ret_repair)->show = show;
     return begun(look_at_log(*ret_repair), ret_repair);
 }
 

@@ -24,7 +24,6 @@ struct repair {
     struct store_identity identity;
     int lock;
     repair_say say;
-    repair_show show;
     void *arg;
 
     bool rebuilds; /* the manifest, from `state`; else only the cuts are added to it */

@@ -29,11 +29,13 @@ static void say(void *arg, bool is_loss, const char *text)
 /* Whether the owner wants it: an exit code, EXIT_DONE for yes. */
 static int ask(const struct plan *plan, enum consent consent)
 {
-    fflush(stdout);
     if (consent == CONSENT_YES || (consent == CONSENT_IF_LOSSLESS && plan->losses == 0))
         return EXIT_DONE;
     if (consent != CONSENT_ASK)
         return EXIT_DAMAGE;
+    if (plan->losses)
+        printf("sstfs log dump shows what comes before and after\n");
+    fflush(stdout);
     if (confirm(plan->losses ? "repair the store, with the losses above?" : "repair the store?"))
         return EXIT_DONE;
     return complain(EXIT_USAGE, "nothing is done; -y says yes");
@@ -67,7 +69,7 @@ int repair_run(const char *store, bool manifest, enum consent consent, bool *ret
     if (r >= 0 && manifest)
         r = repair_manifest_begin(env, fs_tables, FS_TABLE_COUNT, say, &plan, &repair);
     else if (r >= 0)
-        r = repair_log_begin(env, fs_tables, FS_TABLE_COUNT, say, NULL, &plan, &repair);
+        r = repair_log_begin(env, fs_tables, FS_TABLE_COUNT, say, &plan, &repair);
     if (r == -EBUSY)
         code = complain(EXIT_IN_USE, "'%s' is mounted: %s", store, err_text(r));
     else if (r < 0)

@@ -87,6 +87,7 @@ struct commitlog_hole {
     bool durable;         /* it had reached the device: this is damage, not a torn tail */
     uint64_t missing;     /* the record there is good, but large values of these tables are gone */
     uint64_t record_end;  /* just past that record */
+    unsigned records;     /* about so many were in the hole, by what is left; 0: not known */
     int64_t timestamp_us; /* of that record; else the newest before the hole */
 };
 

@@ -318,10 +318,38 @@ static int refuse(const struct replay *replay, const struct evidence *evidence)
         position_segment(bad), position_offset(bad), good - bad, position_offset(good));
 }
 
+/* By their sizes, if these lead from one to the other within a segment, so that a record with a
+ * flip of a bit is told from many. 0: they do not. */
+static int count_records(struct replay *replay, uint64_t from, uint64_t to, unsigned *ret_records)
+{
+    const struct segment_place *place = segment_from(replay, position_segment(from));
+    unsigned records = 0;
+    int r;
+
+    if (!place || position_segment(to) != place->header.id || from >= to)
+        return 0;
+    r = segment_reader_open(&replay->reader, place);
+    while (r == 0 && from < to) {
+        const uint8_t *header;
+
+        r = segment_reader_get(
+            &replay->reader, position_offset(from), RECORD_HEADER_BYTES, &header);
+        if (r <= 0 || record_plausible_size(header) == 0)
+            return r;
+        from += record_aligned(record_plausible_size(header));
+        records++;
+        r = 0;
+    }
+    if (r == 0 && from == to)
+        *ret_records = records;
+    return r;
+}
+
 /* Whoever looks at a log with holes decides. */
 static int ask(struct replay *replay, const struct evidence *evidence, bool durable)
 {
     bool values = replay->bad_bytes > 0;
+    int r;
     struct commitlog_hole hole = {
         .position = replay->position,
         .next = evidence->first_good,
@@ -333,7 +361,8 @@ static int ask(struct replay *replay, const struct evidence *evidence, bool dura
 
     if (!replay->visitor.hole || (!durable && !values))
         return HOLE_ENDS;
-    return replay->visitor.hole(replay->arg, &hole);
+    r = count_records(replay, hole.position, hole.next, &hole.records);
+    return r < 0 ? r : replay->visitor.hole(replay->arg, &hole);
 }
 
 /* At the first place without a good record: 1: it goes on; 0: the end, or a torn tail; damage is an

@@ -26,18 +26,12 @@ typedef void (*repair_say)(void *arg, bool is_loss, const char *text);
 MUST_USE int repair_manifest_begin(struct env *env, const struct table_schema *tables,
     unsigned table_count, repair_say say, void *arg, struct repair **ret_repair);
 
-/** A part of the log that cannot be read, or a record whose values are gone. */
-struct repair_hole {
-    uint64_t position, next; /* as in the log: segment << 32 | offset; next 0: nothing follows */
-    bool values;             /* the record there is good, but for its large values */
-};
-typedef void (*repair_show)(void *arg, const struct repair_hole *hole);
 /**
  * Steps over the holes of a log whose manifest is good: what was logged there is lost, what comes
- * after stays. `show` (may be NULL) is called for each. As repair_manifest_begin().
+ * after stays. As repair_manifest_begin().
  */
 MUST_USE int repair_log_begin(struct env *env, const struct table_schema *tables,
-    unsigned table_count, repair_say say, repair_show show, void *arg, struct repair **ret_repair);
+    unsigned table_count, repair_say say, void *arg, struct repair **ret_repair);
 
 /** Does it, durably. A crash meanwhile leaves a store that can be repaired again. Then discard. */
 MUST_USE int repair_commit(struct repair *repair);
