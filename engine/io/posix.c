@@ -29,6 +29,8 @@
 #define DIRECTORY_MODE 0700
 
 #define VECTOR_MAX IOV_MAX /* of one pwritev; more are written in turns */
+#define GATHERED_COUNT_MAX 8
+#define GATHERED_BYTES_MAX 4096u
 #define PREWRITE_BYTES 4096
 #define EVENT_BUCKETS 64
 #define MONOTONIC_NEVER INT64_MAX
@@ -108,6 +110,22 @@ static int64_t posix_read(struct env *env, int fd, void *to, size_t size, uint64
     return (int64_t)done;
 }
 
+/* Of small pieces the kernel's look at the vector costs more than a copy. True: all is in `to`. */
+static bool gather(
+    const struct iovec *vector, int count, uint8_t to[GATHERED_BYTES_MAX], size_t *ret_size)
+{
+    size_t size = 0;
+
+    for (int i = 0; i < count; i++) {
+        if (vector[i].iov_len > GATHERED_BYTES_MAX - size)
+            return false;
+        memcpy(to + size, vector[i].iov_base, vector[i].iov_len);
+        size += vector[i].iov_len;
+    }
+    *ret_size = size;
+    return true;
+}
+
 /* Writes all of `vector`, which it uses up. */
 static int write_some(int fd, struct iovec *vector, int count, uint64_t *offset)
 {
@@ -119,7 +137,8 @@ static int write_some(int fd, struct iovec *vector, int count, uint64_t *offset)
             count--;
             continue;
         }
-        n = pwritev(fd, vector, count, (off_t)*offset);
+        n = count > 1 ? pwritev(fd, vector, count, (off_t)*offset)
+                      : pwrite(fd, vector->iov_base, vector->iov_len, (off_t)*offset);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -144,8 +163,14 @@ static int posix_writev(
     struct env *env, int fd, const struct iovec *vector, int count, uint64_t offset)
 {
     struct iovec part[VECTOR_MAX];
+    uint8_t gathered[GATHERED_BYTES_MAX];
 
     (void)env;
+    if (count > 1 && count <= GATHERED_COUNT_MAX &&
+        gather(vector, count, gathered, &part[0].iov_len)) {
+        part[0].iov_base = gathered;
+        return write_some(fd, part, 1, &offset);
+    }
     while (count > 0) {
         int n = count < VECTOR_MAX ? count : VECTOR_MAX;
         int r;

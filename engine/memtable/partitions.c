@@ -71,12 +71,13 @@ static struct buckets *split(const struct buckets *old, struct arena *arena)
     return buckets;
 }
 
-/* Room for one more: as many buckets as partitions at least. NULL: no memory. */
+/* Room for one more: twice as many buckets as partitions at least, as each step from one partition
+ * to the next waits for memory. NULL: no memory. */
 static struct buckets *make_room(struct partitions *partitions, struct arena *arena)
 {
     struct buckets *buckets = atomic_load_explicit(&partitions->buckets, memory_order_relaxed);
 
-    if (buckets && (partitions->count < bucket_count(buckets) || buckets->bits == BITS_MAX))
+    if (buckets && (partitions->count < bucket_count(buckets) / 2 || buckets->bits == BITS_MAX))
         return buckets;
     buckets = buckets ? split(buckets, arena) : make_buckets(BITS_MIN, arena);
     if (buckets)
