@@ -9,6 +9,8 @@
 #define SSTABLE_BYTES_MAX (128u << 20)
 #define INPUT_BYTES (512u << 10) /* of memory, that an input takes */
 #define INPUTS_MIN 8
+/* Of what is flushed, at most a half is what the collecting of held ones adds to backups. */
+#define HELD_REST 2
 
 /* The SSTables of the table as the strategy sees them. NULL: no memory. */
 static struct strategy_sstable *describe(
@@ -38,6 +40,33 @@ static struct strategy_sstable *describe(
         };
     }
     return sstables;
+}
+
+/* Which of them snapshots hold, as of now. */
+static void note_held(
+    struct engine *engine, const struct sstable_set *set, struct strategy_sstable *sstables)
+{
+    mutex_lock(&engine->change);
+    for (size_t i = 0; i < set->count; i++) {
+        const struct manifest_sstable *entry =
+            manifest_find(manifest_state(engine->manifest), set->handles[i]->entry.number);
+
+        sstables[i].held = entry && entry->holders > entry->live;
+    }
+    mutex_unlock(&engine->change);
+}
+
+static uint64_t flushed_bytes(struct engine *engine)
+{
+    return atomic_load(&engine->counters.flush_bytes);
+}
+
+/* It is collected; if it is held, the next that is has to wait. */
+static void note_collected(struct compaction *compaction, const struct strategy_sstable *sstable)
+{
+    if (sstable->held && sstable->bytes > sstable->garbage_bytes)
+        compaction->held_rest_until = flushed_bytes(compaction->engine) +
+                                      HELD_REST * (sstable->bytes - sstable->garbage_bytes);
 }
 
 /* Small enough to be one of several on this disk, and in this memory. */
@@ -131,9 +160,13 @@ int choose_garbage(struct compaction *compaction, const struct view *view, unsig
     if (!sstables)
         return -ENOMEM;
     note_need(compaction, table, sstables, count, &limits);
+    note_held(engine, view->tables[table].sstables, sstables);
+    limits.held_rest = flushed_bytes(engine) < compaction->held_rest_until;
     while (r == 0 && strategy_choose_collection(
                          engine->tables[table].compaction, sstables, count, &limits, &place)) {
         r = collect(compaction, view, table, place, limits.piece_bytes);
+        if (r > 0)
+            note_collected(compaction, &sstables[place]);
         sstables[place].skip = true;
     }
     if (r != 0 || !strategy_choose_outdated(sstables, count, &limits, &place))

@@ -22,6 +22,8 @@ struct compaction {
     struct compaction_target target;
     /* SSTables of lower numbers are older than the last collection of garbage. */
     uint64_t collected[ENGINE_TABLES_MAX];
+    /* What snapshots hold is not collected, but for much, until so much was flushed in all. */
+    uint64_t held_rest_until;
 
     _Atomic bool merging; /* the job takes much space for a while, for no pressing need */
     _Atomic bool yields;  /* and is to be abandoned */

@@ -8,6 +8,7 @@
  * never more than a third is garbage for long. */
 #define GARBAGE_SHARE 0.5
 #define GARBAGE_SHARE_OF_ALL 0.25
+#define GARBAGE_SHARE_HELD_REST 0.75
 /* When garbage is so much beside what the disk has left, it is worth being collected sooner. */
 #define GARBAGE_MUCH_OF_FREE 0.125
 #define GARBAGE_SHARE_MUCH 0.1
@@ -125,6 +126,17 @@ static double garbage_share(enum compaction_policy policy, const struct strategy
                                                                   : GARBAGE_SHARE_OF_ALL;
 }
 
+/* Of this one, when `share` is enough of others; more than 1: none is enough. */
+static double share_wanted(
+    const struct strategy_sstable *sstable, double share, const struct strategy_limits *limits)
+{
+    if (!sstable->held)
+        return share;
+    if (limits->full || limits->near_full || limits->short_of_space)
+        return 2;
+    return limits->held_rest ? GARBAGE_SHARE_HELD_REST : GARBAGE_SHARE;
+}
+
 bool strategy_choose_collection(enum compaction_policy policy,
     const struct strategy_sstable *sstables, size_t count, const struct strategy_limits *limits,
     size_t *ret_chosen)
@@ -134,10 +146,11 @@ bool strategy_choose_collection(enum compaction_policy policy,
 
     for (size_t i = 0; i < count; i++) {
         const struct strategy_sstable *sstable = &sstables[i];
+        double garbage_wanted = (double)sstable->bytes * share_wanted(sstable, share, limits);
         uint64_t wanted;
 
         if (sstable->skip || sstable->garbage_bytes == 0 ||
-            (double)sstable->garbage_bytes < (double)sstable->bytes * share)
+            (double)sstable->garbage_bytes < garbage_wanted)
             continue;
         wanted =
             sstable->bytes > sstable->garbage_bytes ? sstable->bytes - sstable->garbage_bytes : 0;

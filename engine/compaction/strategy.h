@@ -38,6 +38,7 @@ struct strategy_sstable {
     uint64_t tombstones, partition_tombstones; /* the second a part of the first */
     int64_t first_token, last_token;
     bool compacted; /* the output of a compaction, not of a flush */
+    bool held;      /* by snapshots as well: replaced, it takes its space until they go */
     bool outdated;  /* rows that its tombstones delete were collected since it was written */
     bool skip;      /* damaged */
 };
@@ -51,6 +52,7 @@ struct strategy_limits {
     bool short_of_space;      /* deleted rows are worth going after early */
     bool near_full;           /* as little as the reserve is left */
     bool full;                /* nothing is left: all that can be had is wanted */
+    bool held_rest;           /* what snapshots hold was collected a short while ago */
     bool tombstones_stay;     /* gc_grace: they cannot go yet, so nothing is to be had for them */
 };
 
@@ -66,7 +68,9 @@ unsigned strategy_level_of_all(
 
 /**
  * The SSTable to be written again without what newer ones delete or replace: of those with enough
- * garbage the one that needs the least space for it. False: there is none, or no room.
+ * garbage the one that needs the least space for it. False: there is none, or no room. Of one that
+ * snapshots hold half must be garbage, or three quarters, as it gives nothing back for now and the
+ * next backup has to copy what it becomes; where space is short it is left alone.
  */
 bool strategy_choose_collection(enum compaction_policy policy,
     const struct strategy_sstable *sstables, size_t count, const struct strategy_limits *limits,

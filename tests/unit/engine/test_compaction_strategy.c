@@ -353,6 +353,35 @@ static void garbage_is_collected_sooner_when_it_is_much_of_what_is_free(void **s
     assert_false(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
 }
 
+/* Its space comes back with the last snapshot, and the next backup has to copy what it becomes. */
+static void what_snapshots_hold_is_collected_later(void **state)
+{
+    struct strategy_sstable sstables[] = {
+        sstable_of(1, 100 * MIB), sstable_of(2, 100 * MIB), sstable_of(3, 100 * MIB)};
+    struct strategy_limits limits = roomy;
+    size_t chosen = 3;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        sstables[i].garbage_bytes = 40 * MIB;
+        sstables[i].held = i != 2;
+    }
+    assert_true(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
+    assert_int_equal(chosen, 2);
+    sstables[2].skip = true;
+    assert_false(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
+    sstables[1].garbage_bytes = 50 * MIB;
+    assert_true(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
+    assert_int_equal(chosen, 1);
+    limits.held_rest = true;
+    assert_false(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
+    sstables[1].garbage_bytes = 75 * MIB;
+    assert_true(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
+    /* It would take space where that is wanted. */
+    limits.short_of_space = true;
+    assert_false(strategy_choose_collection(COMPACT_GARBAGE, sstables, 3, &limits, &chosen));
+}
+
 static void what_was_just_purged_is_not_purged_again(void **state)
 {
     struct strategy_sstable sstables[2] = {sstable_of(1, MIB), sstable_of(1, MIB)};
@@ -533,6 +562,7 @@ int main(void)
         cmocka_unit_test(a_tombstone_of_a_partition_counts_for_its_rows),
         cmocka_unit_test(short_of_space_fewer_deletions_will_do),
         cmocka_unit_test(garbage_is_collected_sooner_when_it_is_much_of_what_is_free),
+        cmocka_unit_test(what_snapshots_hold_is_collected_later),
         cmocka_unit_test(what_was_just_purged_is_not_purged_again),
         cmocka_unit_test(compaction_rests_three_quarters_of_the_time_and_less_when_behind),
         cmocka_unit_test(a_levelled_table_stays_few_sstables_deep),
