@@ -121,13 +121,13 @@ void load_values(const struct run *run)
 /* ---- reading ---- */
 
 /* Leaves a store at rest, and closed, with rows in it. */
-static void prepare_rows(const struct run *run, uint64_t count)
+static void prepare_rows(const struct run *run, const struct settings *settings, uint64_t count)
 {
     static struct fill fill;
 
     fill = (struct fill){.run = run, .threads = 1};
     permutation_init(&fill.permutation, count);
-    fill.store = run->engine->open(run->folder, &run->settings);
+    fill.store = run->engine->open(run->folder, settings);
     fill_rows(&fill, 0);
     run->engine->flush(fill.store);
     wait_until_quiet();
@@ -136,12 +136,24 @@ static void prepare_rows(const struct run *run, uint64_t count)
 
 static void prepare_warm_rows(const struct run *run)
 {
-    prepare_rows(run, scaled(run, WARM_ROWS));
+    prepare_rows(run, &run->settings, scaled(run, WARM_ROWS));
 }
 
+static struct settings cold_settings(const struct run *run)
+{
+    struct settings settings = run->settings;
+
+    if (settings.memory_bytes > COLD_MEMORY_BYTES)
+        settings.memory_bytes = COLD_MEMORY_BYTES;
+    return settings;
+}
+
+/* With the memory that the reads will have: another may not be at rest with its files. */
 static void prepare_cold_rows(const struct run *run)
 {
-    prepare_rows(run, scaled(run, COLD_ROWS));
+    struct settings settings = cold_settings(run);
+
+    prepare_rows(run, &settings, scaled(run, COLD_ROWS));
 }
 
 struct reading {
@@ -251,7 +263,7 @@ void load_scan(const struct run *run)
 
 void load_get_cold(const struct run *run)
 {
-    struct settings settings = run->settings;
+    struct settings settings = cold_settings(run);
     struct reading reading = {
         .run = run,
         .operations = scaled(run, COLD_GETS),
@@ -261,8 +273,6 @@ void load_get_cold(const struct run *run)
 
     run_in_child(run, prepare_cold_rows);
     folder_make_cold(run->folder);
-    if (settings.memory_bytes > COLD_MEMORY_BYTES)
-        settings.memory_bytes = COLD_MEMORY_BYTES;
     if (memory_limit_enter(settings.memory_bytes + COLD_MEMORY_BESIDE_BYTES))
         report_metric(
             "bound_mib", (double)((settings.memory_bytes + COLD_MEMORY_BESIDE_BYTES) >> 20));
