@@ -138,48 +138,14 @@ int command_compact(int argc, char **argv)
     return ask_and_forget(argc, argv);
 }
 
-static long long number_in(const json_t *object, const char *name)
+static int print_stats(const json_t *stats)
 {
-    return (long long)json_integer_value(json_object_get(object, name));
-}
+    AUTO(buf_release) struct buf text = BUF_INIT;
+    int r = metrics_to_table(stats, &text);
 
-static void print_latencies(json_t *latencies)
-{
-    const char *name;
-    json_t *value;
-
-    printf("\n%-26s %12s %10s %10s %10s %10s\n", "took, us", "count", "mean", "50 %", "99 %",
-        "99.9 %");
-    json_object_foreach(latencies, name, value)
-    {
-        long long count = number_in(value, "count");
-
-        printf("%-26s %12lld %10lld %10lld %10lld %10lld\n", name, count,
-            number_in(value, "sum_us") / (count ? count : 1), number_in(value, "p50_us"),
-            number_in(value, "p99_us"), number_in(value, "p999_us"));
-    }
-}
-
-static void print_stats(const json_t *stats)
-{
-    const char *name;
-    json_t *value;
-
-    json_object_foreach((json_t *)stats, name, value)
-    {
-        long long number = (long long)json_integer_value(value);
-        char size[SIZE_TEXT_MAX];
-
-        if (json_is_object(value))
-            continue;
-        if (strstr(name, "bytes") && number >= 1024) {
-            format_size((uint64_t)number, size);
-            printf("%-26s %20lld  %s\n", name, number, size);
-        } else {
-            printf("%-26s %20lld\n", name, number);
-        }
-    }
-    print_latencies(json_object_get(stats, "latencies"));
+    if (r == 0)
+        fwrite(text.data, 1, text.size, stdout);
+    return r;
 }
 
 int command_stats(int argc, char **argv)
@@ -207,8 +173,8 @@ int command_stats(int argc, char **argv)
         json_dumpf(stats, stdout, JSON_INDENT(2));
         putchar('\n');
     } else {
-        print_stats(stats);
+        r = print_stats(stats);
     }
     json_decref(stats);
-    return EXIT_DONE;
+    return r < 0 ? complain_of(r, "stats") : EXIT_DONE;
 }

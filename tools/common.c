@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/buf.h"
 #include "engine/error.h"
 #include "tools.h"
 
@@ -205,4 +206,21 @@ void format_size(uint64_t bytes, char to[SIZE_TEXT_MAX])
         unit++;
     }
     snprintf(to, SIZE_TEXT_MAX, unit == 0 ? "%.0f %s" : "%.1f %s", number, units[unit]);
+}
+
+void print_to(struct buf *to, const char *format, ...)
+{
+    AUTO(freep) char *text = NULL;
+    va_list arguments;
+    int size;
+
+    va_start(arguments, format);
+    size = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (size < 0) {
+        text = NULL;
+        to->error = -ENOMEM;
+    } else {
+        buf_append(to, text, (size_t)size);
+    }
 }

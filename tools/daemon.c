@@ -19,6 +19,7 @@
 #include "engine/error.h"
 #include "engine/log.h"
 #include "fs/session.h"
+#include "info.h"
 #include "tools.h"
 
 /* Each keeps what was freed in it for itself; small pieces come from threads' own caches anyway. */
@@ -40,6 +41,7 @@ struct daemon {
     struct fs *fs;
     struct session *session;
     struct control *control;
+    struct info info;
     int status_fd;
 };
 
@@ -258,7 +260,10 @@ static int open_session(struct daemon *daemon)
     struct metrics_sources sources;
     int r;
 
+    /* Requests are answered by session_serve(), so that nobody asks before it is complete. */
+    info_offer(&daemon->info, daemon->fs);
     r = session_open(&options, daemon->fs, &daemon->session);
+    daemon->info = (struct info){sources_of(daemon), plan};
     if (r < 0 || plan->options->read_only)
         return r;
     /* Of a store that is written to only: the socket is in it; nothing could be changed else. */

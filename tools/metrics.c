@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 
 #include "engine/buf.h"
 #include "engine/error.h"
+#include "tools.h"
 
 struct all_stats {
     struct engine_stats engine;
@@ -130,38 +130,72 @@ json_t *metrics_to_json(const struct metrics_sources *sources)
     return to;
 }
 
-/* ---- OpenMetrics ---- */
+/* ---- a table for people ---- */
 
-static void print(struct buf *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void print(struct buf *to, const char *format, ...)
+static long long number_in(const json_t *object, const char *name)
 {
-    char line[256];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    buf_append(to, line, strlen(line));
+    return (long long)json_integer_value(json_object_get(object, name));
 }
+
+static void print_latencies(struct buf *to, json_t *latencies)
+{
+    const char *name;
+    json_t *value;
+
+    print_to(to, "\n%-26s %12s %10s %10s %10s %10s\n", "took, us", "count", "mean", "50 %", "99 %",
+        "99.9 %");
+    json_object_foreach(latencies, name, value)
+    {
+        long long count = number_in(value, "count");
+
+        print_to(to, "%-26s %12lld %10lld %10lld %10lld %10lld\n", name, count,
+            number_in(value, "sum_us") / (count ? count : 1), number_in(value, "p50_us"),
+            number_in(value, "p99_us"), number_in(value, "p999_us"));
+    }
+}
+
+int metrics_to_table(const json_t *stats, struct buf *to)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)stats, name, value)
+    {
+        long long number = (long long)json_integer_value(value);
+        char size[SIZE_TEXT_MAX];
+
+        if (json_is_object(value))
+            continue;
+        if (strstr(name, "bytes") && number >= 1024) {
+            format_size((uint64_t)number, size);
+            print_to(to, "%-26s %20lld  %s\n", name, number, size);
+        } else {
+            print_to(to, "%-26s %20lld\n", name, number);
+        }
+    }
+    print_latencies(to, json_object_get(stats, "latencies"));
+    return buf_error(to);
+}
+
+/* ---- OpenMetrics ---- */
 
 static void print_metric(struct buf *to, const struct metric *metric, uint64_t value)
 {
     bool is_counter = metric->kind == METRIC_COUNTER;
     size_t size = strlen(metric->name);
 
-    print(to, "# TYPE sstfs_%s %s\n", metric->name, is_counter ? "counter" : "gauge");
+    print_to(to, "# TYPE sstfs_%s %s\n", metric->name, is_counter ? "counter" : "gauge");
     if (size > 6 && strcmp(metric->name + size - 6, "_bytes") == 0)
-        print(to, "# UNIT sstfs_%s bytes\n", metric->name);
-    print(to, "# HELP sstfs_%s %s\n", metric->name, metric->help);
-    print(to, "sstfs_%s%s %" PRIu64 "\n", metric->name, is_counter ? "_total" : "", value);
+        print_to(to, "# UNIT sstfs_%s bytes\n", metric->name);
+    print_to(to, "# HELP sstfs_%s %s\n", metric->name, metric->help);
+    print_to(to, "sstfs_%s%s %" PRIu64 "\n", metric->name, is_counter ? "_total" : "", value);
 }
 
 static void print_latency_head(struct buf *to, const char *family, const char *help)
 {
-    print(to, "# TYPE sstfs_%s_seconds histogram\n", family);
-    print(to, "# UNIT sstfs_%s_seconds seconds\n", family);
-    print(to, "# HELP sstfs_%s_seconds %s\n", family, help);
+    print_to(to, "# TYPE sstfs_%s_seconds histogram\n", family);
+    print_to(to, "# UNIT sstfs_%s_seconds seconds\n", family);
+    print_to(to, "# HELP sstfs_%s_seconds %s\n", family, help);
 }
 
 static void print_latency(struct buf *to, const char *family, const char *label, const char *name,
@@ -173,14 +207,14 @@ static void print_latency(struct buf *to, const char *family, const char *label,
         return;
     for (unsigned i = 0; i < LATENCY_BUCKETS - 1; i++) {
         count += values->buckets[i];
-        print(to, "sstfs_%s_seconds_bucket{%s=\"%s\",le=\"%.6f\"} %" PRIu64 "\n", family, label,
+        print_to(to, "sstfs_%s_seconds_bucket{%s=\"%s\",le=\"%.6f\"} %" PRIu64 "\n", family, label,
             name, (double)(1ull << i) / 1e6, count);
     }
-    print(to, "sstfs_%s_seconds_bucket{%s=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", family, label, name,
-        values->count);
-    print(
+    print_to(to, "sstfs_%s_seconds_bucket{%s=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", family, label,
+        name, values->count);
+    print_to(
         to, "sstfs_%s_seconds_count{%s=\"%s\"} %" PRIu64 "\n", family, label, name, values->count);
-    print(to, "sstfs_%s_seconds_sum{%s=\"%s\"} %.6f\n", family, label, name,
+    print_to(to, "sstfs_%s_seconds_sum{%s=\"%s\"} %.6f\n", family, label, name,
         (double)values->sum_us / 1e6);
 }
 
@@ -201,6 +235,6 @@ int metrics_to_text(const struct metrics_sources *sources, struct buf *to)
         session_get_latency(sources->session, i, &values);
         print_latency(to, "request", "operation", session_operation_name(i), &values);
     }
-    print(to, "# EOF\n");
+    print_to(to, "# EOF\n");
     return buf_error(to);
 }

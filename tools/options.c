@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -253,4 +254,23 @@ int options_seal(struct mount_options *options)
     if (buf_error(&options->flags) < 0 || buf_error(&options->log) < 0)
         return -ENOMEM;
     return 0;
+}
+
+void options_print(const struct mount_options *options, struct buf *to)
+{
+    static const char *const sync_modes[] = {
+        [SYNC_PERIODIC] = "periodic", [SYNC_GROUP] = "group", [SYNC_BATCH] = "batch"};
+
+    print_to(to, "%s\n", options->read_only ? "ro" : "rw");
+    print_to(to, "memory=%" PRIu64 "\n", options->memory_bytes);
+    print_to(to, "sync=%s\n", sync_modes[options->sync_mode]);
+    print_to(to, "sync_period=%" PRIu64 "ms\n", options->sync_period_us / 1000);
+    if (options->synchronous_names)
+        print_to(to, "dirsync\n");
+    print_to(to, "%s\n", options->allow_other ? "allow_other" : "noallow_other");
+    print_to(to, "%s\n", options->relatime ? "relatime" : "noatime");
+    if (options->all_sstables)
+        print_to(to, "all_sstables\n");
+    if (options->log.size > 0)
+        print_to(to, "log=%s\n", (const char *)options->log.data);
 }

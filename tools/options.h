@@ -28,6 +28,8 @@ void options_release(struct mount_options *options);
  * nearest; `sloppy` drops it instead) or a value that cannot be.
  */
 MUST_USE int options_parse(struct mount_options *options, const char *list, bool sloppy);
+/** The options in force, one a line as -o takes it, defaults too; sealed ones. */
+void options_print(const struct mount_options *options, struct buf *to);
 /** Ends the parsing: `flags` and `log` are strings then. */
 MUST_USE int options_seal(struct mount_options *options);
 

@@ -49,6 +49,10 @@ bool parse_count(const char *text, unsigned *ret_count);
 #define SIZE_TEXT_MAX 32
 void format_size(uint64_t bytes, char to[SIZE_TEXT_MAX]);
 
+struct buf;
+/** printf at the end of `to`, which keeps a failure: buf_error(). */
+void print_to(struct buf *to, const char *format, ...) PRINTF_LIKE(2, 3);
+
 /* ---- folders ---- */
 
 enum folder_kind {

@@ -6,6 +6,7 @@
 
 #include "core/acl.h"
 #include "core/attr.h"
+#include "core/info.h"
 #include "core/past.h"
 
 int fs_statx(struct fs *fs, uint64_t ino, struct stat *ret_attributes, int64_t *ret_birth_ns)
@@ -15,6 +16,8 @@ int fs_statx(struct fs *fs, uint64_t ino, struct stat *ret_attributes, int64_t *
 
     if (ino_is_past(ino))
         return past_statx(fs, ino, ret_attributes, ret_birth_ns);
+    if (ino_is_info(ino))
+        return info_getattr(fs, ino, ret_attributes);
     if (ino_is_synthetic(ino))
         return snapshot_dir_getattr(fs, ino, ret_attributes);
     r = node_pin(fs, ino, &node);
@@ -136,7 +139,7 @@ int fs_setattr(struct fs *fs, struct fs_request *request, uint64_t ino,
     int r;
 
     if (ino_is_synthetic(ino))
-        return change->set ? err_new(-EROFS, "snapshots are read-only")
+        return change->set ? err_new(-EROFS, "what is synthetic is read-only")
                            : fs_getattr(fs, ino, ret_attributes);
     r = node_pin(fs, ino, &node);
     if (r < 0)

@@ -52,6 +52,12 @@ struct fs {
     struct forgetter forgetter;
     struct snapshot_dir *snapshots; /* NULL: a tree of the past */
     struct past *past;              /* NULL: the same */
+
+    struct {
+        const struct fs_info_file *files; /* borrowed */
+        unsigned count;
+        void *arg;
+    } info; /* .sstfs; count 0: there is none */
 };
 
 /** What a batch holds beside its payload: rows, keys, parents. */
@@ -85,8 +91,9 @@ struct fs_handle {
     uint64_t ino;
     int flags; /* of open(2) */
     bool keep_cache;
+    bool is_direct;                  /* st_size does not say how much there is to read */
     struct directory_cursor *cursor; /* directories */
-    void *synthetic;                 /* snapshot_dir.c's own */
+    void *synthetic;                 /* snapshot_handle.c's, past.c's, info.c's own */
 };
 
 /** With one more handle counted in `node`, whose lock is held. `node` NULL: synthetic. */

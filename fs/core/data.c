@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/content.h"
+#include "core/info.h"
 #include "core/payload.h"
 #include "core/past.h"
 
@@ -48,6 +49,8 @@ int fs_read(struct fs *fs, uint64_t ino, struct fs_handle *handle, uint64_t offs
 
     if (ino_is_past(ino))
         return past_read(fs, ino, handle, offset, size, to);
+    if (ino_is_info(ino))
+        return info_read(handle, offset, size, to);
     if (ino_is_synthetic(ino))
         return snapshot_dir_read(fs, ino, handle, offset, size, to);
     r = node_pin(fs, ino, &node);
@@ -429,6 +432,8 @@ int fs_seek(struct fs *fs, uint64_t ino, uint64_t offset, int whence, uint64_t *
         return err_new(-EINVAL, "whence %d", whence);
     if (ino_is_past(ino))
         return past_seek(fs, ino, offset, whence, ret_offset);
+    if (ino_is_info(ino))
+        return err_new(-ENXIO, "a file whose end is not known");
     if (ino_is_synthetic(ino)) {
         struct stat attributes;
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "core/entry.h"
+#include "core/info.h"
 #include "core/past.h"
 #include "engine/assert.h"
 
@@ -483,6 +484,8 @@ int fs_read_directory(struct fs *fs, struct fs_handle *handle, uint64_t cookie, 
 
     if (ino_is_past(handle->ino))
         return past_read_directory(fs, handle, cookie, plus, each, arg);
+    if (ino_is_info(handle->ino))
+        return info_read_directory(fs, handle, cookie, plus, each, arg);
     if (!handle->node)
         return snapshot_dir_read_directory(fs, handle, cookie, plus, each, arg);
     if (cookie == 0)

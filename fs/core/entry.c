@@ -30,10 +30,15 @@ bool name_is_snapshots(uint64_t parent, struct bytes name)
     return parent == FS_ROOT_INO && bytes_equal(name, name_snapshots);
 }
 
+bool name_is_info(uint64_t parent, struct bytes name)
+{
+    return parent == FS_ROOT_INO && bytes_equal(name, name_sstfs);
+}
+
 bool name_is_reserved(uint64_t parent, struct bytes name)
 {
     return bytes_equal(name, name_past) || name_is_snapshots(parent, name) ||
-           (parent == FS_ROOT_INO && bytes_equal(name, name_sstfs));
+           name_is_info(parent, name);
 }
 
 int name_check_new(uint64_t parent, struct bytes name)

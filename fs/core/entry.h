@@ -35,6 +35,8 @@ MUST_USE int name_check(struct bytes name);
 bool name_is_reserved(uint64_t parent, struct bytes name);
 bool name_is_snapshots(uint64_t parent, struct bytes name);
 bool name_is_past(struct bytes name);
+/** `.sstfs` in the root. */
+bool name_is_info(uint64_t parent, struct bytes name);
 /** name_check(), then -EEXIST for reserved and dot names. For names about to be made. */
 MUST_USE int name_check_new(uint64_t parent, struct bytes name);
 /** malloc'ed; NULL: no memory. */

@@ -7,6 +7,7 @@
 #include "core/attr.h"
 #include "core/dir.h"
 #include "core/entry.h"
+#include "core/info.h"
 #include "core/past.h"
 #include "engine/assert.h"
 
@@ -39,6 +40,11 @@ bool fs_handle_keep_cache(const struct fs_handle *handle)
     return handle->keep_cache;
 }
 
+bool fs_handle_is_direct(const struct fs_handle *handle)
+{
+    return handle->is_direct;
+}
+
 int fs_open_file(struct fs *fs, struct fs_request *request, uint64_t ino, int open_flags,
     struct fs_handle **ret_handle)
 {
@@ -50,6 +56,8 @@ int fs_open_file(struct fs *fs, struct fs_request *request, uint64_t ino, int op
 
     if (ino_is_past(ino))
         return past_open_file(fs, ino, open_flags, ret_handle);
+    if (ino_is_info(ino))
+        return info_open_file(fs, ino, open_flags, ret_handle);
     if (ino_is_synthetic(ino))
         return snapshot_dir_open_file(fs, ino, open_flags, ret_handle);
     if (fs->options.read_only && ((open_flags & O_ACCMODE) != O_RDONLY || truncate))
@@ -110,6 +118,10 @@ void fs_release(struct fs *fs, uint64_t ino, struct fs_handle *handle)
         past_release(fs, ino, handle);
         return;
     }
+    if (ino_is_info(ino)) {
+        info_release(fs, handle);
+        return;
+    }
     if (ino_is_synthetic(ino)) {
         snapshot_dir_release(fs, handle);
         return;
@@ -150,6 +162,8 @@ int fs_open_directory(struct fs *fs, uint64_t ino, struct fs_handle **ret_handle
 
     if (ino_is_past(ino))
         return past_open_directory(fs, ino, ret_handle);
+    if (ino_is_info(ino))
+        return info_open_directory(fs, ino, ret_handle);
     if (ino_is_synthetic(ino))
         return snapshot_dir_open_directory(fs, ino, ret_handle);
     r = directory_pin(fs, ino, &node);
@@ -176,6 +190,10 @@ void fs_release_directory(struct fs *fs, struct fs_handle *handle)
 
     if (ino_is_past(handle->ino)) {
         past_release_directory(fs, handle);
+        return;
+    }
+    if (ino_is_info(handle->ino)) {
+        info_release(fs, handle);
         return;
     }
     if (!node) {

@@ -2,6 +2,7 @@
  * Names: lookup, and making and removing entries. Renaming is in rename.c.
  */
 #include "core/acl.h"
+#include "core/info.h"
 #include "core/namespace.h"
 #include "core/past.h"
 
@@ -28,8 +29,12 @@ int fs_lookup(struct fs *fs, uint64_t parent, struct bytes name, struct fs_entry
         return past_lookup(fs, parent, name, ret_entry);
     if (fs->past && !ino_is_synthetic(parent) && name_is_past(name))
         return past_lookup_list(fs, parent, ret_entry);
+    if (ino_is_info(parent))
+        return info_lookup(fs, parent, name, ret_entry);
     if (ino_is_synthetic(parent) || (fs->snapshots && name_is_snapshots(parent, name)))
         return snapshot_dir_lookup(fs, parent, name, ret_entry);
+    if (name_is_info(parent, name))
+        return info_lookup_root(fs, ret_entry);
     if (name_is_reserved(parent, name))
         return -ENOENT;
     r = directory_pin(fs, parent, &directory);
@@ -636,8 +641,8 @@ int fs_unlink(struct fs *fs, struct fs_request *request, uint64_t parent, struct
         return r;
     if (ino_is_synthetic(parent))
         return err_new(-EROFS, "snapshots are read-only");
-    if (name_is_snapshots(parent, name) || name_is_past(name))
-        return err_new(-EISDIR, "unlink of .snapshots or .past");
+    if (name_is_reserved(parent, name))
+        return err_new(-EISDIR, "unlink of a reserved name");
     return remove_entry(fs, request, parent, name, false);
 }
 
@@ -649,8 +654,8 @@ int fs_rmdir(struct fs *fs, struct fs_request *request, uint64_t parent, struct 
         return r;
     if (ino_is_synthetic(parent))
         return snapshot_dir_rmdir(fs, parent, name);
-    if (name_is_snapshots(parent, name) || name_is_past(name))
-        return err_new(-EBUSY, "rmdir of .snapshots or .past");
+    if (name_is_reserved(parent, name))
+        return err_new(-EBUSY, "rmdir of a reserved name");
     return remove_entry(fs, request, parent, name, true);
 }
 

@@ -343,6 +343,8 @@ void fs_forget(struct fs *fs, uint64_t ino, uint64_t count)
         past_node_forget(fs->past, ino, count);
         return;
     }
+    if (ino_is_info(ino))
+        return;
     if (ino_is_synthetic(ino)) {
         snapshot_dir_forget(fs, ino, count);
         return;

@@ -349,8 +349,8 @@ static int rename_check(
         return err_new(-EXDEV, "rename into or out of snapshots");
     if (ino_is_synthetic(parent))
         return 0;
-    if (name_is_snapshots(parent, name) || name_is_past(name))
-        return err_new(-EBUSY, "rename of .snapshots or .past");
+    if (name_is_reserved(parent, name))
+        return err_new(-EBUSY, "rename of a reserved name");
     return name_check_new(new_parent, new_name);
 }
 

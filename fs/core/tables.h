@@ -100,7 +100,7 @@ static inline uint32_t extents_of(uint64_t size)
 #define INO_COUNTER_BITS 48
 #define INO_COUNTER_MASK ((UINT64_C(1) << INO_COUNTER_BITS) - 1)
 
-/** Of .snapshots and what is below: no row of any table. */
+/** Of .snapshots, .past, .sstfs and what is below: no row of any table. */
 static inline bool ino_is_synthetic(uint64_t ino)
 {
     return (ino & INO_SYNTHETIC_BIT) != 0;
@@ -111,6 +111,15 @@ static inline bool ino_is_synthetic(uint64_t ino)
 static inline bool ino_is_past(uint64_t ino)
 {
     return ino_is_synthetic(ino) && (ino & INO_PAST_BIT) != 0;
+}
+
+#define INO_INFO_BIT (UINT64_C(1) << 60)
+/** Of the synthetic ones, those of `.sstfs` and what is in it. Of numbers that the kernel uses: an
+ * st_ino under .snapshots may have any bit. */
+static inline bool ino_is_info(uint64_t ino)
+{
+    return (ino & (INO_SYNTHETIC_BIT | INO_PAST_BIT | INO_INFO_BIT)) ==
+           (INO_SYNTHETIC_BIT | INO_INFO_BIT);
 }
 
 /** The node number (of the store) in an inode number; 0 for the root. */

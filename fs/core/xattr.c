@@ -12,6 +12,7 @@
 
 #include "core/acl.h"
 #include "core/core.h"
+#include "core/info.h"
 #include "core/past.h"
 
 #define NAME_BYTES_MAX 255u
@@ -108,6 +109,8 @@ int fs_getxattr(struct fs *fs, uint64_t ino, const char *name, struct buf *ret_v
         return r;
     if (ino_is_past(ino))
         return past_getxattr(fs, ino, name, ret_value);
+    if (ino_is_info(ino))
+        return -ENODATA;
     if (ino_is_synthetic(ino))
         return snapshot_dir_getxattr(fs, ino, name, ret_value);
     r = node_pin(fs, ino, &node);

@@ -32,8 +32,10 @@ static int run_open(struct request *request)
     int r = fs_open_file(request->session->fs, request->type->changes ? &request->change : NULL,
         request->ino, flags, &request->handle);
 
-    if (r >= 0)
+    if (r >= 0) {
         request->file.keep_cache = fs_handle_keep_cache(request->handle);
+        request->file.direct_io = fs_handle_is_direct(request->handle);
+    }
     return r;
 }
 

@@ -68,6 +68,13 @@ struct fs_entry {
  * left half done (orphans in the background). */
 MUST_USE int fs_open(
     struct engine *engine, struct env *env, const struct fs_options *options, struct fs **ret_fs);
+/** A file of .sstfs, the hidden directory in the root: `make` appends the text as of now. */
+struct fs_info_file {
+    const char *name;
+    int (*make)(void *arg, struct buf *to);
+};
+/** Before the first request. `files` are borrowed; without them there is no .sstfs. */
+void fs_set_info(struct fs *fs, const struct fs_info_file *files, unsigned count, void *arg);
 /** Deletes data of files still open but unlinked, then frees; the engine stays open. */
 int fs_close(struct fs *fs);
 
@@ -198,6 +205,8 @@ MUST_USE int fs_open_file(struct fs *fs, struct fs_request *request, uint64_t in
 /** Whether the kernel may keep cached pages of this file over opens (false: snapshot SHA256SUMS).
  */
 bool fs_handle_keep_cache(const struct fs_handle *handle);
+/** Whether reads end where the content does, not at st_size (files of .sstfs). */
+bool fs_handle_is_direct(const struct fs_handle *handle);
 /** Appends exactly min(size, file size - offset) bytes to `to`; holes are zeros. */
 MUST_USE int fs_read(struct fs *fs, uint64_t ino, struct fs_handle *handle, uint64_t offset,
     size_t size, struct buf *to);
