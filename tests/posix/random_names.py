@@ -33,6 +33,10 @@ class Pair:
         names = [self.chance.choice(NAMES) for _ in range(self.chance.choice([1, 1, 2, 2, 3, depth_max]))]
         return '/'.join(names)
 
+    def neighbour(self):
+        """A name beside the link that points to it."""
+        return 'a'
+
     def both(self, call):
         """The result on both, or its errno; they must be the same."""
         results = []
@@ -65,7 +69,7 @@ class Pair:
         return path, self.both(lambda root: os.mknod(root / path, kind | 0o640, os.makedev(1, 3)))
 
     def do_symlink(self):
-        path, target = self.path(), self.chance.choice([self.path(), 't' * 4000, 'a'])
+        path, target = self.path(), self.chance.choice([self.path(), 't' * 4000, self.neighbour()])
         return path, self.both(lambda root: os.symlink(target, root / path))
 
     def do_link(self):

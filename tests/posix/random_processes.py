@@ -37,6 +37,10 @@ class Process(Pair):
         folder = self.chance.choice(FOLDERS)
         return f'{folder}/{name}/{rest}' if rest else f'{folder}/{name}'
 
+    def neighbour(self):
+        """open(2) makes the file that a link points to, which must be nobody else's either."""
+        return f'{self.number}a'
+
     def write_own_piece(self, step):
         data = bytes([self.number, step % 256]) * (PIECE // 2)
         for root in self.roots:
