@@ -190,13 +190,10 @@ static int check_all(struct check *check)
 
 static int check_store(struct check *check)
 {
-    int kind = folder_kind(check->store);
-    int code;
+    int code = folder_require_store(check->store);
 
-    if (kind == FOLDER_MISSING)
-        return complain(EXIT_NOT_FOUND, "'%s' does not exist", check->store);
-    if (kind != FOLDER_STORE)
-        return complain(EXIT_NOT_A_STORE, "'%s' is not a store", check->store);
+    if (code != EXIT_DONE)
+        return code;
     log_set_level(LOG_LEVEL_WARNING);
     code = check_all(check);
     verify_release(&check->verify);

@@ -67,6 +67,17 @@ int folder_kind(const char *path)
     return r ? FOLDER_EMPTY : FOLDER_OTHER;
 }
 
+int folder_require_store(const char *path)
+{
+    int kind = folder_kind(path);
+
+    if (kind == FOLDER_MISSING)
+        return complain(EXIT_NOT_FOUND, "'%s' does not exist", path);
+    if (kind != FOLDER_STORE)
+        return complain(EXIT_NOT_A_STORE, "'%s' is not a store", path);
+    return EXIT_DONE;
+}
+
 /* The parent's path and the last component of one that cannot be resolved as a whole. */
 static int resolve_parent(const char *path, char **ret_path)
 {

@@ -89,7 +89,7 @@ int command_repair(int argc, char **argv)
         {"dry-run", no_argument, NULL, 'n'}, {0}};
     bool manifest = false, log = false, was_good;
     enum consent consent = CONSENT_ASK;
-    int option, kind, code;
+    int option, code;
 
     while ((option = getopt_long(argc, argv, "yn", long_options, NULL)) != -1) {
         if (option == '?')
@@ -101,11 +101,9 @@ int command_repair(int argc, char **argv)
     }
     if (optind + 1 != argc || manifest == log)
         return complain_usage(argv[0]);
-    kind = folder_kind(argv[optind]);
-    if (kind == FOLDER_MISSING)
-        return complain(EXIT_NOT_FOUND, "'%s' does not exist", argv[optind]);
-    if (kind != FOLDER_STORE)
-        return complain(EXIT_NOT_A_STORE, "'%s' is not a store", argv[optind]);
+    code = folder_require_store(argv[optind]);
+    if (code != EXIT_DONE)
+        return code;
     log_set_level(LOG_LEVEL_WARNING);
     code = repair_run(argv[optind], manifest, consent, &was_good);
     if (was_good)

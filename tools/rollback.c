@@ -42,7 +42,7 @@ static int roll_back(const char *store, const char *tag)
 int command_rollback(int argc, char **argv)
 {
     bool is_sure = false;
-    int option, kind;
+    int option, code;
 
     while ((option = getopt(argc, argv, "y")) != -1) {
         if (option != 'y')
@@ -51,11 +51,9 @@ int command_rollback(int argc, char **argv)
     }
     if (optind + 2 != argc)
         return complain_usage(argv[0]);
-    kind = folder_kind(argv[optind]);
-    if (kind == FOLDER_MISSING)
-        return complain(EXIT_NOT_FOUND, "'%s' does not exist", argv[optind]);
-    if (kind != FOLDER_STORE)
-        return complain(EXIT_NOT_A_STORE, "'%s' is not a store", argv[optind]);
+    code = folder_require_store(argv[optind]);
+    if (code != EXIT_DONE)
+        return code;
     if (!is_sure && !confirm("take the whole tree back?"))
         return complain(EXIT_USAGE, "nothing is done; -y says yes");
     return roll_back(argv[optind], argv[optind + 1]);

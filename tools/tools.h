@@ -65,6 +65,8 @@ enum folder_kind {
 };
 /** What `path` is; a negative errno if it cannot be looked at (-ENOTDIR: no folder). */
 MUST_USE int folder_kind(const char *path);
+/** EXIT_DONE: it is a store. Else the exit status; why is said. */
+MUST_USE int folder_require_store(const char *path);
 /** The absolute path, without symbolic links; its last component need not exist. malloc. */
 MUST_USE int absolute_path(const char *path, char **ret_path);
 /** The way from the folder `from` to `to`, both absolute and resolved: "../../x". malloc. */
