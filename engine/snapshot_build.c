@@ -16,7 +16,9 @@
 #include "engine/buf.h"
 #include "engine/assert.h"
 #include "engine/error.h"
+#include "engine/log.h"
 #include "state.h"
+#include "sums.h"
 
 #define STEP_LINKS 128
 #define STEP_BYTES (4u << 20)
@@ -41,7 +43,10 @@ struct snapshot_build {
     uint64_t offset;
     EVP_MD_CTX *digest;
     uint8_t *read_buffer;
-    struct buf sums; /* SHA256SUMS so far */
+    struct buf sums;   /* SHA256SUMS so far */
+    struct sums kept;  /* of an earlier life, read when a sum is missed first */
+    bool kept_is_read; /* or there is none */
+    bool has_summed;   /* what `kept` has not */
 };
 
 int snapshot_build_new(struct engine *engine, const char *folder,
@@ -99,6 +104,7 @@ void snapshot_build_free(struct snapshot_build *build)
     EVP_MD_CTX_free(build->digest);
     free(build->read_buffer);
     buf_release(&build->sums);
+    sums_release(&build->kept);
     free(build);
 }
 
@@ -209,18 +215,6 @@ static int link_some(struct snapshot_build *build)
 
 /* ---- sums ---- */
 
-static void put_sum(struct buf *to, const uint8_t sum[SHA256_BYTES], const char *inner)
-{
-    char hex[2 * SHA256_BYTES + 1];
-
-    for (unsigned i = 0; i < SHA256_BYTES; i++)
-        snprintf(hex + 2 * i, 3, "%02x", sum[i]);
-    buf_append(to, hex, 2 * SHA256_BYTES);
-    buf_append(to, "  ", 2);
-    buf_append(to, inner, strlen(inner));
-    buf_append_u8(to, '\n');
-}
-
 static bool known_sum(struct snapshot_build *build, uint8_t to[SHA256_BYTES])
 {
     struct sstable_handle *handle = build->handles[build->at];
@@ -241,6 +235,22 @@ static void keep_sum(struct snapshot_build *build, const uint8_t sum[SHA256_BYTE
     memcpy(handle->sha256[build->component], sum, SHA256_BYTES);
     handle->summed[build->component] = true;
     mutex_unlock(&handle->mutex);
+}
+
+/* What an earlier life of the store has kept, as if it had been summed now. */
+static bool kept_sum(struct snapshot_build *build, const char *inner, uint8_t to[SHA256_BYTES])
+{
+    if (!build->kept_is_read) {
+        int r = sums_read(build->engine->env, &build->kept);
+
+        if (r < 0 && r != -ENOENT)
+            log_warning("op=snapshot: sums are computed again: %s", err_text(r));
+        build->kept_is_read = true;
+    }
+    if (!sums_find(&build->kept, inner, to))
+        return false;
+    keep_sum(build, to);
+    return true;
 }
 
 static int open_to_sum(struct snapshot_build *build, const char *path)
@@ -286,7 +296,8 @@ static int sum_next(struct snapshot_build *build)
     if (!advance(build))
         return 0;
     component_paths(build, inner, path);
-    if (!known_sum(build, sum)) {
+    /* A file that is open is one that nobody knew the sum of when it was begun. */
+    if (build->fd >= 0 || (!known_sum(build, sum) && !kept_sum(build, inner, sum))) {
         if (build->fd < 0)
             r = open_to_sum(build, path);
         if (r == 0)
@@ -294,10 +305,20 @@ static int sum_next(struct snapshot_build *build)
         if (r != 0)
             return r;
         keep_sum(build, sum);
+        build->has_summed = true;
     }
-    put_sum(&build->sums, sum, inner);
+    sums_add(&build->sums, sum, inner);
     build->component++;
     return 1;
+}
+
+/* The snapshot does not need it: without, the next life of the store reads the SSTables again. */
+static void keep_sums(struct snapshot_build *build)
+{
+    int r = sums_write(build->engine->env, buf_bytes(&build->sums));
+
+    if (r < 0)
+        log_warning("op=snapshot: %s", err_text(r));
 }
 
 /* ---- the small files ---- */
@@ -309,7 +330,7 @@ static int write_file(struct snapshot_build *build, const char *inner, struct by
 
     if (EVP_Digest(content.data, content.size, sum, NULL, EVP_sha256(), NULL) != 1)
         return -ENOMEM;
-    put_sum(&build->sums, sum, inner);
+    sums_add(&build->sums, sum, inner);
     full_path(build, inner, path);
     return io_write_file(build->engine->env, path, content, true);
 }
@@ -395,8 +416,10 @@ static int write_files(struct snapshot_build *build)
 {
     struct env *env = build->engine->env;
     char path[PATH_BYTES];
-    int r = 0;
+    int r = buf_error(&build->sums);
 
+    if (r == 0 && build->has_summed)
+        keep_sums(build);
     for (unsigned i = 0; r == 0 && i < build->engine->table_count; i++)
         r = write_table_files(build, i);
     if (r == 0)

@@ -15,10 +15,9 @@
 #include "engine/mutex.h"
 #include "manifest.h"
 #include "open_sstables.h"
+#include "sums.h"
 
 struct sweeper;
-
-#define SHA256_BYTES 32
 
 struct sstable_handle {
     _Atomic uint32_t references;

@@ -95,6 +95,7 @@ static int measure(struct space *space, const char *store)
         {HOLDER_LOG, "commitlog"},
         {HOLDER_RESERVE, "reserve"},
         {HOLDER_OTHER, "manifest"},
+        {HOLDER_OTHER, "sums"},
         {HOLDER_OTHER, "tmp"},
         {HOLDER_OTHER, "trash"},
     };

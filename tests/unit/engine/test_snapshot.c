@@ -582,6 +582,120 @@ static void the_sums_are_of_every_file(void **state)
     env_free(env);
 }
 
+/* What SHA256SUMS of a tag says of a file; `path` empty: of the first Data.db, whose it becomes. */
+static void kept_sum(struct env *env, const char *tag, char path[256], char sum[65])
+{
+    AUTO(buf_release) struct buf sums = BUF_INIT;
+    char name[256];
+
+    snprintf(name, sizeof(name), "snapshots/%s/SHA256SUMS", tag);
+    check(io_read_file(env, name, 1 << 20, &sums));
+    buf_append_u8(&sums, 0);
+    for (char *line = strtok((char *)sums.data, "\n"); line; line = strtok(NULL, "\n")) {
+        if (*path ? strcmp(line + 66, path) != 0 : !strstr(line, "-Data.db"))
+            continue;
+        snprintf(sum, 65, "%s", line);
+        snprintf(path, 256, "%s", line + 66);
+        return;
+    }
+    fail_msg("'%s' has no '%s'", name, path);
+}
+
+static void flip_data(struct env *env, const char *path)
+{
+    char name[300];
+
+    snprintf(name, sizeof(name), "data/%s", path);
+    env_fault_flip_bit(env, name, 0, 0);
+}
+
+static struct engine *open_again(struct env *env, struct engine *engine)
+{
+    check(engine_close(engine, 0));
+    return open_in(env, false);
+}
+
+/* One bit of the SSTable is not as it was: whoever reads it for its sum sees another one. */
+static void sums_outlast_the_process(void **state)
+{
+    char before[65], after[65], path[256] = "";
+    struct env *env;
+    struct engine *engine = new_store(&env);
+
+    (void)state;
+    write_batches(engine, 1, 60);
+    check(engine_snapshot_create(engine, "a"));
+    check(engine_snapshot_await(engine, "a", NULL, NULL));
+    kept_sum(env, "a", path, before);
+    engine = open_again(env, engine);
+    flip_data(env, path);
+    write_batches(engine, 61, 90);
+    check(engine_snapshot_create(engine, "b"));
+    check(engine_snapshot_await(engine, "b", NULL, NULL));
+    kept_sum(env, "b", path, after);
+    assert_string_equal(after, before);
+    flip_data(env, path);
+
+    /* What was summed after the restart is kept too, with what was known before. */
+    engine = open_again(env, engine);
+    check(engine_snapshot_delete(engine, "a"));
+    check(engine_snapshot_delete(engine, "b"));
+    flip_data(env, path);
+    check(engine_snapshot_create(engine, "c"));
+    check(engine_snapshot_await(engine, "c", NULL, NULL));
+    kept_sum(env, "c", path, after);
+    assert_string_equal(after, before);
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+/* Another sum, in form as good as the one before. */
+static void falsify_sum(struct env *env, const struct buf *sums, const char *path)
+{
+    const uint8_t *sum = memmem(sums->data, sums->size, path, strlen(path));
+    const uint8_t *digit;
+
+    assert_non_null(sum);
+    for (digit = sum - 66; *digit > '9'; digit++)
+        continue;
+    env_fault_flip_bit(env, "sums", (uint64_t)(digit - sums->data), 0);
+}
+
+static void sums_that_are_lost_or_damaged_are_computed_again(void **state)
+{
+    char before[65], after[65], path[256] = "";
+    struct env *env;
+    struct engine *engine = new_store(&env);
+    struct io_stat stat;
+
+    (void)state;
+    write_batches(engine, 1, 60);
+    check(engine_snapshot_create(engine, "a"));
+    check(engine_snapshot_await(engine, "a", NULL, NULL));
+    kept_sum(env, "a", path, before);
+    for (unsigned i = 0; i < 3; i++) {
+        const char *tag = (const char *[]){"lost", "cut", "flipped"}[i];
+        AUTO(buf_release) struct buf content = BUF_INIT;
+
+        engine = open_again(env, engine);
+        check(io_read_file(env, "sums", 1 << 20, &content));
+        if (i == 0)
+            check(io_unlink(env, "sums"));
+        else if (i == 1)
+            check(io_write_file(env, "sums", bytes_of(content.data, content.size / 2), true));
+        else
+            falsify_sum(env, &content, path);
+        check(engine_snapshot_create(engine, tag));
+        check(engine_snapshot_await(engine, tag, NULL, NULL));
+        kept_sum(env, tag, path, after);
+        assert_string_equal(after, before);
+        check(io_stat(env, "sums", &stat)); /* and kept for the next time */
+        assert_int_equal(stat.size, content.size);
+    }
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
 /* Every file of an SSTable has one more name for each tag, and is the same file. */
 static int expect_links(void *arg, const char *name)
 {
@@ -695,6 +809,8 @@ int main(void)
         cmocka_unit_test(a_tag_that_cannot_be_completed_does_not_hold_up_the_next),
         cmocka_unit_test(a_disk_without_links_has_no_snapshots_and_says_so),
         cmocka_unit_test(the_sums_are_of_every_file),
+        cmocka_unit_test(sums_outlast_the_process),
+        cmocka_unit_test(sums_that_are_lost_or_damaged_are_computed_again),
         cmocka_unit_test(components_of_a_tag_are_links),
         cmocka_unit_test(a_store_is_made_of_a_snapshot),
         cmocka_unit_test(a_damaged_description_is_refused_not_believed),
