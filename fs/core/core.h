@@ -129,6 +129,8 @@ MUST_USE int data_truncate(struct fs *fs, const struct node *node, struct batch 
  * extended attributes in node->xattrs. Before the batch is applied; exclusive lock held.
  */
 MUST_USE int xattr_keep(struct node *node, const struct row *row, unsigned column);
+/** Adds what an orphan has of them, in node->xattrs, to the row begun last. Under the lock. */
+void xattr_put_kept(struct batch *batch, unsigned column, const struct node *node);
 /** 1 and the ACL (checked) of that name; 0: it has none. Under the node's lock. */
 MUST_USE int xattr_get_acl(struct node *node, const char *name, struct buf *ret_acl);
 /** An orphan's access ACL, which lives in node->xattrs, has become `acl`. */

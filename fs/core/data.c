@@ -279,7 +279,7 @@ static int content_write(
     end = offset + payload->size;
     size = end > to->size ? end : to->size;
     fits = size <= FS_SMALL_BYTES_MAX;
-    can_be_small = to->small != 0 || (inode_is_hollow(to) && change->node->home == HOME_DIRENT);
+    can_be_small = to->small != 0 || (inode_is_hollow(to) && change->node->dir != 0);
     r = fits && can_be_small ? write_small(change, payload, offset)
                              : write_pages(change, payload, offset);
     if (r < 0)

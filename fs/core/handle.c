@@ -101,6 +101,7 @@ static void orphan_release(struct node *node)
         };
         xattr_list_free(node->xattrs);
         node->xattrs = NULL;
+        node->linkable = false;
         node_set_home(node, HOME_NONE, 0, NULL, 0);
         atomic_fetch_sub(&fs->open_orphans, 1);
     }

@@ -1,5 +1,5 @@
 /*
- * What namespace.c and rename.c share: rows of names, and the end of what a name stood for.
+ * What make.c, namespace.c and rename.c share: rows of names, and the end of what a name stood for.
  */
 #ifndef SSTFS_FS_CORE_NAMESPACE_H
 #define SSTFS_FS_CORE_NAMESPACE_H
@@ -13,6 +13,9 @@
  */
 void dirent_put(struct batch *batch, uint64_t dir, struct bytes name, const struct node *child,
     const struct inode *inode, enum home_kind kind);
+
+/** -EEXIST: the directory, whose lock is held, has an entry of that name. */
+MUST_USE int name_check_free(struct fs *fs, const struct node *directory, struct bytes name);
 
 /** 1, 0, or an error. Ghosts do not count. Its exclusive lock is held. */
 MUST_USE int directory_is_empty(struct fs *fs, uint64_t ino);

@@ -16,7 +16,8 @@
  *
  * Home: the row that holds an inode's attributes. A file's is the row of its name, or, once it had
  * a second name, its row of `inodes`; a directory's is the static row of its own partition. An open
- * file without a name is an orphan: its attributes live in its node alone.
+ * file without a name is an orphan: its attributes live in its node alone. It lost its name while
+ * open, or was made without one (O_TMPFILE) and may be linked to a name.
  */
 #ifndef SSTFS_FS_CORE_NODE_H
 #define SSTFS_FS_CORE_NODE_H
@@ -70,12 +71,13 @@ struct node {
 
     /* Below: guarded by `lock`. */
     struct inode inode;
-    uint64_t dir; /* HOME_DIRENT: the directory */
+    uint64_t dir; /* HOME_DIRENT: the directory; `linkable`: that it was made in; else 0 */
     uint8_t *name;
     struct xattr_list *xattrs; /* HOME_ORPHAN: xattr.h; else NULL */
     uint8_t name_size;
     uint8_t home;  /* enum home_kind */
     bool loaded;   /* false: who made it failed to read it */
+    bool linkable; /* HOME_ORPHAN: made without a name, and may yet get one */
     bool detached; /* in no chain; guarded by the shard */
     _Atomic bool atime_queued;
     _Atomic int64_t read_ns;       /* the atime that is queued, as getattr tells it; 0: none */

@@ -35,6 +35,21 @@ static bool is_surely_absent(const struct inode *inode, struct bytes name)
            (acl_is_name(name) && !(inode->xattr_bits & XATTR_ACL));
 }
 
+/* Those of an orphan. A capability may have been killed since. */
+static int kept_walk(const struct node *node, xattr_each each, void *arg)
+{
+    for (const struct xattr_list *at = node->xattrs; at; at = at->next) {
+        int r;
+
+        if (is_capability(at->name) && !(node->inode.xattr_bits & XATTR_CAPABILITY))
+            continue;
+        r = each(arg, at->name, at->value);
+        if (r != 0)
+            return r;
+    }
+    return 0;
+}
+
 /* Under the node's lock. A capability that a write took away from an orphan is still in its list.
  */
 static int xattrs_walk(const struct node *node, xattr_each each, void *arg)
@@ -47,16 +62,8 @@ static int xattrs_walk(const struct node *node, xattr_each each, void *arg)
         return err_new(-ESTALE, "inode %" PRIu64 " is gone", node->ino);
     if (!(node->inode.xattr_bits & XATTR_ANY))
         return 0;
-    if (node->home == HOME_ORPHAN) {
-        for (const struct xattr_list *at = node->xattrs; at; at = at->next) {
-            if (is_capability(at->name) && !(node->inode.xattr_bits & XATTR_CAPABILITY))
-                continue;
-            r = each(arg, at->name, at->value);
-            if (r != 0)
-                return r;
-        }
-        return 0;
-    }
+    if (node->home == HOME_ORPHAN)
+        return kept_walk(node, each, arg);
     r = home_read(node, HOME_XATTRS, &row, &column, NULL);
     if (r <= 0)
         return r;
@@ -190,7 +197,7 @@ int fs_listxattr(struct fs *fs, uint64_t ino, bool trusted, struct buf *ret_name
 
 /* ---- those of orphans ---- */
 
-static struct xattr_list *xattr_list_new(struct bytes name, struct bytes value)
+struct xattr_list *xattr_list_new(struct bytes name, struct bytes value)
 {
     struct xattr_list *one = malloc(sizeof(*one) + name.size + value.size);
 
@@ -247,6 +254,26 @@ int xattr_keep(struct node *node, const struct row *row, unsigned column)
     xattr_list_free(node->xattrs);
     node->xattrs = list;
     return 0;
+}
+
+struct kept_row {
+    struct batch *batch;
+    unsigned column;
+};
+
+static int put_kept(void *arg, struct bytes name, struct bytes value)
+{
+    const struct kept_row *row = arg;
+
+    batch_map_put(row->batch, row->column, name, value);
+    return 0;
+}
+
+void xattr_put_kept(struct batch *batch, unsigned column, const struct node *node)
+{
+    struct kept_row row = {.batch = batch, .column = column};
+
+    (void)kept_walk(node, put_kept, &row);
 }
 
 /* ---- changing ---- */

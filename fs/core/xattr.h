@@ -20,4 +20,7 @@ struct xattr_list {
     uint8_t data[];
 };
 
+/** One, of copies, in no list. NULL: no memory. */
+struct xattr_list *xattr_list_new(struct bytes name, struct bytes value);
+
 #endif

@@ -4,6 +4,7 @@
 #include "fuse/request.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 
 static struct request *request_named(
@@ -139,6 +140,13 @@ static int run_create(struct request *request)
         request->name, request->mode, request->file.flags, &request->entry, &request->handle);
 }
 
+static int run_tmpfile(struct request *request)
+{
+    return fs_tmpfile(request->session->fs, &request->change, &request->caller, request->ino,
+        request->mode, request->file.flags, &request->entry, &request->handle);
+}
+
+/* TMPFILE comes as a CREATE, too (shim.c), and its name means nothing. */
 void op_create(
     fuse_req_t fuse, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *file)
 {
@@ -148,7 +156,14 @@ void op_create(
         .run = run_create,
         .reply = reply_entry,
         .undo = undo_entry};
-    struct request *request = request_named(fuse, &type, parent, name);
+    static const struct request_type without_name = {.operation = OPERATION_TMPFILE,
+        .changes = true,
+        .table = TABLE_META,
+        .run = run_tmpfile,
+        .reply = reply_entry,
+        .undo = undo_entry};
+    bool is_named = (file->flags & O_TMPFILE) != O_TMPFILE;
+    struct request *request = request_named(fuse, is_named ? &type : &without_name, parent, name);
 
     if (!request)
         return;

@@ -39,6 +39,7 @@ const char *session_operation_name(enum session_operation operation)
         [OPERATION_SETATTR] = "setattr",
         [OPERATION_SETXATTR] = "setxattr",
         [OPERATION_SYMLINK] = "symlink",
+        [OPERATION_TMPFILE] = "tmpfile",
         [OPERATION_UNLINK] = "unlink",
         [OPERATION_WRITE] = "write",
     };

@@ -38,7 +38,18 @@ static bool argument(const void *request, size_t size, void *to, size_t to_size)
     return true;
 }
 
-static void look_at_request(const void *request, size_t size)
+/* Request and answer are those of CREATE, but for a name that means nothing; op_create() knows it
+ * by its flags, which have O_TMPFILE. */
+static void call_create(void *request)
+{
+    struct fuse_in_header header;
+
+    memcpy(&header, request, sizeof(header));
+    header.opcode = FUSE_CREATE;
+    memcpy(request, &header, sizeof(header));
+}
+
+static void look_at_request(void *request, size_t size)
 {
     struct fuse_in_header header;
     struct fuse_init_in init;
@@ -66,6 +77,9 @@ static void look_at_request(const void *request, size_t size)
     case FUSE_OPEN:
         if (argument(request, size, &open, sizeof(open)))
             kills_suid = open.open_flags & FUSE_OPEN_KILL_SUIDGID;
+        break;
+    case FUSE_TMPFILE:
+        call_create(request);
         break;
     default:
         break;

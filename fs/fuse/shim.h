@@ -4,6 +4,7 @@
  *   kernel --INIT------------> read hook   remembers what is offered
  *   kernel <-reply to INIT---- writev hook adds PARALLEL_DIROPS and HANDLE_KILLPRIV_V2
  *   kernel --STATX-----------> read hook   answers it (statx.h): libfuse does not know it
+ *   kernel --TMPFILE---------> read hook   makes a CREATE of it, which libfuse does know
  *   kernel --WRITE, OPEN-----> read hook   keeps the flags that libfuse drops, for the handler
  *   kernel --WRITE-----------> read hook   puts the payload where it can stay (scatter.h)
  *

@@ -29,6 +29,22 @@ setfacl -x u:1000 chmod; setfacl -k copied
 """
 
 
+AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
+ACL = 'system.posix_acl_access'
+
+
+def name_files_without_one(tree):
+    """A file of O_TMPFILE in each folder has what its folder hands down, before it has a name and after."""
+    for folder in 'plain', 'moved', 'minimal':
+        fd = os.open(tree / folder, os.O_TMPFILE | os.O_RDWR, 0o666)
+        before = os.getxattr(fd, ACL) if ACL in os.listxattr(fd) else None
+        name = tree / folder / 'named'
+        support.libc_call('linkat', AT_FDCWD, f'/proc/self/fd/{fd}'.encode(), AT_FDCWD, os.fsencode(name),
+                          AT_SYMLINK_FOLLOW)
+        os.close(fd)
+        assert before == (os.getxattr(name, ACL) if ACL in os.listxattr(name) else None)
+
+
 def lists_of(tree):
     """What getfacl says of each file of it, in the order of names."""
     names = sorted(os.path.relpath(os.path.join(folder, name), tree) for folder, folders, files in os.walk(tree)
@@ -42,6 +58,7 @@ def commands_leave_the_same_lists_as_on_the_disk(place):
     for tree in trees:
         tree.mkdir()
         run('bash', '-c', SCRIPT, cwd=tree)
+        name_files_without_one(tree)
     want, got = (lists_of(tree) for tree in trees)
     if want != got:
         raise Failed(f'getfacl differs:\n--- disk\n{want}\n--- mount\n{got}')

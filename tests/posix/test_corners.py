@@ -21,6 +21,9 @@ from support import as_user, libc, libc_call, raises
 
 SECOND = 1_000_000_000
 F_OFD_SETLK = 37
+AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
+UMASK = os.umask(0o022)
+os.umask(UMASK)
 
 
 class Dirent(ctypes.Structure):
@@ -290,7 +293,6 @@ def appends_of_many_handles_lose_nothing(place):
 def what_cannot_be_had_is_refused_cleanly(place):
     place.mount()
     (place.mnt / 'f').write_bytes(b'x')
-    raises(errno.EOPNOTSUPP, os.open, place.mnt, os.O_TMPFILE | os.O_RDWR)
     with open(place.mnt / 'f', 'rb') as file:
         raises(errno.ENOTTY, fcntl.ioctl, file, termios.TIOCGWINSZ, bytes(8))
     # A whiteout is a character device 0/0; without `dev` there are no devices, and none of these.
@@ -382,6 +384,92 @@ def orphans_go_at_the_next_mount(place):
         assert tables.stdout == '', tables.stdout
 
 
+def link_descriptor(fd, path):
+    """As linkat(2) tells those without CAP_DAC_READ_SEARCH to do it."""
+    libc_call('linkat', AT_FDCWD, f'/proc/self/fd/{fd}'.encode(), AT_FDCWD, os.fsencode(path),
+              AT_SYMLINK_FOLLOW)
+
+
+def used(place):
+    """How many bytes the SSTables take that are left when there is nothing else to keep."""
+    support.sstfs('flush', place.mnt)
+    support.sstfs('compact', place.mnt)
+    return sum(path.stat().st_size for path in place.store.glob('data/*/*/nb-*-Data.db'))
+
+
+def files_without_a_name_can_be_had_and_named(place):
+    place.mount()
+    folder = place.mnt / 'd'
+    folder.mkdir()
+    before = os.stat(folder).st_mtime_ns
+    content = os.urandom(300_000)
+    fd = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o642)
+    assert os.listdir(folder) == [] and os.stat(folder).st_mtime_ns == before
+    about = os.fstat(fd)
+    assert about.st_nlink == 0 and about.st_mode == stat.S_IFREG | 0o642 & ~UMASK, about
+    assert os.write(fd, content) == len(content)
+    os.setxattr(fd, 'user.kept', b'so it is')
+    os.fsync(fd)
+    assert os.pread(fd, len(content), 0) == content
+    (place.mnt / 'taken').write_bytes(b'x')
+    raises(errno.EEXIST, link_descriptor, fd, place.mnt / 'taken')
+    link_descriptor(fd, place.mnt / 'named')
+    assert os.fstat(fd).st_nlink == 1 and os.stat(place.mnt / 'named').st_ino == about.st_ino
+    link_descriptor(fd, place.mnt / 'second')
+    assert os.fstat(fd).st_nlink == 2
+    os.unlink(place.mnt / 'second')
+    os.unlink(place.mnt / 'named')
+    # Its last name is gone, as that of any file.
+    raises(errno.ENOENT, link_descriptor, fd, place.mnt / 'again')
+    os.close(fd)
+
+    alone = os.open(place.mnt, os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)
+    raises(errno.ENOENT, link_descriptor, alone, place.mnt / 'named')
+    raises(errno.EINVAL, os.open, place.mnt, os.O_TMPFILE | os.O_RDONLY)
+    raises(errno.EISDIR, os.open, place.mnt / 'd', os.O_RDWR)
+    raises(errno.EROFS, os.open, place.mnt / '.snapshots', os.O_TMPFILE | os.O_RDWR)
+    os.close(alone)
+
+    fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY)
+    os.write(fd, b'small')
+    link_descriptor(fd, folder / 'small')
+    os.fsync(fd)
+    place.kill()
+    os.close(fd)
+    place.mount()
+    assert (folder / 'small').read_bytes() == b'small'
+    assert sorted(os.listdir(place.mnt)) == ['d', 'taken']
+    place.umount()
+    support.no_damage(place.store)
+
+
+def files_without_a_name_leave_nothing(place):
+    """Neither when they are closed nor when the daemon dies before they have a name."""
+    place.mount()
+    (place.mnt / 'f').write_bytes(b'x')
+    empty = used(place)
+    fd = os.open(place.mnt, os.O_TMPFILE | os.O_RDWR)
+    os.write(fd, os.urandom(8 << 20))
+    os.fsync(fd)
+    assert used(place) > empty + (8 << 20)
+    assert place.stats()['orphans'] == 1
+    os.close(fd)
+    support.wait_until(lambda: place.stats()['orphans'] == 0, 'the reclaiming')
+    assert used(place) < empty + (1 << 20)
+
+    fd = os.open(place.mnt, os.O_TMPFILE | os.O_RDWR)
+    os.write(fd, os.urandom(8 << 20))
+    os.fsync(fd)
+    place.kill()
+    os.close(fd)
+    place.mount()
+    support.wait_until(lambda: place.stats()['orphans'] == 0, 'the reclaiming')
+    assert used(place) < empty + (1 << 20)
+    assert os.listdir(place.mnt) == ['f']
+    place.umount()
+    support.no_damage(place.store)
+
+
 def directories_made_and_moved_at_once_do_not_lock_up(place):
     """rmdir of P/C, rename of C to P, mkdir of P/C: three processes, for a number of rounds."""
     place.mount()
@@ -470,6 +558,8 @@ if __name__ == '__main__':
         changes_are_told_to_inotify,
         locks_of_handles_and_of_processes_exclude,
         orphans_go_at_the_next_mount,
+        files_without_a_name_can_be_had_and_named,
+        files_without_a_name_leave_nothing,
         directories_made_and_moved_at_once_do_not_lock_up,
         hard_links_race_and_count_right,
         many_fsyncs_share_syncs,

@@ -220,6 +220,19 @@ int world_create_open(struct world *w, uint64_t parent, const char *name, uint64
     return told(r, &entry, ret_ino);
 }
 
+int world_tmpfile(
+    struct world *w, uint64_t parent, uint64_t *ret_ino, struct fs_handle **ret_handle)
+{
+    struct fs_request request;
+    struct fs_entry entry;
+    int r;
+
+    begin(w, &request, 0);
+    r = end(w, &request,
+        fs_tmpfile(w->fs, &request, &w->caller, parent, 0640, O_RDWR, &entry, ret_handle));
+    return told(r, &entry, ret_ino);
+}
+
 int world_create(
     struct world *w, uint64_t parent, const char *name, uint32_t mode, uint64_t *ret_ino)
 {

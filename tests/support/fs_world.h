@@ -44,6 +44,8 @@ int world_create(
     struct world *w, uint64_t parent, const char *name, uint32_t mode, uint64_t *ret_ino);
 int world_create_open(struct world *w, uint64_t parent, const char *name, uint64_t *ret_ino,
     struct fs_handle **ret_handle);
+int world_tmpfile(
+    struct world *w, uint64_t parent, uint64_t *ret_ino, struct fs_handle **ret_handle);
 int world_mknod(struct world *w, uint64_t parent, const char *name, uint32_t mode, uint64_t rdev,
     uint64_t *ret_ino);
 int world_mkdir(

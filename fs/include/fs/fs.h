@@ -112,6 +112,11 @@ MUST_USE int fs_end(struct fs *fs, struct fs_request *request, engine_go go, voi
 MUST_USE int fs_create(struct fs *fs, struct fs_request *request, const struct fs_caller *caller,
     uint64_t parent, struct bytes name, uint32_t mode, int open_flags, struct fs_entry *ret_entry,
     struct fs_handle **ret_handle); /* -EEXIST: always exclusive */
+/** O_TMPFILE: a file without a name, open, which goes with its last handle unless fs_link() gives
+ * it one. The directory says where it belongs, and is not changed. */
+MUST_USE int fs_tmpfile(struct fs *fs, struct fs_request *request, const struct fs_caller *caller,
+    uint64_t parent, uint32_t mode, int open_flags, struct fs_entry *ret_entry,
+    struct fs_handle **ret_handle);
 /** Files, FIFOs, sockets, devices. */
 MUST_USE int fs_mknod(struct fs *fs, struct fs_request *request, const struct fs_caller *caller,
     uint64_t parent, struct bytes name, uint32_t mode, uint64_t rdev, struct fs_entry *ret_entry);

@@ -256,6 +256,16 @@ static void unlink_deletes_the_content_in_the_same_batch(void **state)
     world_verify(w);
 }
 
+static void assert_xattr(struct world *w, uint64_t ino, const char *name, const char *wanted)
+{
+    struct buf value = BUF_INIT;
+
+    assert_int_equal(fs_getxattr(w->fs, ino, name, &value), 0);
+    assert_int_equal(value.size, strlen(wanted));
+    assert_memory_equal(value.data, wanted, value.size);
+    buf_release(&value);
+}
+
 static uint64_t orphan_count(struct world *w)
 {
     struct fs_stats stats;
@@ -332,6 +342,127 @@ static void closing_deletes_what_was_open_without_a_name(void **state)
     world_reopen(w);
     assert_int_equal(orphan_count(w), 0);
     assert_int_equal(world_rows(w, TABLE_SMALL), 0);
+    world_verify(w);
+}
+
+static void a_file_made_without_a_name_goes_with_its_last_handle(void **state)
+{
+    struct world *w = *state;
+    struct stat before = world_stat(w, ROOT), file, after;
+    struct fs_handle *handle;
+    static uint8_t big[20000];
+    uint64_t ino;
+    char names[8], text[8];
+
+    world_advance(w, 1000);
+    assert_int_equal(world_tmpfile(w, ROOT, &ino, &handle), 0);
+    file = world_stat(w, ino);
+    after = world_stat(w, ROOT);
+    assert_int_equal(file.st_mode, S_IFREG | 0640);
+    assert_int_equal(file.st_nlink, 0);
+    assert_int_equal(file.st_uid, 1000);
+    assert_true(ns_of(after.st_mtim) == ns_of(before.st_mtim));
+    world_list(w, ROOT, names, sizeof(names));
+    assert_string_equal(names, "");
+    assert_int_equal(orphan_count(w), 1);
+    world_verify(w);
+
+    assert_int_equal(world_write(w, ino, "hello", 5, 0), 0);
+    assert_int_equal(world_rows(w, TABLE_SMALL), 1);
+    assert_int_equal(world_read(w, ino, text, sizeof(text)), 5);
+    assert_memory_equal(text, "hello", 5);
+    assert_int_equal(world_write(w, ino, big, sizeof(big), 5), 0);
+    assert_int_equal(world_rows(w, TABLE_SMALL), 0);
+    world_verify(w);
+    fs_release(w->fs, ino, handle);
+    world_settle(w);
+    assert_int_equal(world_link(w, ino, ROOT, "late"), -ENOENT);
+    assert_int_equal(world_rows(w, TABLE_BLOCKS), 0);
+    assert_int_equal(orphan_count(w), 0);
+    world_verify(w);
+}
+
+static void a_file_made_without_a_name_goes_with_a_crash(void **state)
+{
+    struct world *w = *state;
+    struct fs_handle *handle;
+    uint64_t ino, untouched;
+
+    assert_int_equal(world_tmpfile(w, ROOT, &untouched, &handle), 0);
+    fs_release(w->fs, untouched, handle);
+    assert_int_equal(world_tmpfile(w, ROOT, &ino, &handle), 0);
+    assert_int_equal(world_write(w, ino, "hello", 5, 0), 0);
+    fs_release(w->fs, ino, handle);
+    world_crash(w);
+    assert_int_equal(orphan_count(w), 2);
+    world_verify(w);
+    world_settle(w);
+    assert_int_equal(orphan_count(w), 0);
+    assert_int_equal(world_rows(w, TABLE_SMALL), 0);
+    world_verify(w);
+}
+
+static void a_file_made_without_a_name_can_be_given_one(void **state)
+{
+    struct world *w = *state;
+    struct fs_handle *handle;
+    uint64_t ino, other, found;
+    struct stat file, root;
+    char text[8];
+
+    assert_int_equal(world_create(w, ROOT, "taken", 0600, &other), 0);
+    assert_int_equal(world_tmpfile(w, ROOT, &ino, &handle), 0);
+    assert_int_equal(world_write(w, ino, "hello", 5, 0), 0);
+    assert_int_equal(world_setxattr(w, ino, "user.kept", "so it is"), 0);
+    assert_int_equal(world_link(w, ino, ROOT, "taken"), -EEXIST);
+    assert_int_equal(world_stat(w, ino).st_nlink, 0);
+
+    world_advance(w, 1000);
+    assert_int_equal(world_link(w, ino, ROOT, "named"), 0);
+    file = world_stat(w, ino);
+    root = world_stat(w, ROOT);
+    assert_int_equal(file.st_nlink, 1);
+    assert_true(ns_of(root.st_mtim) == ns_of(file.st_ctim));
+    assert_true(ns_of(file.st_mtim) < ns_of(file.st_ctim));
+    assert_int_equal(orphan_count(w), 0);
+    world_verify(w);
+    /* From here on it is a file like any other. */
+    assert_int_equal(world_link(w, ino, ROOT, "second"), 0);
+    assert_int_equal(world_stat(w, ino).st_nlink, 2);
+    assert_int_equal(world_unlink(w, ROOT, "second"), 0);
+    fs_release(w->fs, ino, handle);
+
+    world_crash(w);
+    world_settle(w);
+    assert_int_equal(world_lookup(w, ROOT, "named", &found), 0);
+    assert_int_equal(found, ino);
+    assert_int_equal(world_read(w, ino, text, sizeof(text)), 5);
+    assert_memory_equal(text, "hello", 5);
+    assert_xattr(w, ino, "user.kept", "so it is");
+    world_verify(w);
+}
+
+static void a_failed_link_leaves_a_file_without_a_name(void **state)
+{
+    struct world *w = *state;
+    struct fs_handle *handle;
+    uint64_t ino;
+
+    assert_int_equal(world_tmpfile(w, ROOT, &ino, &handle), 0);
+    if (world_fail_apply(w, -ENOSPC)) {
+        assert_int_equal(world_link(w, ino, ROOT, "named"), -ENOSPC);
+        assert_int_equal(world_stat(w, ino).st_nlink, 0);
+        assert_false(world_exists(w, ROOT, "named"));
+        assert_int_equal(orphan_count(w), 1);
+    }
+    assert_int_equal(world_link(w, ino, ROOT, "named"), 0);
+    assert_int_equal(world_unlink(w, ROOT, "named"), 0);
+    /* It had its name: once that is gone, no other is given. */
+    assert_int_equal(orphan_count(w), 1);
+    assert_int_equal(world_link(w, ino, ROOT, "again"), -ENOENT);
+    fs_release(w->fs, ino, handle);
+    world_settle(w);
+    assert_int_equal(orphan_count(w), 0);
     world_verify(w);
 }
 
@@ -448,6 +579,10 @@ int main(void)
         TEST(unlink_deletes_the_content_in_the_same_batch),
         TEST(an_open_file_lives_without_a_name_until_its_last_close),
         TEST(orphans_of_a_crash_go_at_the_next_mount),
+        TEST(a_file_made_without_a_name_goes_with_its_last_handle),
+        TEST(a_file_made_without_a_name_goes_with_a_crash),
+        TEST(a_file_made_without_a_name_can_be_given_one),
+        TEST(a_failed_link_leaves_a_file_without_a_name),
         TEST(closing_deletes_what_was_open_without_a_name),
         TEST(a_file_too_large_for_one_batch_is_left_to_the_reclaimer),
         TEST(a_row_without_ino_is_no_entry),
