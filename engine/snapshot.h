@@ -105,7 +105,8 @@ struct snapshot_facts {
     struct store_identity store;
     uint64_t point_us;
     uint64_t created_us;
-    struct manifest_sstable *sstables; /* .table by number */
+    struct manifest_sstable *sstables;       /* .table by number */
+    uint64_t (*file_bytes)[COMPONENT_COUNT]; /* of each; as read, else NULL */
     size_t count;
 };
 

@@ -17,6 +17,7 @@
 void snapshot_facts_release(struct snapshot_facts *facts)
 {
     free(facts->sstables);
+    free(facts->file_bytes);
     *facts = (struct snapshot_facts){0};
 }
 
@@ -104,6 +105,26 @@ int snapshot_json_encode(const struct table_schema *tables, unsigned table_count
 
 /* ---- reading ---- */
 
+static int decode_files(
+    const json_t *list, const struct sstable_id *id, uint64_t to[COMPONENT_COUNT])
+{
+    memset(to, 0, COMPONENT_COUNT * sizeof(*to));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        struct json_fields from = {json_array_get(list, i), NULL};
+        const char *name = json_get_string(&from, "name");
+        uint64_t bytes = json_get_integer(&from, "size");
+        enum sstable_component component;
+        struct sstable_id parsed;
+
+        if (from.failed || !sstable_parse_file_name(name, &parsed, &component) ||
+            strcmp(parsed.text, id->text) != 0)
+            return err_new(
+                -EUCLEAN, "snapshot.json: SSTable '%s': file %zu of its list", id->text, i);
+        to[component] = bytes;
+    }
+    return 0;
+}
+
 static int decode_sstable(const json_t *object, struct manifest_sstable *to)
 {
     struct json_fields from = {object, NULL};
@@ -156,6 +177,7 @@ static int decode_table(const json_t *object, unsigned table, const struct table
     const json_t *list = json_object_get(object, "sstables");
     char id[UUID_TEXT_BYTES];
     struct manifest_sstable *grown;
+    void *grown_bytes;
 
     uuid_text(schema->id, id);
     if (strcmp(json_get_string(&from, "id"), id) != 0 ||
@@ -168,10 +190,19 @@ static int decode_table(const json_t *object, unsigned table, const struct table
     if (!grown)
         return -ENOMEM;
     to->sstables = grown;
+    grown_bytes = reallocarray(
+        to->file_bytes, to->count + json_array_size(list) + 1, sizeof(*to->file_bytes));
+    if (!grown_bytes)
+        return -ENOMEM;
+    to->file_bytes = grown_bytes;
     for (size_t i = 0; i < json_array_size(list); i++) {
         struct manifest_sstable sstable = {.table = table};
-        int r = decode_sstable(json_array_get(list, i), &sstable);
+        const json_t *one = json_array_get(list, i);
+        int r = decode_sstable(one, &sstable);
 
+        if (r == 0)
+            r = decode_files(
+                json_object_get(one, "files"), &sstable.facts.id, to->file_bytes[to->count]);
         if (r < 0)
             return r;
         sstable.number = to->count + 1;

@@ -78,6 +78,16 @@ int folder_require_store(const char *path)
     return EXIT_DONE;
 }
 
+int complain_no_tree(const char *path, int kind)
+{
+    if (kind != FOLDER_SSTABLES)
+        return complain(EXIT_NOT_A_STORE, "'%s' is neither a store nor a snapshot", path);
+    return complain(EXIT_NOT_A_STORE,
+        "'%s' has SSTables but no snapshot.json: a copy that is not whole; or, if it is a snapshot "
+        "of Cassandra's, name it with --all-sstables",
+        path);
+}
+
 /* The parent's path and the last component of one that cannot be resolved as a whole. */
 static int resolve_parent(const char *path, char **ret_path)
 {

@@ -65,7 +65,8 @@ static int check_from(const char *folder)
         return complain_of(kind, "--from");
     if (kind == FOLDER_SSTABLES)
         return complain(EXIT_NOT_A_STORE,
-            "'%s' is not a snapshot of ours: mount it with -o ro --all-sstables, and copy the tree",
+            "'%s' has SSTables but no snapshot.json: a copy that is not whole; or, if it is a "
+            "snapshot of Cassandra's, mount it with -o ro --all-sstables, and copy the tree",
             folder);
     return complain(EXIT_NOT_A_STORE, "'%s' is not a snapshot: it has no snapshot.json", folder);
 }

@@ -38,7 +38,7 @@ struct call {
     struct mount_options options;
     bool foreground, sloppy, fake, as_helper;
     char *store, *mountpoint; /* absolute */
-    bool create;
+    bool create, is_snapshot;
 };
 
 /* ---- before the fork ---- */
@@ -124,9 +124,8 @@ static int check_sstables(const struct call *call)
 {
     if (!call->options.all_sstables)
         return complain(EXIT_NOT_A_STORE,
-            "'%s' is not a store: it has neither store.json nor snapshot.json; if the SSTables in "
-            "it "
-            "are a whole snapshot of Cassandra's: mount -o ro --all-sstables",
+            "'%s' has SSTables but neither store.json nor snapshot.json: a copy that is not whole; "
+            "or, if it is a snapshot of Cassandra's: mount -o ro --all-sstables",
             call->store);
     if (!call->options.read_only)
         return complain(EXIT_USAGE, "--all-sstables: mount '%s' with -o ro", call->store);
@@ -147,6 +146,7 @@ static int check_store(struct call *call)
     case FOLDER_STORE:
         return EXIT_DONE;
     case FOLDER_SNAPSHOT:
+        call->is_snapshot = true;
         if (read_only)
             return EXIT_DONE;
         return complain(EXIT_USAGE,
@@ -291,6 +291,20 @@ static int start_in_foreground(const struct call *call, const int *pipe_fds)
     return daemon_run(&plan);
 }
 
+/* What is whole of a copy can be read all the same. */
+static void warn_of_missing_files(const char *folder)
+{
+    struct env *env = NULL;
+    int r = env_posix_new(folder, &env);
+
+    if (r == 0)
+        r = engine_check_snapshot_files(env, fs_tables, FS_TABLE_COUNT);
+    if (r < 0)
+        complain(
+            EXIT_DONE, "warning: '%s': %s; reading what is in it will fail", folder, err_text(r));
+    env_free(env);
+}
+
 static int run(struct call *call, const char *store, const char *mountpoint)
 {
     int pipe_fds[2];
@@ -300,8 +314,12 @@ static int run(struct call *call, const char *store, const char *mountpoint)
         return code;
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
         return complain_of(err_new(-errno, "%s", strerror(errno)), "pipe");
-    return call->foreground ? start_in_foreground(call, pipe_fds)
-                            : start_in_background(call, pipe_fds);
+    if (call->foreground)
+        return start_in_foreground(call, pipe_fds);
+    code = start_in_background(call, pipe_fds);
+    if (code == EXIT_DONE && call->is_snapshot)
+        warn_of_missing_files(call->store);
+    return code;
 }
 
 static void call_release(struct call *call)

@@ -420,7 +420,7 @@ static int open_folders(struct scrub *scrub)
     int r;
 
     if (kind != FOLDER_STORE && kind != FOLDER_SNAPSHOT)
-        return complain(EXIT_NOT_A_STORE, "'%s' is neither a store nor a snapshot", scrub->store);
+        return complain_no_tree(scrub->store, kind);
     scrub->is_store = kind == FOLDER_STORE;
     r = env_posix_new(scrub->store, &scrub->env);
     if (r < 0)
@@ -431,8 +431,7 @@ static int open_folders(struct scrub *scrub)
     if (kind == FOLDER_MISSING)
         return complain(EXIT_NOT_FOUND, "'%s' does not exist", scrub->repair_from);
     if (kind != FOLDER_STORE && kind != FOLDER_SNAPSHOT)
-        return complain(
-            EXIT_NOT_A_STORE, "'%s' is neither a store nor a snapshot", scrub->repair_from);
+        return complain_no_tree(scrub->repair_from, kind);
     scrub->repair_tables = kind == FOLDER_STORE ? "data/sstfs" : "sstfs";
     r = env_posix_new(scrub->repair_from, &scrub->repair_env);
     return r < 0 ? complain_of(r, "open '%s'", scrub->repair_from) : EXIT_DONE;

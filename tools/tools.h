@@ -67,6 +67,8 @@ enum folder_kind {
 MUST_USE int folder_kind(const char *path);
 /** EXIT_DONE: it is a store. Else the exit status; why is said. */
 MUST_USE int folder_require_store(const char *path);
+/** EXIT_NOT_A_STORE, and why the folder of that kind is neither a store nor a snapshot of ours. */
+int complain_no_tree(const char *path, int kind);
 /** The absolute path, without symbolic links; its last component need not exist. malloc. */
 MUST_USE int absolute_path(const char *path, char **ret_path);
 /** The way from the folder `from` to `to`, both absolute and resolved: "../../x". malloc. */

@@ -32,7 +32,10 @@ static size_t split(const char *argument, bool all_sstables, char **ret_folder)
         return 0;
     while ((colon = strchr(colon, ':'))) {
         (*ret_folder)[colon - argument] = 0;
-        if (is_tree(folder_kind(*ret_folder), all_sstables))
+        int kind = folder_kind(*ret_folder);
+
+        /* A copy that has lost its snapshot.json is told as that. */
+        if (is_tree(kind, all_sstables) || kind == FOLDER_SSTABLES)
             return (size_t)(colon - argument) + 1;
         (*ret_folder)[colon - argument] = ':';
         colon++;
@@ -79,12 +82,10 @@ static int open_tree(const char *argument, bool all_sstables, struct tree *ret_t
     if (kind == FOLDER_MISSING)
         return complain(EXIT_NOT_FOUND, "'%s' does not exist", folder);
     if (!is_tree(kind, all_sstables))
-        return complain(EXIT_NOT_A_STORE, "'%s' is %s", argument,
-            all_sstables              ? "no snapshot of Cassandra's"
-            : kind == FOLDER_SSTABLES ? "no snapshot of ours; if it is one of Cassandra's: "
-                                        "--all-sstables"
-                                      : "neither a store nor a snapshot");
-    log_set_level(LOG_LEVEL_WARNING);
+        return all_sstables
+                   ? complain(EXIT_NOT_A_STORE, "'%s' is no snapshot of Cassandra's", folder)
+                   : complain_no_tree(folder, kind);
+    log_set_level(LOG_LEVEL_NONE); /* all that matters here is returned */
     tree.path = strdup(path ? argument + path : "");
     r = tree.path ? open_folder(folder, all_sstables, &tree) : -ENOMEM;
     if (r < 0) {

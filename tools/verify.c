@@ -270,6 +270,8 @@ static int verify_sums(struct verify *verify)
                 verify_sum(verify, line);
     }
     buf_release(&sums);
+    if (r == -ENOENT && verify->is_snapshot)
+        finding(verify, "SHA256SUMS is missing");
     return r == -ENOENT ? 0 : r;
 }
 
@@ -289,19 +291,6 @@ int verify_open(struct verify *verify)
     return r < 0 ? r : engine_open(verify->env, &options, &verify->engine);
 }
 
-static int run_all(struct verify *verify)
-{
-    int r = verify_sstables(verify);
-
-    if (r >= 0)
-        r = verify_tree(verify);
-    if (r >= 0)
-        r = verify_sums(verify);
-    if (r >= 0)
-        r = list_strangers(verify);
-    return r;
-}
-
 int verify_close(struct verify *verify)
 {
     int r = verify->engine ? engine_close(verify->engine, 0) : 0;
@@ -319,16 +308,25 @@ void verify_release(struct verify *verify)
     verify->known = NULL;
 }
 
+/* Damage that ends one of the steps is damage found, like any other; the next ones find theirs. */
 int verify_prove(struct verify *verify)
 {
-    int r = run_all(verify);
+    static const struct {
+        int (*run)(struct verify *verify);
+        const char *what;
+    } steps[] = {{verify_sstables, "the walk over the SSTables"},
+        {verify_tree, "the walk over the tree"}, {verify_sums, "SHA256SUMS"},
+        {list_strangers, "the list of strangers"}};
 
-    if (r >= 0)
-        return 0;
-    /* Damage that ends the walk is damage found, like any other. */
-    if (exit_code_of(r) != EXIT_DAMAGE && r != -EIO)
-        return r;
-    verify_finding_of(verify, r, "the walk ended early");
+    for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
+        int r = steps[i].run(verify);
+
+        if (r >= 0)
+            continue;
+        if (exit_code_of(r) != EXIT_DAMAGE && r != -EIO)
+            return err_with(r, "%s", steps[i].what);
+        verify_finding_of(verify, r, steps[i].what);
+    }
     return 0;
 }
 
@@ -360,17 +358,12 @@ static int verify_folder(struct verify *verify)
 
 static int check_kind(const struct verify *verify, int kind)
 {
-    if (kind == FOLDER_SSTABLES && !verify->all_sstables)
-        return complain(EXIT_NOT_A_STORE,
-            "'%s' is neither a store nor a snapshot of ours; if it is one of Cassandra's: verify "
-            "--all-sstables",
-            verify->folder);
     if (kind != FOLDER_SSTABLES && verify->all_sstables)
         return complain(
             EXIT_USAGE, "--all-sstables: '%s' is no snapshot of Cassandra's", verify->folder);
-    if (kind != FOLDER_STORE && kind != FOLDER_SNAPSHOT && kind != FOLDER_SSTABLES)
-        return complain(EXIT_NOT_A_STORE, "'%s' is neither a store nor a snapshot", verify->folder);
-    return EXIT_DONE;
+    if (kind == FOLDER_STORE || kind == FOLDER_SNAPSHOT || verify->all_sstables)
+        return EXIT_DONE;
+    return complain_no_tree(verify->folder, kind);
 }
 
 int command_verify(int argc, char **argv)
@@ -396,7 +389,8 @@ int command_verify(int argc, char **argv)
     if (code != EXIT_DONE)
         return code;
     verify.tables = kind == FOLDER_STORE ? "data/sstfs" : "sstfs";
-    log_set_level(LOG_LEVEL_WARNING);
+    verify.is_snapshot = kind == FOLDER_SNAPSHOT;
+    log_set_level(LOG_LEVEL_NONE); /* what is found is told by name */
     code = verify_folder(&verify);
     verify_release(&verify);
     return code;

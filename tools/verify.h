@@ -20,6 +20,7 @@ struct verify {
     const char *what;          /* what findings begin with, or NULL */
     const struct verify *seen; /* SSTables that it knows were proved, or NULL */
     uint64_t memory_bytes;     /* 0: VERIFY_MEMORY_BYTES */
+    bool is_snapshot;          /* its folder, or a copy of it */
     bool all_sstables;         /* it is no snapshot of ours, but of Cassandra's */
 
     struct env *env;

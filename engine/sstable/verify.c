@@ -59,10 +59,16 @@ static int verify_files(struct sstable *sstable)
         return r;
     listed = toc_decode(buf_bytes(&toc));
     buf_release(&toc);
-    if (listed == sstable->components)
-        return 0;
-    err_new(-EUCLEAN, "lists components 0x%x, the folder has 0x%x", listed, sstable->components);
-    return sstable_damaged(sstable, -EUCLEAN, COMPONENT_TOC, 0);
+    for (unsigned c = 0; c < COMPONENT_COUNT; c++) {
+        bool is_listed = component_set_has(listed, (enum sstable_component)c);
+
+        if (is_listed == component_set_has(sstable->components, (enum sstable_component)c))
+            continue;
+        err_new(-EUCLEAN, is_listed ? "%s is listed, but missing" : "%s is there, but not listed",
+            component_name((enum sstable_component)c));
+        return sstable_damaged(sstable, -EUCLEAN, COMPONENT_TOC, 0);
+    }
+    return 0;
 }
 
 static int verify_digest(struct sstable *sstable)

@@ -64,9 +64,16 @@ struct store_identity {
 MUST_USE int engine_create(
     struct env *env, const struct table_schema *tables, unsigned table_count);
 /**
+ * Whether the env's folder, of a snapshot or a copy of one, has all files of SSTables that its
+ * snapshot.json names, in their sizes; no content is read. -EUCLEAN: it has not, the words name the
+ * first. -ENOENT: there is no snapshot.json.
+ */
+MUST_USE int engine_check_snapshot_files(
+    struct env *env, const struct table_schema *tables, unsigned table_count);
+/**
  * Makes a store from the snapshot folder of `from` (another env; files are linked when `link_from`,
  * the path of that folder seen from `env`, is given and can be linked, else copied): the same rows,
- * a new uuid and node number.
+ * a new uuid and node number. -EUCLEAN: files are missing or cut short; nothing was made.
  */
 MUST_USE int engine_create_from(struct env *env, struct env *from, const char *link_from,
     const struct table_schema *tables, unsigned table_count);

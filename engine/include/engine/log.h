@@ -10,7 +10,13 @@
 
 #include "engine/auto.h"
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_level {
+    LOG_LEVEL_NONE = -1, /* for log_set_level(): all is dropped */
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARNING,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG
+};
 
 /** What is above `level` is dropped. Default: LOG_LEVEL_INFO. Call before threads start. */
 void log_set_level(enum log_level level);
