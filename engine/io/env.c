@@ -114,6 +114,11 @@ void io_forget(struct env *env, int fd, uint64_t offset, uint64_t size)
     env->ops->forget(env, fd, offset, size);
 }
 
+void io_expect_random(struct env *env, int fd)
+{
+    env->ops->expect_random(env, fd);
+}
+
 int io_fstat(struct env *env, int fd, struct io_stat *ret_stat)
 {
     int r = env->ops->fstat(env, fd, ret_stat);

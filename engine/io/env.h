@@ -20,6 +20,7 @@ struct env_ops {
     int (*prewrite)(struct env *env, int fd, uint64_t size);
     void (*write_behind)(struct env *env, int fd, uint64_t offset, uint64_t size);
     void (*forget)(struct env *env, int fd, uint64_t offset, uint64_t size);
+    void (*expect_random)(struct env *env, int fd);
     int (*fstat)(struct env *env, int fd, struct io_stat *ret_stat);
     int (*lock)(struct env *env, int fd, enum io_lock how);
 

@@ -261,6 +261,11 @@ static void fault_advise(struct env *env, int fd, uint64_t offset, uint64_t size
     mem_ops.forget(env, fd, offset, size);
 }
 
+static void fault_expect_random(struct env *env, int fd)
+{
+    mem_ops.expect_random(env, fd);
+}
+
 static int fault_fstat(struct env *env, int fd, struct io_stat *ret_stat)
 {
     int r;
@@ -550,6 +555,7 @@ static const struct env_ops fault_ops = {
     .prewrite = fault_prewrite,
     .write_behind = fault_advise,
     .forget = fault_advise,
+    .expect_random = fault_expect_random,
     .fstat = fault_fstat,
     .lock = fault_lock,
     .stat = fault_stat,

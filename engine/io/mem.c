@@ -264,6 +264,12 @@ static void mem_advise(struct env *env, int fd, uint64_t offset, uint64_t size)
     (void)size;
 }
 
+static void mem_expect_random(struct env *env, int fd)
+{
+    (void)env;
+    (void)fd;
+}
+
 static void stat_of(const struct mem_inode *inode, struct io_stat *ret_stat)
 {
     *ret_stat = (struct io_stat){
@@ -622,6 +628,7 @@ const struct env_ops mem_ops = {
     .prewrite = mem_prewrite,
     .write_behind = mem_advise,
     .forget = mem_advise,
+    .expect_random = mem_expect_random,
     .fstat = mem_fstat,
     .lock = mem_lock,
     .stat = mem_stat,

@@ -257,6 +257,12 @@ static void posix_forget(struct env *env, int fd, uint64_t offset, uint64_t size
     (void)posix_fadvise(fd, (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED);
 }
 
+static void posix_expect_random(struct env *env, int fd)
+{
+    (void)env;
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+}
+
 static void stat_of(const struct stat *from, struct io_stat *ret_stat)
 {
     ret_stat->size = (uint64_t)from->st_size;
@@ -619,6 +625,7 @@ static const struct env_ops posix_ops = {
     .prewrite = posix_prewrite,
     .write_behind = posix_write_behind,
     .forget = posix_forget,
+    .expect_random = posix_expect_random,
     .fstat = posix_fstat,
     .lock = posix_lock,
     .stat = posix_stat,

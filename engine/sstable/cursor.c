@@ -87,6 +87,7 @@ static int widen_window(struct partition_cursor *cursor)
         err_new(-EUCLEAN, "row of %llu bytes goes over the end", (unsigned long long)size);
         return bad_row(cursor, -EUCLEAN);
     }
+    stream_expect(cursor->data, cursor->position + size);
     r = stream_window(cursor->data, cursor->position, size, &cursor->window);
     if (r < 0)
         return r;

@@ -89,7 +89,7 @@ static int sample_entries(struct sstable *sstable, struct index_map *map)
     uint64_t at = 0;
     int r;
 
-    stream_init(&index, sstable, STREAM_INDEX, true);
+    stream_init(&index, sstable, STREAM_INDEX, STREAM_SEQUENTIAL);
     index.index_map = map;
     while (at < sstable->index_bytes) {
         r = stream_get_entry(&index, at, &entry);

@@ -327,7 +327,7 @@ int sstable_read(struct sstable *sstable, const struct decorated_key *key,
     uint64_t entry_at;
     int r;
 
-    stream_init(&index, sstable, STREAM_INDEX, false);
+    stream_init(&index, sstable, STREAM_INDEX, STREAM_SLICE);
     if (!sstable_may_contain(sstable, key))
         return 0;
     r = sstable_find_partition(sstable, &index, key, &slice->start, &slice->end, &entry, &entry_at);
@@ -361,7 +361,7 @@ int sstable_partition_bytes(
     uint64_t at, position, end;
     int r;
 
-    stream_init(&index, sstable, STREAM_INDEX, false);
+    stream_init(&index, sstable, STREAM_INDEX, STREAM_SLICE);
     if (!sstable_may_contain(sstable, key))
         return 0;
     r = sstable_find_entry(sstable, &index, key, &entry, &at);

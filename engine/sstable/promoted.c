@@ -43,12 +43,11 @@ static int read_info(struct stream *offsets, struct stream *index, const struct 
         index, info_at, INDEX_INFO_BYTES_MAX, "index block", decode_info, request, &window, &bytes);
 }
 
-/** What the search remembers of the last block that ends before the start. */
-static int place_behind(struct stream *index, const struct index_entry *entry, uint64_t entry_at,
-    const struct index_info *info, struct block_place *to)
+/** Where a block ends in the stream. */
+static int block_end(struct stream *index, const struct index_entry *entry, uint64_t entry_at,
+    const struct index_info *info, uint64_t *ret_end)
 {
-    to->open = info->open;
-    if (__builtin_add_overflow(entry->position + info->offset, info->width, &to->position)) {
+    if (__builtin_add_overflow(entry->position + info->offset, info->width, ret_end)) {
         err_new(-EUCLEAN, "block lies behind all data");
         return sstable_damaged(index->sstable, -EUCLEAN, COMPONENT_INDEX, entry_at);
     }
@@ -63,21 +62,27 @@ int promoted_index_seek(struct stream *index, const struct index_entry *entry, u
     AUTO(stream_release) struct stream offsets;
     int r;
 
-    *ret_place = (struct block_place){entry->position + entry->header_bytes, DELETION_LIVE};
-    stream_init(&offsets, index->sstable, STREAM_INDEX, false);
+    *ret_place = (struct block_place){
+        .position = entry->position + entry->header_bytes,
+        .open = DELETION_LIVE,
+    };
+    stream_init(&offsets, index->sstable, STREAM_INDEX, STREAM_SLICE);
     /* The first block whose last clustering is not before the start. */
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
+        uint64_t end = 0;
 
         r = read_info(&offsets, index, entry, entry_at, middle, &request);
+        if (r == 0)
+            r = block_end(index, entry, entry_at, &request.info, &end);
         if (r < 0)
             return r;
         if (clustering_compare(index->sstable->schema, &request.info.last, start) < 0) {
-            r = place_behind(index, entry, entry_at, &request.info, ret_place);
-            if (r < 0)
-                return r;
+            ret_place->position = end;
+            ret_place->open = request.info.open;
             low = middle + 1;
         } else {
+            ret_place->end = end;
             high = middle;
         }
     }
@@ -121,7 +126,7 @@ int sstable_slice_bytes(struct sstable *sstable, const struct decorated_key *key
     uint64_t at;
     int r;
 
-    stream_init(&index, sstable, STREAM_INDEX, false);
+    stream_init(&index, sstable, STREAM_INDEX, STREAM_SLICE);
     if (sstable_rows_are_outside(sstable, &slice->start, &slice->end) ||
         !sstable_may_contain(sstable, key))
         return 0;

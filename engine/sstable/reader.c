@@ -325,6 +325,8 @@ static int open_all(struct sstable *sstable, const struct table_schema *schema)
     if (r == 0)
         r = open_component(sstable, COMPONENT_DATA, &sstable->data_fd);
     if (r == 0)
+        r = open_component(sstable, COMPONENT_DATA, &sstable->lookup_fd);
+    if (r == 0)
         r = open_component(sstable, COMPONENT_INDEX, &sstable->index_fd);
     if (r == 0)
         r = open_chunks(sstable);
@@ -332,7 +334,10 @@ static int open_all(struct sstable *sstable, const struct table_schema *schema)
         r = open_statistics(sstable, schema);
     if (r == 0)
         r = open_summary(sstable);
-    return r < 0 ? r : gather_facts(sstable);
+    if (r < 0)
+        return r;
+    io_expect_random(sstable->env, sstable->lookup_fd);
+    return gather_facts(sstable);
 }
 
 int sstable_open(struct env *env, const char *folder, const struct sstable_id *id,
@@ -347,7 +352,7 @@ int sstable_open(struct env *env, const char *folder, const struct sstable_id *i
     sstable->env = env;
     sstable->cache = cache;
     sstable->id = *id;
-    sstable->data_fd = sstable->index_fd = -1;
+    sstable->data_fd = sstable->lookup_fd = sstable->index_fd = -1;
     sstable->cache_file = chunk_cache_new_file(cache);
     arena_init(&sstable->arena, ARENA_PIECE_BYTES);
     sstable->folder = strdup(folder);
@@ -375,6 +380,8 @@ void sstable_unref(struct sstable *sstable)
     chunk_cache_drop_file(sstable->cache, sstable->cache_file);
     if (sstable->data_fd >= 0)
         io_close(sstable->env, sstable->data_fd);
+    if (sstable->lookup_fd >= 0)
+        io_close(sstable->env, sstable->lookup_fd);
     if (sstable->index_fd >= 0)
         io_close(sstable->env, sstable->index_fd);
     sstable_free_loaded(sstable);

@@ -45,6 +45,7 @@ struct sstable {
     struct bytes first_key, last_key;
 
     int data_fd, index_fd;
+    int lookup_fd;       /* Data.db too, for single rows: the kernel reads nothing ahead */
     uint64_t cache_file; /* its name in the chunk cache */
     uint64_t index_bytes;
     bool is_compressed;
@@ -78,12 +79,22 @@ MUST_USE int sstable_read_component(const struct sstable *sstable, enum sstable_
 
 /* ---- streams: bytes of Data.db (uncompressed) and of Index.db by position ---- */
 
-enum stream_kind { STREAM_DATA, STREAM_INDEX };
+enum stream_kind {
+    STREAM_DATA,
+    STREAM_INDEX,
+};
+
+/** How it is read: what the kernel reads ahead is worth its time to a slice, not to one row. */
+enum stream_use {
+    STREAM_ONE_ROW,    /* pieces of the chunk cache, nothing around them */
+    STREAM_SLICE,      /* pieces of the chunk cache */
+    STREAM_SEQUENTIAL, /* own buffers and read-ahead */
+};
 
 struct stream {
     struct sstable *sstable;
     enum stream_kind kind;
-    bool is_sequential; /* own buffers and read-ahead; else pieces of the chunk cache */
+    enum stream_use use;
     const struct index_map *index_map; /* of Index.db; NULL: not needed yet */
     uint64_t expected_end;             /* random: what is read is likely to go on up to here */
     uint64_t size;
@@ -97,7 +108,7 @@ struct stream {
 };
 
 void stream_init(
-    struct stream *stream, struct sstable *sstable, enum stream_kind kind, bool is_sequential);
+    struct stream *stream, struct sstable *sstable, enum stream_kind kind, enum stream_use use);
 /** What will be read of a random stream of data goes on up to `end`, likely: chunks that lie
  * between come with one read. */
 static inline void stream_expect(struct stream *stream, uint64_t end)
@@ -160,6 +171,7 @@ MUST_USE int stream_get_entry(struct stream *index, uint64_t at, struct index_en
 /** Where reading begins, and which range tombstone is open there. */
 struct block_place {
     uint64_t position;
+    uint64_t end; /* of the block, in the stream; what promoted_index_seek() found */
     struct deletion open;
 };
 

@@ -36,9 +36,10 @@ static int find_row(struct partition_cursor *cursor, const struct table_schema *
     }
 }
 
-/** To the last landmark before the row, or else to the first row of its block. */
+/** To the last landmark before the row, or else to the first row of its block, all of which, up to
+ * `end`, comes with one read then. */
 static int seek_in_block(struct partition_cursor *cursor, const struct decorated_key *key,
-    const struct index_entry *entry, const struct clustering *clustering,
+    const struct index_entry *entry, uint64_t end, const struct clustering *clustering,
     const struct landmarks *landmarks, struct deletion *open)
 {
     uint64_t position;
@@ -50,6 +51,7 @@ static int seek_in_block(struct partition_cursor *cursor, const struct decorated
         partition_cursor_jump(cursor, position);
         return 0;
     }
+    stream_expect(cursor->data, end);
     if (entry->block_count > 0) {
         cursor->deletion = entry->deletion;
         partition_cursor_jump(cursor, landmarks->block);
@@ -61,11 +63,11 @@ static int seek_in_block(struct partition_cursor *cursor, const struct decorated
 
 /** The row in its block; 1, 0 as find_row(). */
 static int read_row_of_block(struct row_lookup *lookup, const struct decorated_key *key,
-    const struct index_entry *entry, const struct clustering *clustering,
+    const struct index_entry *entry, uint64_t end, const struct clustering *clustering,
     struct landmarks *landmarks, struct deletion *open)
 {
     struct partition_cursor *cursor = &lookup->cursor;
-    int r = seek_in_block(cursor, key, entry, clustering, landmarks, open);
+    int r = seek_in_block(cursor, key, entry, end, clustering, landmarks, open);
 
     return r < 0 ? r : find_row(cursor, lookup->data.sstable->schema, clustering, landmarks, open);
 }
@@ -86,7 +88,7 @@ static int read_row_by_index(struct row_lookup *lookup, struct stream *index,
         return r;
     *open = block.open;
     landmarks_open_block(&landmarks, lookup->data.sstable, block.position);
-    r = read_row_of_block(lookup, key, entry, clustering, &landmarks, open);
+    r = read_row_of_block(lookup, key, entry, block.end, clustering, &landmarks, open);
     landmarks_close(&landmarks, lookup->cursor.deletion);
     return r;
 }
@@ -116,9 +118,7 @@ static int read_partition(struct row_lookup *lookup, struct stream *index,
     } else if (entry->block_count > 0) {
         r = read_row_by_index(lookup, index, key, place, clustering, &open);
     } else {
-        /* Its head is needed, and a row of it: one read, if neither is in memory. */
-        stream_expect(&lookup->data, place->end);
-        r = read_row_of_block(lookup, key, entry, clustering, landmarks, &open);
+        r = read_row_of_block(lookup, key, entry, place->end, clustering, landmarks, &open);
     }
     if (r < 0)
         return r;
@@ -157,13 +157,13 @@ int sstable_lookup_row(struct sstable *sstable, const struct decorated_key *key,
     struct landmarks landmarks;
     int r;
 
-    stream_init(&index, sstable, STREAM_INDEX, false);
+    stream_init(&index, sstable, STREAM_INDEX, STREAM_ONE_ROW);
     if (clustering ? !sstable_may_contain_row(sstable, key, clustering)
                    : !sstable_may_contain(sstable, key))
         return 0;
     r = find_partition(&index, key, clustering, &landmarks, &place);
     if (r > 0) {
-        stream_init(&lookup->data, sstable, STREAM_DATA, false);
+        stream_init(&lookup->data, sstable, STREAM_DATA, STREAM_ONE_ROW);
         partition_cursor_init(&lookup->cursor, &lookup->data);
         lookup->cursor.row_memory = row_memory_lent(lookup->cells, ROW_LOOKUP_CELLS);
         r = read_partition(lookup, &index, key, &place, clustering, &landmarks);

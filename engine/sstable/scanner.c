@@ -91,7 +91,7 @@ static int find_start(struct sstable_scanner *scanner)
         return 1;
     if (scanner->first_token > sstable->facts.last_token)
         return 0;
-    stream_init(&index, sstable, STREAM_INDEX, false);
+    stream_init(&index, sstable, STREAM_INDEX, STREAM_SLICE);
     r = sstable_find_token(sstable, &index, scanner->first_token, &entry);
     stream_release(&index);
     if (r > 0)
@@ -107,7 +107,7 @@ static int leave_by_index(struct sstable_scanner *scanner)
     uint64_t at;
     int r;
 
-    stream_init(&index, scanner->sstable, STREAM_INDEX, false);
+    stream_init(&index, scanner->sstable, STREAM_INDEX, STREAM_SLICE);
     r = sstable_find_entry(scanner->sstable, &index, &scanner->cursor.key, &entry, &at);
     if (r == 0) {
         err_new(-EUCLEAN, "a partition that the index does not have");
@@ -239,7 +239,7 @@ int sstable_scan(struct sstable *sstable, int64_t first_token, int64_t last_toke
     scanner->sstable = sstable_ref(sstable);
     scanner->first_token = first_token;
     scanner->last_token = last_token;
-    stream_init(&scanner->data, sstable, STREAM_DATA, true);
+    stream_init(&scanner->data, sstable, STREAM_DATA, STREAM_SEQUENTIAL);
     partition_cursor_init(&scanner->cursor, &scanner->data);
     owned_clustering_init(&scanner->previous);
     *ret_scanner = &scanner->base;

@@ -232,7 +232,7 @@ int slice_iterator_new(struct sstable *sstable, struct stream *index,
     iterator->open = DELETION_LIVE;
     owned_clustering_init(&iterator->start);
     owned_clustering_init(&iterator->end);
-    stream_init(&iterator->data, sstable, STREAM_DATA, false);
+    stream_init(&iterator->data, sstable, STREAM_DATA, STREAM_SLICE);
     partition_cursor_init(&iterator->cursor, &iterator->data);
     r = open_slice(iterator, index, key, entry, entry_at, slice);
     if (r < 0) {

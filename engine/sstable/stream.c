@@ -7,23 +7,28 @@
 #include "sstable/digest.h"
 
 #define READ_AHEAD_BYTES (256u << 10)
-#define EXPECTED_BYTES_MAX (128u << 10)
+#define EXPECTED_BYTES_MAX (256u << 10)
 #define DECODE_BYTES_MIN 64u
 
 void stream_init(
-    struct stream *stream, struct sstable *sstable, enum stream_kind kind, bool is_sequential)
+    struct stream *stream, struct sstable *sstable, enum stream_kind kind, enum stream_use use)
 {
     bool is_data = kind == STREAM_DATA;
 
     *stream = (struct stream){
         .sstable = sstable,
         .kind = kind,
-        .is_sequential = is_sequential,
+        .use = use,
         .size = is_data ? sstable->facts.stream_bytes : sstable->index_bytes,
         .piece_bytes = is_data ? sstable->chunk_bytes : INDEX_PAGE_BYTES,
         .window = BUF_INIT,
         .raw = BUF_INIT,
     };
+}
+
+static bool is_sequential(const struct stream *stream)
+{
+    return stream->use == STREAM_SEQUENTIAL;
 }
 
 static enum sstable_component component_of(const struct stream *stream)
@@ -33,14 +38,18 @@ static enum sstable_component component_of(const struct stream *stream)
 
 static int fd_of(const struct stream *stream)
 {
-    return stream->kind == STREAM_DATA ? stream->sstable->data_fd : stream->sstable->index_fd;
+    const struct sstable *sstable = stream->sstable;
+
+    if (stream->kind == STREAM_INDEX)
+        return sstable->index_fd;
+    return stream->use == STREAM_ONE_ROW ? sstable->lookup_fd : sstable->data_fd;
 }
 
 /** Who reads straight through leaves nothing of it in the kernel's cache: what was read, up to
  * `end`, is not read again. */
 static void forget_read(struct stream *stream, uint64_t end)
 {
-    if (stream->is_sequential && stream->raw.size > 0 && end > stream->raw_offset)
+    if (is_sequential(stream) && stream->raw.size > 0 && end > stream->raw_offset)
         io_forget(
             stream->sstable->env, fd_of(stream), stream->raw_offset, end - stream->raw_offset);
 }
@@ -107,8 +116,8 @@ static int reach_of(struct stream *stream, const struct chunk_table *table, uint
     uint32_t last_bytes;
     int r;
 
-    *ret_bytes = stream->is_sequential ? READ_AHEAD_BYTES : 0;
-    if (stream->expected_end <= (number + 1) * stream->piece_bytes)
+    *ret_bytes = is_sequential(stream) ? READ_AHEAD_BYTES : 0;
+    if (is_sequential(stream) || stream->expected_end <= (number + 1) * stream->piece_bytes)
         return 0;
     last = (stream->expected_end - 1) / stream->piece_bytes;
     r = place_chunk(stream, table, last, &last_offset, &last_bytes);
@@ -162,7 +171,7 @@ static int load_plain(struct stream *stream, const struct chunk_table *table, ui
     uint32_t crc;
     int r;
 
-    r = read_raw(stream, offset, size, stream->is_sequential ? READ_AHEAD_BYTES : 0, &stored);
+    r = read_raw(stream, offset, size, is_sequential(stream) ? READ_AHEAD_BYTES : 0, &stored);
     if (r < 0)
         return r;
     if (checksum_of(stream, table, number, &crc) && crc32_update(0, stored.data, size) != crc) {
@@ -309,7 +318,7 @@ int stream_window(struct stream *stream, uint64_t position, size_t want, struct 
     }
     if (want > stream->size - position)
         want = (size_t)(stream->size - position);
-    return stream->is_sequential ? sequential_window(stream, position, want, ret_window)
+    return is_sequential(stream) ? sequential_window(stream, position, want, ret_window)
                                  : random_window(stream, position, want, ret_window);
 }
 

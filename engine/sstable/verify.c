@@ -471,9 +471,9 @@ int sstable_verify(struct sstable *sstable)
     if (!verifier)
         return err_new(-ENOMEM, "a verifier");
     verifier->sstable = sstable;
-    stream_init(&verifier->data, sstable, STREAM_DATA, true);
-    stream_init(&verifier->index, sstable, STREAM_INDEX, true);
-    stream_init(&verifier->blocks, sstable, STREAM_INDEX, false);
+    stream_init(&verifier->data, sstable, STREAM_DATA, STREAM_SEQUENTIAL);
+    stream_init(&verifier->index, sstable, STREAM_INDEX, STREAM_SEQUENTIAL);
+    stream_init(&verifier->blocks, sstable, STREAM_INDEX, STREAM_SLICE);
     partition_cursor_init(&verifier->cursor, &verifier->data);
     owned_clustering_init(&verifier->previous);
     stats_collector_init(&verifier->seen, sstable->schema);

@@ -143,7 +143,7 @@ const struct table_schema fs_tables[FS_TABLE_COUNT] = {
             .clustering = dirents_clustering,
             COLUMNS(static, dirents_statics),
             COLUMNS(regular, dirents_regulars),
-            .chunk_bytes = 16u << 10,
+            .chunk_bytes = 8u << 10,
             .memory_share = 8,
             .has_row_filter = true,
         },

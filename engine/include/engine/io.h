@@ -72,6 +72,8 @@ MUST_USE int io_prewrite(struct env *env, int fd, uint64_t size);
 void io_write_behind(struct env *env, int fd, uint64_t offset, uint64_t size);
 /** Tells that a range will not be read again soon. */
 void io_forget(struct env *env, int fd, uint64_t offset, uint64_t size);
+/** What is read through this descriptor lies here and there: nothing is to be read around it. */
+void io_expect_random(struct env *env, int fd);
 MUST_USE int io_fstat(struct env *env, int fd, struct io_stat *ret_stat);
 /** Advisory lock of the whole file, kept until close; -EWOULDBLOCK: another holds it. */
 MUST_USE int io_lock(struct env *env, int fd, enum io_lock how);

@@ -300,15 +300,13 @@ static void a_row_that_is_not_there_is_answered_without_a_read(void **state)
     fixture_end(&f);
 }
 
-/* A partition without a promoted index that lies in several chunks: its head is in the first of
- * them, the row in the last. */
-static void a_row_of_a_small_partition_is_one_read(void **state)
+/* The last row of each partition; how many of them lie in another chunk than the first. */
+static unsigned check_last_rows_are_one_read(const struct table_schema *schema, uint64_t seed)
 {
     static struct fixture f;
     unsigned over_chunks = 0;
 
-    (void)state;
-    fixture_begin(&f, random_seed(60), &test_table_dirents, true, 0);
+    fixture_begin(&f, seed, schema, true, 0);
     for (size_t i = 0; i < f.count; i++) {
         const struct array_partition *partition = &f.partitions[i];
         struct decorated_key key = decorated_key_of(partition->key);
@@ -326,8 +324,26 @@ static void a_row_of_a_small_partition_is_one_read(void **state)
         assert_int_equal(after.chunk_reads, before.chunk_reads + 1);
         buf_release(&found.row);
     }
-    assert_true(over_chunks > 0);
     fixture_end(&f);
+    return over_chunks;
+}
+
+/* Without a promoted index the head of a partition is in its first chunk, the row in the last. */
+static void a_row_of_a_small_partition_is_one_read(void **state)
+{
+    (void)state;
+    assert_true(check_last_rows_are_one_read(&test_table_dirents, random_seed(60)) > 0);
+}
+
+/* Blocks of the promoted index that lie in several chunks each: the row is at the end of one. */
+static void a_row_of_a_block_is_one_read(void **state)
+{
+    struct table_schema schema = test_table_dirents;
+
+    (void)state;
+    schema.column_index_bytes = 4u << 10;
+    schema.chunk_bytes = 1u << 10;
+    assert_true(check_last_rows_are_one_read(&schema, random_seed(61)) > 0);
 }
 
 int main(void)
@@ -339,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_static_row_is_that_of_the_partition),
         cmocka_unit_test(a_row_that_is_not_there_is_answered_without_a_read),
         cmocka_unit_test(a_row_of_a_small_partition_is_one_read),
+        cmocka_unit_test(a_row_of_a_block_is_one_read),
     };
 
     return cmocka_run_group_tests_name("row_lookup", tests, NULL, NULL);
