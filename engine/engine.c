@@ -508,8 +508,16 @@ int engine_sstables(struct engine *engine, sstable_each each, void *arg)
     for (unsigned i = 0; i < view->table_count && r == 0; i++) {
         const struct sstable_set *set = view->tables[i].sstables;
 
-        for (size_t j = 0; j < set->count && r == 0; j++)
-            r = each(arg, i, &set->handles[j]->entry.facts);
+        for (size_t j = 0; j < set->count && r == 0; j++) {
+            const struct sstable_handle *handle = set->handles[j];
+
+            r = each(arg, &(struct engine_sstable){
+                              .table = i,
+                              .level = handle->entry.level,
+                              .garbage_bytes = atomic_load(&handle->garbage_bytes),
+                              .facts = &handle->entry.facts,
+                          });
+        }
     }
     view_unref(view);
     return r;

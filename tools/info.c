@@ -40,16 +40,17 @@ static int make_version(void *arg, struct buf *to)
     return buf_error(to);
 }
 
-static int print_sstable(void *arg, unsigned table, const struct sstable_facts *facts)
+static int print_sstable(void *arg, const struct engine_sstable *sstable)
 {
+    const struct sstable_facts *facts = sstable->facts;
     struct buf *to = arg;
 
     print_to(to,
-        "%-8s %-28s %12" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %20" PRId64
-        " %20" PRId64 " %16" PRId64 " %16" PRId64 "\n",
-        fs_tables[table].name, facts->id.text, facts->total_bytes, facts->partitions, facts->rows,
-        facts->tombstones, facts->first_token, facts->last_token, facts->min_timestamp_us,
-        facts->max_timestamp_us);
+        "%-8s %-28s %5u %12" PRIu64 " %13" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64
+        " %20" PRId64 " %20" PRId64 " %16" PRId64 " %16" PRId64 "\n",
+        fs_tables[sstable->table].name, facts->id.text, sstable->level, facts->total_bytes,
+        sstable->garbage_bytes, facts->partitions, facts->rows, facts->tombstones,
+        facts->first_token, facts->last_token, facts->min_timestamp_us, facts->max_timestamp_us);
     return buf_error(to);
 }
 
@@ -57,9 +58,9 @@ static int make_sstables(void *arg, struct buf *to)
 {
     const struct info *info = arg;
 
-    print_to(to, "%-8s %-28s %12s %10s %10s %10s %20s %20s %16s %16s\n", "table", "id", "bytes",
-        "partitions", "rows", "tombstones", "first_token", "last_token", "min_timestamp_us",
-        "max_timestamp_us");
+    print_to(to, "%-8s %-28s %5s %12s %13s %10s %10s %10s %20s %20s %16s %16s\n", "table", "id",
+        "level", "bytes", "garbage_bytes", "partitions", "rows", "tombstones", "first_token",
+        "last_token", "min_timestamp_us", "max_timestamp_us");
     return engine_sstables(info->sources.engine, print_sstable, to);
 }
 

@@ -55,7 +55,7 @@ static int table_path(const struct verify *verify, unsigned table, char *to, siz
     return snprintf(to, size, "%s/%s", verify->tables, name);
 }
 
-static int know(void *arg, unsigned table, const struct sstable_facts *facts)
+static int know(void *arg, const struct engine_sstable *sstable)
 {
     struct verify *verify = arg;
 
@@ -68,7 +68,7 @@ static int know(void *arg, unsigned table, const struct sstable_facts *facts)
         verify->known = known;
         verify->known_capacity = capacity;
     }
-    verify->known[verify->known_count++] = (struct known){table, facts->id};
+    verify->known[verify->known_count++] = (struct known){sstable->table, sstable->facts->id};
     return 0;
 }
 

@@ -9,11 +9,12 @@
 #define STATFS_BLOCK 4096u
 #define STATFS_FREE_FILES (UINT64_C(1) << 32)
 
-static int add_names(void *arg, unsigned table, const struct sstable_facts *facts)
+static int add_names(void *arg, const struct engine_sstable *sstable)
 {
+    const struct sstable_facts *facts = sstable->facts;
     uint64_t *names = arg;
 
-    if (table == TABLE_DIRENTS && facts->rows > facts->tombstones)
+    if (sstable->table == TABLE_DIRENTS && facts->rows > facts->tombstones)
         *names += facts->rows - facts->tombstones;
     return 0;
 }

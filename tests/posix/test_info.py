@@ -65,6 +65,26 @@ def sstables_are_those_in_the_store(place):
     assert sum(int(row['bytes']) for row in rows if row['table'] == 'blocks') > 300000, rows
 
 
+def sstables_tell_their_level_and_their_garbage(place):
+    def rows_of(table):
+        head, *lines = (place.mnt / '.sstfs' / 'sstables').read_text().splitlines()
+        rows = [dict(zip(head.split(), line.split(), strict=True)) for line in lines]
+        return [row for row in rows if row['table'] == table]
+    place.mount()
+    for i in range(10):
+        (place.mnt / f'{i}').write_bytes(os.urandom(300000))
+    sstfs('flush', place.mnt)
+    assert all(row['garbage_bytes'] == '0' for row in rows_of('blocks')), rows_of('blocks')
+    assert {row['level'] for row in rows_of('dirents')} == {'0'}, rows_of('dirents')
+    sstfs('compact', place.mnt)
+    assert {row['level'] for row in rows_of('dirents')} == {'1'}, rows_of('dirents')
+    os.unlink(place.mnt / '0')
+    sstfs('flush', place.mnt)
+    assert {row['level'] for row in rows_of('dirents')} == {'0', '1'}, rows_of('dirents')
+    garbage = sum(int(row['garbage_bytes']) for row in rows_of('blocks'))
+    assert 250000 < garbage < 400000, rows_of('blocks')
+
+
 def a_handle_keeps_its_text(place):
     place.mount()
     with open(place.mnt / '.sstfs' / 'stats', 'rb', buffering=0) as early:
@@ -139,6 +159,7 @@ if __name__ == '__main__':
     sys.exit(support.main([
         its_files_tell_what_the_commands_tell,
         sstables_are_those_in_the_store,
+        sstables_tell_their_level_and_their_garbage,
         a_handle_keeps_its_text,
         it_is_hidden,
         nothing_in_it_changes,

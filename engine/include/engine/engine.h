@@ -248,8 +248,15 @@ MUST_USE int engine_snapshot_release(struct engine *engine, const char *tag, con
 MUST_USE int engine_snapshot_freed(
     struct engine *engine, const char *const *tags, size_t count, uint64_t *ret_bytes);
 
-/** Each SSTable that is live (or belongs to the snapshot folder opened), by table. */
-typedef int (*sstable_each)(void *arg, unsigned table, const struct sstable_facts *facts);
+/** An SSTable that is live (or belongs to the snapshot folder opened). */
+struct engine_sstable {
+    unsigned table;
+    unsigned level;         /* COMPACT_LEVELLED: 0 as flushed, from 1 on none overlaps another */
+    uint64_t garbage_bytes; /* about so many of total_bytes newer ones delete or replace */
+    const struct sstable_facts *facts; /* for the call */
+};
+/** Each of them, by table. What `each` returns other than 0 ends it, and is returned. */
+typedef int (*sstable_each)(void *arg, const struct engine_sstable *sstable);
 MUST_USE int engine_sstables(struct engine *engine, sstable_each each, void *arg);
 
 /** Their files were replaced by whole ones of the same names (scrub): those that are open are

@@ -26,11 +26,12 @@ struct table_sum {
     uint64_t sstables, bytes, rows, tombstones;
 };
 
-static int add_sstable(void *arg, unsigned table, const struct sstable_facts *facts)
+static int add_sstable(void *arg, const struct engine_sstable *sstable)
 {
+    const struct sstable_facts *facts = sstable->facts;
     struct table_sum *sum = arg;
 
-    if (table == sum->table) {
+    if (sstable->table == sum->table) {
         sum->sstables++;
         sum->bytes += facts->total_bytes;
         sum->rows += facts->rows;

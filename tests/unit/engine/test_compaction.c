@@ -294,6 +294,67 @@ static void garbage_is_known_after_reopening(void **state)
     end_world(&world);
 }
 
+struct told {
+    unsigned table, count, levelled;
+    uint64_t bytes, garbage;
+};
+
+static int add_told(void *arg, const struct engine_sstable *sstable)
+{
+    struct told *told = arg;
+
+    if (sstable->table != told->table)
+        return 0;
+    told->count++;
+    told->levelled += sstable->level > 0;
+    told->bytes += sstable->facts->total_bytes;
+    told->garbage += sstable->garbage_bytes;
+    return 0;
+}
+
+static struct told told_of(struct world *world, unsigned table)
+{
+    struct told told = {.table = table};
+
+    assert_int_equal(engine_sstables(world->engine, add_told, &told), 0);
+    return told;
+}
+
+static int stop_at_the_second(void *arg, const struct engine_sstable *sstable)
+{
+    unsigned *count = arg;
+
+    (void)sstable;
+    return ++*count == 2 ? -ECANCELED : 0;
+}
+
+static void sstables_tell_of_their_garbage(void **state)
+{
+    struct world world;
+    struct told told;
+    unsigned asked = 0;
+
+    (void)state;
+    new_world(&world, random_seed(1), 0);
+    for (unsigned shelf = 0; shelf < 20; shelf++)
+        write_slots(&world, shelf, 0, SLOTS, 0);
+    flush(&world);
+    told = told_of(&world, SHELVES);
+    assert_int_equal(told.count, 1);
+    assert_int_equal(told.garbage, 0);
+    assert_int_equal(told.levelled, 0);
+    for (unsigned shelf = 0; shelf < 2; shelf++)
+        delete_shelf(&world, shelf);
+    flush(&world);
+    told = told_of(&world, SHELVES);
+    assert_int_equal(told.count, 2);
+    assert_true(told.garbage > told.bytes / 11 && told.garbage < told.bytes / 9);
+    assert_int_equal(told.garbage, garbage_of(&world, SHELVES));
+    assert_int_equal(engine_sstables(world.engine, stop_at_the_second, &asked), -ECANCELED);
+    assert_int_equal(asked, 2);
+    end_world(&world);
+}
+
 static void deletions_need_no_other_reason_to_be_flushed(void **state)
 {
     struct world world;
@@ -611,6 +672,7 @@ int main(void)
         cmocka_unit_test(rows_beside_those_of_before_are_no_garbage_of_theirs),
         cmocka_unit_test(what_is_deleted_comes_back_and_the_tombstones_go),
         cmocka_unit_test(garbage_is_known_after_reopening),
+        cmocka_unit_test(sstables_tell_of_their_garbage),
         cmocka_unit_test(deletions_need_no_other_reason_to_be_flushed),
         cmocka_unit_test(a_scan_over_many_dead_rows_has_them_compacted),
         cmocka_unit_test(tombstones_that_must_stay_are_not_compacted_for_nothing),
