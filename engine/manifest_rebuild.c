@@ -361,8 +361,10 @@ static int place_of(
 static int append_snapshot(
     struct rebuild *rebuild, const char *tag, const struct snapshot_facts *facts)
 {
-    struct manifest_snapshot snapshot = {
-        .point_us = facts->point_us, .created_us = facts->created_us, .complete = true};
+    struct manifest_snapshot snapshot = {.position = facts->log_position,
+        .point_us = facts->point_us,
+        .created_us = facts->created_us,
+        .complete = true};
     struct manifest_snapshot *grown =
         reallocarray(rebuild->snapshots, rebuild->snapshot_count + 1, sizeof(*grown));
     int r = 0;

@@ -103,6 +103,7 @@ void snapshot_build_free(struct snapshot_build *build);
 /** What snapshot.json says. */
 struct snapshot_facts {
     struct store_identity store;
+    uint64_t log_position; /* what lies below it in the log is in it; 0: an earlier version's */
     uint64_t point_us;
     uint64_t created_us;
     struct manifest_sstable *sstables;       /* .table by number */

@@ -30,7 +30,7 @@ enum phase { PHASE_FOLDERS, PHASE_LINKS, PHASE_SUMS, PHASE_FILES, PHASE_DONE };
 
 struct snapshot_build {
     struct engine *engine;
-    uint64_t number, point_us, created_us;
+    uint64_t number, position, point_us, created_us;
     char folder[SNAPSHOT_FOLDER_MAX];
     struct sstable_handle **handles; /* a reference each */
     size_t count;
@@ -61,6 +61,7 @@ int snapshot_build_new(struct engine *engine, const char *folder,
         return -ENOMEM;
     build->engine = engine;
     build->number = entry->number;
+    build->position = entry->position;
     build->point_us = entry->point_us;
     build->created_us = entry->created_us;
     build->fd = -1;
@@ -396,6 +397,7 @@ static int write_snapshot_json(struct snapshot_build *build)
     AUTO(snapshot_facts_release)
     struct snapshot_facts facts = {
         .store = build->engine->identity,
+        .log_position = build->position,
         .point_us = build->point_us,
         .created_us = build->created_us,
     };

@@ -96,10 +96,11 @@ int snapshot_json_encode(const struct table_schema *tables, unsigned table_count
     for (unsigned i = 0; i < table_count; i++)
         list = json_appended(list, encode_table(&tables[i], i, facts, file_bytes));
     uuid_text(facts->store.uuid, uuid);
-    root = json_pack("{s:i, s:s, s:i, s:I, s:I, s:I, s:o}", "format_version",
+    root = json_pack("{s:i, s:s, s:i, s:I, s:I, s:I, s:I, s:o}", "format_version",
         (int)facts->store.format_version, "store", uuid, "node", (int)facts->store.node,
-        "store_created_us", (json_int_t)facts->store.created_us, "point_us",
-        (json_int_t)facts->point_us, "created_us", (json_int_t)facts->created_us, "tables", list);
+        "store_created_us", (json_int_t)facts->store.created_us, "log_position",
+        (json_int_t)facts->log_position, "point_us", (json_int_t)facts->point_us, "created_us",
+        (json_int_t)facts->created_us, "tables", list);
     return json_to_text(root, to);
 }
 
@@ -225,6 +226,8 @@ static int decode(const json_t *root, const struct table_schema *tables, unsigne
         return err_new(-EUCLEAN, "snapshot.json: 'store' is no UUID");
     to->store.node = (uint32_t)json_get_integer(&from, "node");
     to->store.created_us = json_get_integer(&from, "store_created_us");
+    /* Not in the folders of earlier versions. */
+    to->log_position = (uint64_t)json_integer_value(json_object_get(root, "log_position"));
     to->point_us = json_get_integer(&from, "point_us");
     to->created_us = json_get_integer(&from, "created_us");
     if (from.failed)

@@ -18,6 +18,7 @@
 #include "engine/error.h"
 #include "engine/log.h"
 #include "io/fault.h"
+#include "snapshot.h"
 #include "support/copy_tree.h"
 #include "support/engine_model.h"
 
@@ -793,6 +794,40 @@ static void a_damaged_description_is_refused_not_believed(void **state)
     env_free(env);
 }
 
+static void a_description_says_where_in_the_log_it_is(void **state)
+{
+    AUTO(buf_release) struct buf content = BUF_INIT;
+    AUTO(snapshot_facts_release) struct snapshot_facts facts = {0};
+    struct env *env, *copy;
+    struct engine *engine = new_store(&env);
+    uint64_t position;
+    char *field;
+
+    (void)state;
+    write_batches(engine, 1, 30);
+    position = engine_position(engine);
+    check(engine_snapshot_create(engine, "a"));
+    write_batches(engine, 31, 60);
+    check(engine_snapshot_await(engine, "a", NULL, NULL));
+    copy = copy_of(env, "a");
+    check(engine_close(engine, 0));
+    check(snapshot_json_read(copy, "", model_tables, MODEL_TABLES, &facts));
+    assert_true(facts.log_position == position);
+
+    /* That of an earlier version does not. */
+    check(io_read_file(copy, "snapshot.json", 1 << 20, &content));
+    buf_append_u8(&content, '\0');
+    field = strstr((char *)content.data, "log_position");
+    assert_non_null(field);
+    *field = 'x';
+    check(io_write_file(copy, "snapshot.json", bytes_of(content.data, content.size - 1), true));
+    snapshot_facts_release(&facts);
+    check(snapshot_json_read(copy, "", model_tables, MODEL_TABLES, &facts));
+    assert_true(facts.log_position == 0);
+    env_free(copy);
+    env_free(env);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -814,6 +849,7 @@ int main(void)
         cmocka_unit_test(components_of_a_tag_are_links),
         cmocka_unit_test(a_store_is_made_of_a_snapshot),
         cmocka_unit_test(a_damaged_description_is_refused_not_believed),
+        cmocka_unit_test(a_description_says_where_in_the_log_it_is),
     };
 
     log_to(fopen("/dev/null", "w"));
