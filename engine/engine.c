@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "archive.h"
 #include "engine/assert.h"
 #include "engine/error.h"
 #include "engine/log.h"
@@ -439,6 +440,8 @@ int engine_open(struct env *env, const struct engine_options *options, struct en
         engine_free(engine);
         return r;
     }
+    if (!options->read_only)
+        engine_archive_settle(engine);
     *ret_engine = engine;
     return 0;
 }

@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 
+#include "archive.h"
 #include "engine/error.h"
 #include "engine/log.h"
 #include "rows/update.h"
@@ -180,6 +181,8 @@ static int open_log(struct engine *engine)
         .next_segment = engine->replay.next_segment,
         .cut_from = engine->replay.cut_from,
         .flushed = {manifest_state(engine->manifest)->flushed, engine->table_count},
+        .archives = engine->options.archive,
+        .archive_from = engine_archive_from(engine),
         .value_uses = engine->replay.value_uses,
     };
 

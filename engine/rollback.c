@@ -129,13 +129,15 @@ static int make_edit(
     return 0;
 }
 
-/* All that was logged is in SSTables: the log begins anew. */
+/* All that was logged is in SSTables: the log begins anew. A number is left out, so that whoever
+ * replays the archive sees that what comes does not follow on what was. */
 static void end_log(const struct manifest_state *state, struct manifest_edit *edit)
 {
     uint64_t next_segment = engine_segment_after(manifest_flushed_max(state));
 
     if (next_segment < state->next_segment)
         next_segment = state->next_segment;
+    next_segment++;
     manifest_edit_clock(edit, state->last_timestamp_us, next_segment);
     for (unsigned i = 0; i < state->table_count; i++)
         manifest_edit_flushed(edit, i, next_segment << 32);

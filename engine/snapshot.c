@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "archive.h"
 #include "engine/error.h"
 #include "state.h"
 
@@ -99,10 +100,12 @@ static int record(struct engine *engine, const char *tag, uint64_t position)
         r = engine_commit(engine, &edit, "record a snapshot");
     }
     free(entry.sstables);
-    if (r == 0)
+    if (r == 0) {
         snapshot_job_append(&engine->snapshots, job);
-    else if (job)
+        commitlog_archive_from(engine->log, engine_archive_from(engine));
+    } else if (job) {
         snapshot_job_free(job);
+    }
     return r;
 }
 
@@ -264,5 +267,7 @@ int engine_snapshot_delete(struct engine *engine, const char *tag)
     mutex_unlock(&engine->change);
     snapshot_waiters_tell(told);
     snapshots_kick(&engine->snapshots);
+    if (r == 0)
+        engine_archive_settle(engine);
     return r;
 }

@@ -40,6 +40,7 @@ struct counters {
     _Atomic uint64_t batches, batch_bytes, gets, scans, scan_rows, bad_reads;
     _Atomic uint64_t flushes, flush_bytes, carries;
     _Atomic uint64_t compactions, compaction_bytes_read, compaction_bytes_written;
+    _Atomic uint64_t archive_segments, archive_bytes; /* less what the log has archived by itself */
     _Atomic uint64_t admissions_paced, admissions_parked, memtable_bytes_max;
 };
 

@@ -3,6 +3,8 @@
  */
 #include "state.h"
 
+#include "archive.h"
+
 /* A thread's own count of calls: of those that take less than the clock does, one is timed and
  * fifteen are not. */
 #define SAMPLED_EVERY 16u
@@ -91,6 +93,7 @@ void engine_get_stats(struct engine *engine, struct engine_stats *ret_stats)
     add_sstable_stats(engine, &stats);
     open_sstables_get(&engine->open_sstables, &stats.sstables_open, &stats.sstable_memory_bytes,
         &stats.sstables_closed);
+    engine_archive_get(engine, &stats.archive_segments, &stats.archive_bytes);
     if (engine->log) {
         struct commitlog_stats log;
 

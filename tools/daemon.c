@@ -214,7 +214,8 @@ static int open_store(struct daemon *daemon)
         .sync_mode = options->sync_mode,
         .sync_period_us = options->sync_period_us,
         .read_only = options->read_only,
-        .all_sstables = options->all_sstables};
+        .all_sstables = options->all_sstables,
+        .archive = options->archive};
     struct fs_options fs_options = {.read_only = options->read_only,
         .relatime = options->relatime,
         .owner = (uint64_t)getuid() << 32 | getgid()};

@@ -83,16 +83,17 @@ static void print_all(FILE *to)
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
         fprintf(to, "  %s %s\n      %s\n", commands[i].name, commands[i].arguments,
             commands[i].purpose);
-    fprintf(to, "\nSTORE: the folder of a store. MNT: a mountpoint or any path in it. FOLDER: a "
-                "store, a snapshot\nor a copy of one; with --all-sstables a copy of a snapshot "
-                "that Cassandra "
-                "made. SSTABLE: any of\nits files.\n\n"
-                "mount options: ro, memory=SIZE (a quarter of the machine's, at most 1G), "
-                "sync=periodic|group|batch,\nsync_period=SECONDS (5), relatime, allow_other, "
-                "suid, dev, noexec, sync, dirsync, log=FILE\n\n"
-                "exit codes: 0 done, 1 damage found, 2 usage, 3 done in part, 4 not found, 5 busy, "
-                "6 no space,\n7 permission, 8 not a store, 9 in use by another process, 10 I/O "
-                "error\n");
+    fprintf(to,
+        "\nSTORE: the folder of a store. MNT: a mountpoint or any path in it. FOLDER: a "
+        "store, a snapshot\nor a copy of one; with --all-sstables a copy of a snapshot "
+        "that Cassandra "
+        "made. SSTABLE: any of\nits files.\n\n"
+        "mount options: ro, memory=SIZE (a quarter of the machine's, at most 1G), "
+        "sync=periodic|group|batch,\nsync_period=SECONDS (5), archive=on|off (off), relatime, "
+        "allow_other,\nsuid, dev, noexec, sync, dirsync, log=FILE\n\n"
+        "exit codes: 0 done, 1 damage found, 2 usage, 3 done in part, 4 not found, 5 busy, "
+        "6 no space,\n7 permission, 8 not a store, 9 in use by another process, 10 I/O "
+        "error\n");
 }
 
 static int unknown_command(const char *name)

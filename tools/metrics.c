@@ -41,6 +41,8 @@ static const struct metric {
     ENGINE(log_value_syncs, METRIC_COUNTER,
         "files of large values that a sync of the commit log wrote"),
     ENGINE(log_segments, METRIC_GAUGE, "segments of the commit log in use"),
+    ENGINE(archive_segments, METRIC_GAUGE, "segments of the commit log in the archive"),
+    ENGINE(archive_bytes, METRIC_GAUGE, "their size"),
     ENGINE(memtable_bytes, METRIC_GAUGE, "memory of memtables"),
     ENGINE(memtable_bytes_max, METRIC_GAUGE, "the most that it ever was, with what was admitted"),
     ENGINE(flushes, METRIC_COUNTER, "memtables flushed"),

@@ -28,6 +28,7 @@ enum option_kind {
     OPTION_DIRSYNC,
     OPTION_SYNC_PERIOD,
     OPTION_MEMORY,
+    OPTION_ARCHIVE,
     OPTION_LOG,
 };
 
@@ -42,6 +43,7 @@ static const struct option {
     {"sync", OPTION_SYNC, false},
     {"sync_period", OPTION_SYNC_PERIOD, true},
     {"dirsync", OPTION_DIRSYNC, false},
+    {"archive", OPTION_ARCHIVE, true},
     {"allow_other", OPTION_ALLOW_OTHER, false},
     {"noallow_other", OPTION_NO_ALLOW_OTHER, false},
     {"relatime", OPTION_RELATIME, false},
@@ -147,6 +149,14 @@ static int set_memory(struct mount_options *options, const char *value)
     return 0;
 }
 
+static int set_archive(struct mount_options *options, const char *value)
+{
+    if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+        return err_new(-EINVAL, "option archive=%s: want on or off", value);
+    options->archive = strcmp(value, "on") == 0;
+    return 0;
+}
+
 /* `word` as it was written, for what is passed on. */
 static int set_option(
     struct mount_options *options, const struct option *option, const char *word, const char *value)
@@ -182,6 +192,8 @@ static int set_option(
         return set_sync_period(options, value);
     case OPTION_MEMORY:
         return set_memory(options, value);
+    case OPTION_ARCHIVE:
+        return set_archive(options, value);
     case OPTION_LOG:
         buf_clear(&options->log);
         buf_append(&options->log, value, strlen(value));
@@ -267,6 +279,7 @@ void options_print(const struct mount_options *options, struct buf *to)
     print_to(to, "sync_period=%" PRIu64 "ms\n", options->sync_period_us / 1000);
     if (options->synchronous_names)
         print_to(to, "dirsync\n");
+    print_to(to, "archive=%s\n", options->archive ? "on" : "off");
     print_to(to, "%s\n", options->allow_other ? "allow_other" : "noallow_other");
     print_to(to, "%s\n", options->relatime ? "relatime" : "noatime");
     if (options->all_sstables)

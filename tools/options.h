@@ -13,6 +13,7 @@ struct mount_options {
     bool allow_other;
     bool relatime;
     bool synchronous_names; /* sync, dirsync */
+    bool archive;           /* keeps the log, for restore --at */
     enum sync_mode sync_mode;
     uint64_t sync_period_us;
     uint64_t memory_bytes;

@@ -16,9 +16,18 @@
 #include "mountinfo.h"
 #include "tools.h"
 
-enum holder { HOLDER_LIVE, HOLDER_SNAPSHOTS, HOLDER_LOG, HOLDER_RESERVE, HOLDER_OTHER, HOLDERS };
+enum holder {
+    HOLDER_LIVE,
+    HOLDER_SNAPSHOTS,
+    HOLDER_LOG,
+    HOLDER_ARCHIVE,
+    HOLDER_RESERVE,
+    HOLDER_OTHER,
+    HOLDERS
+};
 
-static const char *const holder_names[HOLDERS] = {"live", "snapshots", "log", "reserve", "other"};
+static const char *const holder_names[HOLDERS] = {
+    "live", "snapshots", "log", "archive", "reserve", "other"};
 
 struct space {
     uint64_t bytes[HOLDERS];
@@ -93,6 +102,7 @@ static int measure(struct space *space, const char *store)
         {HOLDER_LIVE, "data"},
         {HOLDER_SNAPSHOTS, "snapshots"},
         {HOLDER_LOG, "commitlog"},
+        {HOLDER_ARCHIVE, "archive"},
         {HOLDER_RESERVE, "reserve"},
         {HOLDER_OTHER, "manifest"},
         {HOLDER_OTHER, "sums"},

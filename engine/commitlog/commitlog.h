@@ -50,6 +50,8 @@ struct commitlog_options {
     uint64_t next_segment;     /* first id never used */
     uint64_t cut_from;         /* as replay found it: noted in the new segment */
     struct commitlog_flushed flushed;
+    bool archives;         /* segments are kept in archive/, and large values in their records */
+    uint64_t archive_from; /* as commitlog_archive_from() */
     const struct commitlog_value_use *value_uses; /* of VALUE_SLOTS_MAX slots, from replay */
 };
 
@@ -186,6 +188,15 @@ int64_t commitlog_last_timestamp_us(struct commitlog *log);
  * when nobody needs any of them. May be called with older positions, which do nothing.
  */
 MUST_USE int commitlog_discard(struct commitlog *log, struct commitlog_flushed flushed);
+/**
+ * Segments that end beyond this position are wanted in the archive, others are not
+ * (COMMITLOG_ARCHIVE_NOTHING: none). Each is there soon after it was sealed and synced, and before
+ * it is discarded: one that finds no space there stays.
+ */
+void commitlog_archive_from(struct commitlog *log, uint64_t position);
+#define COMMITLOG_ARCHIVE_NOTHING UINT64_MAX
+/** Timestamps given from here on are later than this one. */
+void commitlog_pass_timestamp(struct commitlog *log, int64_t timestamp_us);
 /** Have all of the tables (a bit each) been flushed beyond the position, as commitlog_discard() was
  * told? */
 bool commitlog_is_flushed(struct commitlog *log, uint64_t tables, uint64_t position);
@@ -202,6 +213,7 @@ uint64_t commitlog_oldest_segment(struct commitlog *log);
 
 struct commitlog_stats {
     uint64_t records, bytes, syncs, value_syncs, segments, sync_us_max;
+    uint64_t archived, archived_bytes; /* segments since it was opened */
 };
 void commitlog_get_stats(struct commitlog *log, struct commitlog_stats *ret_stats);
 

@@ -1,6 +1,6 @@
 /*
  * The life of a log and of its segments: opening behind what was there, closing so that no tail is
- * left to be judged, discarding what is flushed.
+ * left to be judged. What becomes of a segment that is done with: discard.c.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commitlog/archive.h"
 #include "commitlog/log.h"
 #include "engine/assert.h"
 #include "engine/error.h"
@@ -55,7 +56,9 @@ static int64_t grow_records(struct commitlog *log)
     mutex_unlock(&log->mutex);
     if (number < 0)
         return TASK_IDLE;
-    r = slot_make(log->env, SLOT_RECORDS, (unsigned)number, log->segment_bytes, true, &slot);
+    /* One that is written once, as it is kept, is not worth the writing beforehand. */
+    r = slot_make(
+        log->env, SLOT_RECORDS, (unsigned)number, log->segment_bytes, !log->archives, &slot);
     mutex_lock(&log->mutex);
     if (r == 0)
         pool_give(&log->pool, slot);
@@ -76,7 +79,7 @@ static int64_t grow_values(struct commitlog *log)
     int number, r;
 
     mutex_lock(&log->mutex);
-    number = log->failed ? -1 : values_new_number(&log->values);
+    number = log->failed || log->archives ? -1 : values_new_number(&log->values);
     mutex_unlock(&log->mutex);
     if (number < 0)
         return TASK_IDLE;
@@ -89,13 +92,14 @@ static int64_t grow_values(struct commitlog *log)
     return next;
 }
 
-/* Makes slots before they are needed: one a step. */
+/* Makes slots before they are needed, one a step; then sees to segments that are done with. */
 static int64_t grow(void *arg)
 {
     struct commitlog *log = arg;
 
-    return grow_values(log) == TASK_AGAIN || grow_records(log) == TASK_AGAIN ? TASK_AGAIN
-                                                                             : TASK_IDLE;
+    if (grow_values(log) == TASK_AGAIN || grow_records(log) == TASK_AGAIN)
+        return TASK_AGAIN;
+    return commitlog_tend(log);
 }
 
 static void free_log(struct commitlog *log)
@@ -138,7 +142,8 @@ static int adopt_segment(struct commitlog *log, const struct segment_place *plac
     return 0;
 }
 
-/* One that is free; `stale`: it has a segment still, which is flushed. */
+/* One that is free; `stale`: it has a segment still, which is flushed. What the archive has too is
+ * no slot any more: a daemon died before it was dropped. */
 static int adopt_free_slot(struct commitlog *log, unsigned number, bool stale)
 {
     struct slot *slot;
@@ -146,34 +151,46 @@ static int adopt_free_slot(struct commitlog *log, unsigned number, bool stale)
 
     if (r < 0)
         return r;
+    if (slot->is_shared)
+        return slot_drop(log->env, slot);
     pool_add_number(&log->pool, number);
     pool_give(&log->pool, slot);
     return stale ? slot_clear(log->env, slot) : 0;
 }
 
-/* The oldest first, as in service. */
-static int adopt_stale_slots(
+/* The oldest first, as in service. What is flushed but wanted in the archive goes there first. */
+static int adopt_segments(
     struct commitlog *log, const struct segment_list *list, uint64_t from_position)
 {
     int r = 0;
 
-    for (unsigned i = 0; r == 0 && i < list->count; i++)
-        if (list->all[i].header.id < position_segment(from_position))
-            r = adopt_free_slot(log, list->all[i].slot, true);
+    for (unsigned i = 0; r == 0 && i < list->count; i++) {
+        const struct segment_place *place = &list->all[i];
+
+        if (place->header.id >= position_segment(from_position) ||
+            commitlog_wants_archived_locked(log, place->header.id))
+            r = adopt_segment(log, place);
+        else
+            r = adopt_free_slot(log, place->slot, true);
+    }
     return r;
 }
 
-static int adopt_free_slots(struct commitlog *log, uint64_t slots)
+/* Those without a segment. */
+static int adopt_free_slots(struct commitlog *log, const struct segment_list *list)
 {
+    uint64_t slots = list->slots;
     int r = 0;
 
+    for (unsigned i = 0; i < list->count; i++)
+        slots &= ~(1ull << list->all[i].slot);
     for (unsigned number = 0; number < SLOT_NUMBERS_MAX && r == 0; number++)
-        if ((slots & ~log->pool.numbers) >> number & 1)
+        if (slots >> number & 1)
             r = adopt_free_slot(log, number, false);
     return r;
 }
 
-static uint64_t lowest(struct commitlog_flushed flushed)
+uint64_t commitlog_lowest(struct commitlog_flushed flushed)
 {
     uint64_t position = flushed.table_count > 0 ? flushed.positions[0] : COMMITLOG_POSITION_NONE;
 
@@ -210,13 +227,9 @@ static int adopt_slots(struct commitlog *log, uint64_t from_position)
 
     if (r < 0)
         return r;
-    for (unsigned i = 0; i < list.count && r == 0; i++)
-        if (list.all[i].header.id >= position_segment(from_position))
-            r = adopt_segment(log, &list.all[i]);
+    r = adopt_segments(log, &list, from_position);
     if (r == 0)
-        r = adopt_stale_slots(log, &list, from_position);
-    if (r == 0)
-        r = adopt_free_slots(log, list.slots);
+        r = adopt_free_slots(log, &list);
     if (list.count > 0) {
         log->previous_segment = list.all[list.count - 1].header.id;
         if (log->next_segment <= log->previous_segment)
@@ -243,6 +256,8 @@ int commitlog_open(
         options->segment_bytes > SEGMENT_BYTES_MAX)
         return err_new(-EINVAL, "commit log segments of %" PRIu64 " bytes", options->segment_bytes);
     r = prepare_folder(env);
+    if (r == 0 && options->archives)
+        r = archive_prepare(env);
     if (r < 0)
         return err_with(r, "open the commit log");
     log = calloc(1, sizeof(*log));
@@ -254,10 +269,13 @@ int commitlog_open(
     log->last_timestamp_us = options->last_timestamp_us;
     log->next_segment = options->next_segment > 0 ? options->next_segment : 1;
     log->cut_from = options->cut_from;
+    log->archives = options->archives;
+    log->archive_from = options->archive_from;
+    log->free_before = commitlog_lowest(options->flushed);
     mutex_init(&log->mutex, LOG_RANK);
     pthread_cond_init(&log->progress, NULL);
     values_flushed(&log->values, options->flushed.positions, options->flushed.table_count);
-    r = adopt_slots(log, lowest(options->flushed));
+    r = adopt_slots(log, log->free_before);
     if (r == 0)
         r = adopt_values(log, options->value_uses);
     if (r == 0)
@@ -271,7 +289,7 @@ int commitlog_open(
     log->written = log->next_position;
     log->synced = log->records_synced = log->next_position;
     /* One now, so that the first append need not; the others behind its back. */
-    if (log->pool.free_count > 0 || grow_records(log) == TASK_AGAIN)
+    if (log->archives || log->pool.free_count > 0 || grow_records(log) == TASK_AGAIN)
         task_kick(env, log->grower);
     *ret_log = log;
     return 0;
@@ -353,106 +371,19 @@ int64_t commitlog_last_timestamp_us(struct commitlog *log)
     return last_us;
 }
 
+void commitlog_pass_timestamp(struct commitlog *log, int64_t timestamp_us)
+{
+    mutex_lock(&log->mutex);
+    if (timestamp_us > log->last_timestamp_us)
+        log->last_timestamp_us = timestamp_us;
+    mutex_unlock(&log->mutex);
+}
+
 void commitlog_get_stats(struct commitlog *log, struct commitlog_stats *ret_stats)
 {
     mutex_lock(&log->mutex);
     *ret_stats = log->stats;
     mutex_unlock(&log->mutex);
-}
-
-static bool oldest_is_free_locked(const struct commitlog *log, uint64_t position)
-{
-    const struct segment *oldest = log->segments;
-
-    return oldest && oldest->synced && oldest->id < position_segment(position);
-}
-
-/* Before a segment is cleared the log itself says, durably, how far tables are flushed. Where there
- * is no space for that, the segment goes without: this is for whoever may have lost the manifest.
- */
-static int tell_flushed(struct commitlog *log, uint64_t position)
-{
-    uint64_t end;
-    bool frees;
-    int r;
-
-    mutex_lock(&log->mutex);
-    frees = oldest_is_free_locked(log, position);
-    mutex_unlock(&log->mutex);
-    if (!frees)
-        return 0;
-    r = commitlog_append_note(log, &end);
-    if (commitlog_may_try_again(r))
-        return 0;
-    return r < 0 ? r : commitlog_sync_before_flushed(log, end, UINT64_MAX);
-}
-
-/* The slot of the oldest segment, taken out, if that ends before `position` and is not in use;
- * NULL: it does not. */
-static struct slot *take_oldest(struct commitlog *log, uint64_t position)
-{
-    struct slot *slot = NULL;
-    struct segment *oldest;
-
-    mutex_lock(&log->mutex);
-    oldest = log->segments;
-    if (oldest_is_free_locked(log, position)) {
-        log->segments = oldest->next;
-        log->stats.segments--;
-        slot = oldest->slot;
-        free(oldest);
-    }
-    mutex_unlock(&log->mutex);
-    return slot;
-}
-
-/* One made in need. Its number is used again once its name is gone. */
-static int drop_slot(struct commitlog *log, struct slot *slot)
-{
-    unsigned number = slot->number;
-    int r = slot_drop(log->env, slot);
-
-    if (r < 0)
-        return err_with(r, "delete a commit log slot");
-    mutex_lock(&log->mutex);
-    pool_drop_number(&log->pool, number);
-    commitlog_note_pool_locked(log);
-    mutex_unlock(&log->mutex);
-    return 0;
-}
-
-/* Cleared, and then to be used again. */
-static int free_slot(struct commitlog *log, struct slot *slot)
-{
-    int cleared = slot_clear(log->env, slot), r = 0;
-    bool is_wanted;
-
-    mutex_lock(&log->mutex);
-    is_wanted = log->pool.count <= POOL_SLOTS_MAX;
-    if (is_wanted)
-        pool_give(&log->pool, slot);
-    commitlog_note_pool_locked(log);
-    mutex_unlock(&log->mutex);
-    if (!is_wanted)
-        r = drop_slot(log, slot);
-    return cleared < 0 ? err_with(cleared, "clear a commit log slot") : r;
-}
-
-int commitlog_discard(struct commitlog *log, struct commitlog_flushed flushed)
-{
-    struct slot *slot;
-    int r;
-
-    mutex_lock(&log->mutex);
-    values_flushed(&log->values, flushed.positions, flushed.table_count);
-    /* Values that are in SSTables now were what still kept the log from being called synced. */
-    for (unsigned i = 0; i < flushed.table_count; i++)
-        commitlog_note_synced_locked(log, flushed.positions[i]);
-    mutex_unlock(&log->mutex);
-    r = tell_flushed(log, lowest(flushed));
-    while (r == 0 && (slot = take_oldest(log, lowest(flushed))))
-        r = free_slot(log, slot);
-    return r;
 }
 
 uint64_t commitlog_unsynced_values(struct commitlog *log, uint64_t *ret_tables)

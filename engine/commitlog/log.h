@@ -1,6 +1,6 @@
 /*
- * The inside of an open log, shared by commitlog.c (append), outline.c (large values), sync.c and
- * life.c (open, close, discard). Lock rank: 30.
+ * The inside of an open log, shared by commitlog.c (append), outline.c (large values), sync.c,
+ * life.c (open, close) and discard.c (what becomes of segments). Lock rank: 30.
  */
 #ifndef SSTFS_COMMITLOG_LOG_H
 #define SSTFS_COMMITLOG_LOG_H
@@ -24,6 +24,7 @@ struct segment {
     struct slot *slot;
     bool sealed;
     bool synced; /* and sealed: nothing more is to come */
+    bool archived;
 };
 
 struct outline;
@@ -54,7 +55,8 @@ struct commitlog {
     struct env *env;
     uint8_t store_uuid[16];
     uint64_t segment_bytes;
-    struct task *grower; /* makes slots before they are needed */
+    bool archives;       /* what is done with is kept; all of a record is in its segment */
+    struct task *grower; /* makes slots before they are needed, and archives */
 
     struct mutex mutex;
     /* Under the mutex. */
@@ -75,6 +77,9 @@ struct commitlog {
     bool syncing;
     bool sync_untold;        /* the next append begins with a SYNC record */
     pthread_cond_t progress; /* something was written, or a sync ended */
+    uint64_t archive_from;   /* segments that end beyond it are wanted in the archive */
+    uint64_t free_before;    /* those before the one of this position are flushed, and it is told */
+    bool tending;            /* somebody archives and frees segments: none goes but by them */
     int failed;              /* 0, or -EIO: this log is at its end */
     char failed_text[160];
     struct commitlog_stats stats;
@@ -105,6 +110,13 @@ MUST_USE int commitlog_write_end(struct commitlog *log, uint64_t position, int64
     uint64_t covered, uint64_t *ret_end);
 /** Appends a NOTE of how far tables are flushed by now, as commitlog_append() a batch. */
 MUST_USE int commitlog_append_note(struct commitlog *log, uint64_t *ret_end);
+/** The lowest of them; none: 0. */
+uint64_t commitlog_lowest(struct commitlog_flushed flushed);
+/** Is the segment to be kept in the archive when nothing more comes to it? */
+bool commitlog_wants_archived_locked(const struct commitlog *log, uint64_t segment);
+/** A step of the log's task: archives a segment that nothing more comes to, or frees one that is
+ * flushed. Gives what a step returns. */
+int64_t commitlog_tend(struct commitlog *log);
 /** What was synced or flushed up to `position` by now: more of the log may count as synced. */
 void commitlog_note_synced_locked(struct commitlog *log, uint64_t position);
 /**

@@ -142,7 +142,8 @@ int outline_begin(struct commitlog *log, const struct batch *batch, struct outli
     ret_outline->memory = NULL;
     ret_outline->body = updates.encoded;
     spans = batch_spans(batch, &span_count);
-    if (span_count > 0)
+    /* An archived segment is to be whole by itself. */
+    if (span_count > 0 && !log->archives)
         take_places(log, spans, span_count, ret_outline);
     if (ret_outline->count == 0 && updates.shared_count == 0)
         return 0;

@@ -148,6 +148,8 @@ int slot_open(struct env *env, enum slot_kind kind, unsigned number, struct slot
     }
     if (r < 0)
         io_close(env, fd);
+    else
+        (*ret_slot)->is_shared = stat.links > 1;
     return r;
 }
 

@@ -25,6 +25,7 @@ struct slot {
     unsigned number;
     int fd;
     uint64_t bytes;
+    bool is_shared; /* the file has another name, in the archive or a copy: never to be written */
 };
 
 struct slot_pool {

@@ -34,7 +34,6 @@ int segment_reader_settle(struct segment_reader *reader)
 
 int segment_reader_open(struct segment_reader *reader, const struct segment_place *place)
 {
-    char path[SLOT_PATH_BYTES];
     struct io_stat stat;
     int fd;
     int r = segment_reader_settle(reader);
@@ -42,8 +41,7 @@ int segment_reader_open(struct segment_reader *reader, const struct segment_plac
     if (r < 0)
         return r;
     segment_reader_close(reader);
-    slot_path(SLOT_RECORDS, place->slot, path);
-    r = io_open(reader->env, path, reader->writes_back ? O_RDWR : O_RDONLY, &fd);
+    r = io_open(reader->env, place->path, reader->writes_back ? O_RDWR : O_RDONLY, &fd);
     if (r < 0)
         return r;
     r = io_fstat(reader->env, fd, &stat);

@@ -110,23 +110,21 @@ int segment_decode_header(
     return 1;
 }
 
-static int read_header(struct env *env, unsigned slot, struct segment_header *ret_header)
+int segment_read_header(struct env *env, const char *path, struct segment_header *ret_header)
 {
     uint8_t bytes[SEGMENT_HEADER_BYTES];
-    char path[SLOT_PATH_BYTES];
     int64_t n;
     int fd, r;
 
-    slot_path(SLOT_RECORDS, slot, path);
     r = io_open(env, path, O_RDONLY, &fd);
     if (r < 0)
         return r;
     n = io_read(env, fd, bytes, sizeof(bytes), 0);
     io_close(env, fd);
     if (n < 0)
-        return err_with((int)n, "commit log slot '%s'", path);
+        return err_with((int)n, "commit log segment '%s'", path);
     r = (size_t)n < sizeof(bytes) ? 0 : segment_decode_header(bytes, ret_header);
-    return r < 0 ? err_with(r, "commit log slot '%s'", path) : r;
+    return r < 0 ? err_with(r, "commit log segment '%s'", path) : r;
 }
 
 static int compare_places(const void *a, const void *b)
@@ -145,7 +143,8 @@ static int read_headers(struct env *env, const uint8_t *store_uuid, struct segme
 
         if (!(list->slots >> slot & 1))
             continue;
-        r = read_header(env, slot, &place->header);
+        slot_path(SLOT_RECORDS, slot, place->path);
+        r = segment_read_header(env, place->path, &place->header);
         if (r < 0)
             return r;
         if (r == 0)

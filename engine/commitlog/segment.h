@@ -14,6 +14,8 @@ enum slot_kind { SLOT_RECORDS = 'r', SLOT_VALUES = 'v' };
 /** Slots are numbered from 0; a log in need may have more of them than it will keep. */
 #define SLOT_NUMBERS_MAX 64
 #define SLOT_PATH_BYTES sizeof(COMMITLOG_FOLDER "/r00")
+/** Of a slot or of an archived segment. */
+#define SEGMENT_PATH_BYTES 32
 
 #define SEGMENT_HEADER_BYTES 4096
 #define SEGMENT_BYTES_MAX (2u << 30) /* an offset is 32 bits */
@@ -106,10 +108,15 @@ void segment_encode_header(const struct segment_header *header, uint8_t to[SEGME
 MUST_USE int segment_decode_header(
     const uint8_t bytes[SEGMENT_HEADER_BYTES], struct segment_header *ret_header);
 
-/** A segment, and the slot that holds it. */
+/** The header of the segment in a file: 1; 0: there is none. */
+MUST_USE int segment_read_header(
+    struct env *env, const char *path, struct segment_header *ret_header);
+
+/** A segment, and the file that holds it. */
 struct segment_place {
     struct segment_header header;
-    unsigned slot;
+    unsigned slot; /* of one in the log's folder */
+    char path[SEGMENT_PATH_BYTES];
 };
 
 struct segment_list {

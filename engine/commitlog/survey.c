@@ -7,8 +7,7 @@
 #include "commitlog/reader.h"
 #include "engine/error.h"
 
-/* 1: the note of the segment; 0: it begins with something else, as those of older versions do. */
-static int read_note(
+int commitlog_read_note(
     struct env *env, const struct segment_place *place, struct segment_note *ret_note)
 {
     struct segment_reader reader = {.env = env};
@@ -48,7 +47,7 @@ static int survey_list(
 
     for (unsigned i = 0; i < list->count; i++) {
         struct segment_note note;
-        int r = read_note(env, &list->all[i], &note);
+        int r = commitlog_read_note(env, &list->all[i], &note);
 
         if (r < 0)
             return r;
@@ -151,13 +150,11 @@ static int fill_segment(struct env *env, const struct segment_place *place, uint
     uint64_t to, int64_t timestamp_us, struct buf *before)
 {
     AUTO(buf_release) struct buf notes = BUF_INIT;
-    char path[SLOT_PATH_BYTES];
     int fd;
     int r = put_notes(&notes, record_salt(&place->header), from, to - from, timestamp_us);
 
-    slot_path(SLOT_RECORDS, place->slot, path);
     if (r == 0)
-        r = io_open(env, path, O_RDWR, &fd);
+        r = io_open(env, place->path, O_RDWR, &fd);
     if (r < 0)
         return r;
     r = fill_file(env, fd, position_offset(from), buf_bytes(&notes), before);

@@ -24,6 +24,11 @@ struct commitlog_survey {
 MUST_USE int commitlog_survey(
     struct env *env, const uint8_t *store_uuid, struct commitlog_survey *ret_survey);
 
+/** The note that a segment begins with: 1; 0: it begins with something else, as those of older
+ * versions do. */
+MUST_USE int commitlog_read_note(
+    struct env *env, const struct segment_place *place, struct segment_note *ret_note);
+
 /** The bytes from `from` to `to`, of one segment, become NOTE records: replay steps over them. What
  * was there is appended to `ret_before`. */
 MUST_USE int commitlog_fill(struct env *env, const uint8_t *store_uuid, uint64_t from, uint64_t to,

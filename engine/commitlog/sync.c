@@ -44,6 +44,8 @@ static int sync_records_locked(struct commitlog *log, uint64_t target)
             r = io_sync(log->env, segment->slot->fd);
             mutex_lock(&log->mutex);
         }
+        if (r == 0 && sealed && !segment->synced && log->archives)
+            task_kick(log->env, log->grower);
         if (r == 0)
             segment->synced = sealed;
         segment = segment->next;

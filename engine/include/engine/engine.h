@@ -47,6 +47,9 @@ struct engine_options {
                                   snapshots; its node number is 0 */
     unsigned flush_tasks;      /* that write memtables out; 0: half of the processors, at most 8 */
     uint64_t flush_part_bytes; /* a memtable is split among them in parts not smaller; 0: 8 MiB */
+    bool archive;              /* segments of the log from the oldest snapshot's point on are kept
+                                  in archive/, for engine/log_restore.h. -EOPNOTSUPP: the disk has
+                                  no hard links */
     int64_t gc_grace_s;        /* 0: tombstones go as soon as nothing lies below them */
 };
 
@@ -279,6 +282,7 @@ struct engine_stats {
     uint64_t batches, batch_bytes, gets, scans, scan_rows;
     uint64_t log_records, log_bytes, log_syncs, log_segments;
     uint64_t log_value_syncs; /* files of large values that were synced: in no SSTable in time */
+    uint64_t archive_segments, archive_bytes;
     uint64_t memtable_bytes, memtable_bytes_max;
     uint64_t carries; /* memtables written to the log again, and not to SSTables */
     uint64_t flushes, flush_bytes, compactions, compaction_bytes_read, compaction_bytes_written;

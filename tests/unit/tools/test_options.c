@@ -39,12 +39,13 @@ static void options_of_ours_are_taken(void **state)
 
     (void)state;
     parse(&options,
-        "memory=1.5G,sync=group,sync_period=2s,relatime,dirsync,log=/var/log/x,ro,all_sstables");
+        "memory=1.5G,sync=group,sync_period=2s,relatime,dirsync,log=/var/log/x,ro,all_sstables,"
+        "archive=on");
     assert_true(options.memory_bytes == 3ull << 29);
     assert_int_equal(options.sync_mode, SYNC_GROUP);
     assert_true(options.sync_period_us == 2000000);
     assert_true(options.relatime && options.synchronous_names && options.read_only);
-    assert_true(options.all_sstables);
+    assert_true(options.all_sstables && options.archive);
     assert_string_equal((const char *)options.log.data, "/var/log/x");
     assert_string_equal((const char *)options.flags.data, "dirsync,ro");
     options_release(&options);
@@ -86,6 +87,7 @@ static void what_cannot_be_is_refused_in_words(void **state)
     refuses("memory=", "at least 32M");
     refuses("memory=31M", "at least 32M");
     refuses("memory=lots", "at least 32M");
+    refuses("archive=maybe", "want on or off");
     refuses("sync=never", "periodic, group or batch");
     refuses("sync_period=0.5s", "1 to 60");
     refuses("sync_period=2m", "1 to 60");
