@@ -95,6 +95,7 @@ struct stream {
     struct sstable *sstable;
     enum stream_kind kind;
     enum stream_use use;
+    bool rows_are_large;               /* of a slice: read past the cache from then on */
     const struct index_map *index_map; /* of Index.db; NULL: not needed yet */
     uint64_t expected_end;             /* random: what is read is likely to go on up to here */
     uint64_t size;

@@ -310,6 +310,16 @@ static int sequential_window(
     return 0;
 }
 
+/** A slice of rows that are larger than a piece is read on, once, as file content is by the kernel,
+ * which keeps it: the cache has better use for its memory, and the row is decompressed where it is
+ * wanted. */
+static bool goes_straight(struct stream *stream, size_t want)
+{
+    stream->rows_are_large |=
+        stream->kind == STREAM_DATA && stream->use == STREAM_SLICE && want > stream->piece_bytes;
+    return is_sequential(stream) || stream->rows_are_large;
+}
+
 int stream_window(struct stream *stream, uint64_t position, size_t want, struct bytes *ret_window)
 {
     if (position >= stream->size) {
@@ -318,8 +328,8 @@ int stream_window(struct stream *stream, uint64_t position, size_t want, struct 
     }
     if (want > stream->size - position)
         want = (size_t)(stream->size - position);
-    return is_sequential(stream) ? sequential_window(stream, position, want, ret_window)
-                                 : random_window(stream, position, want, ret_window);
+    return goes_straight(stream, want) ? sequential_window(stream, position, want, ret_window)
+                                       : random_window(stream, position, want, ret_window);
 }
 
 int stream_get(struct stream *stream, uint64_t position, size_t max, const char *what,

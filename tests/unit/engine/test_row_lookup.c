@@ -44,8 +44,8 @@ static void check(int r)
 }
 
 /* `cache_bytes` 0: nothing is cached, nor learned. */
-static void fixture_begin(struct fixture *f, uint64_t seed, const struct table_schema *schema,
-    bool no_tombstones, uint64_t cache_bytes)
+static void fixture_begin_sized(struct fixture *f, uint64_t seed, const struct table_schema *schema,
+    bool no_tombstones, uint64_t cache_bytes, uint32_t value_bytes_max)
 {
     struct sstable_writer_options options = {
         .expected_partitions = PARTITIONS_MAX,
@@ -56,7 +56,7 @@ static void fixture_begin(struct fixture *f, uint64_t seed, const struct table_s
     };
     struct random_shape shape = {
         .rows_max = ROWS_MAX,
-        .value_bytes_max = 100,
+        .value_bytes_max = value_bytes_max,
         .timestamp_us = NOW_US,
         .local_deletion_time_s = NOW_S,
         .no_tombstones = no_tombstones,
@@ -83,6 +83,12 @@ static void fixture_begin(struct fixture *f, uint64_t seed, const struct table_s
     if (cache_bytes > 0)
         f->cache = chunk_cache_new(cache_bytes);
     check(sstable_open(f->env, "", &table_id, schema, f->cache, &f->sstable));
+}
+
+static void fixture_begin(struct fixture *f, uint64_t seed, const struct table_schema *schema,
+    bool no_tombstones, uint64_t cache_bytes)
+{
+    fixture_begin_sized(f, seed, schema, no_tombstones, cache_bytes, 100);
 }
 
 static void fixture_end(struct fixture *f)
@@ -346,6 +352,68 @@ static void a_row_of_a_block_is_one_read(void **state)
     assert_true(check_last_rows_are_one_read(&schema, random_seed(61)) > 0);
 }
 
+/* All rows of the largest partition as slices give them; returns what is in the cache then. */
+static uint64_t read_largest(
+    const struct table_schema *schema, uint32_t value_bytes_max, uint64_t *ret_bytes)
+{
+    static struct fixture f;
+    struct chunk_cache_stats stats;
+    struct decorated_key largest = {0};
+
+    fixture_begin_sized(&f, random_seed(62), schema, true, 64u << 20, value_bytes_max);
+    *ret_bytes = 0;
+    for (size_t i = 0; i < f.count; i++) {
+        struct decorated_key key = decorated_key_of(f.partitions[i].key);
+        uint64_t bytes;
+
+        assert_int_equal(sstable_partition_bytes(f.sstable, &key, &bytes), 1);
+        if (bytes > *ret_bytes) {
+            *ret_bytes = bytes;
+            largest = key;
+        }
+    }
+    for (size_t i = 0; i < f.count; i++) {
+        struct slice all = SLICE_ALL;
+        struct partition_iterator *partition;
+        const struct unfiltered *unfiltered;
+        size_t rows = 0;
+        int r;
+
+        if (!bytes_equal(f.partitions[i].key, largest.key))
+            continue;
+        assert_int_equal(sstable_read(f.sstable, &largest, &all, &partition), 1);
+        while ((r = partition_next(partition, &unfiltered)) > 0) {
+            struct buf found = BUF_INIT, expected = BUF_INIT;
+
+            row_to_text(&unfiltered->row, &found);
+            row_to_text(&f.partitions[i].unfiltereds[rows++].row, &expected);
+            assert_string_equal(text_of(&found), text_of(&expected));
+            buf_release(&found);
+            buf_release(&expected);
+        }
+        check(r);
+        assert_int_equal(rows, f.partitions[i].count);
+        partition_close(partition);
+    }
+    chunk_cache_get_stats(f.cache, &stats);
+    fixture_end(&f);
+    return stats.bytes;
+}
+
+/* Rows over several chunks each are file content: the kernel keeps it, the cache need not. */
+static void a_slice_of_large_rows_leaves_the_cache_alone(void **state)
+{
+    struct table_schema schema = test_table_dirents;
+    uint64_t bytes, cached;
+
+    (void)state;
+    schema.chunk_bytes = 4u << 10;
+    cached = read_largest(&schema, 100, &bytes);
+    assert_true(cached > bytes);
+    cached = read_largest(&schema, 20000, &bytes);
+    assert_true(cached < bytes / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +424,7 @@ int main(void)
         cmocka_unit_test(a_row_that_is_not_there_is_answered_without_a_read),
         cmocka_unit_test(a_row_of_a_small_partition_is_one_read),
         cmocka_unit_test(a_row_of_a_block_is_one_read),
+        cmocka_unit_test(a_slice_of_large_rows_leaves_the_cache_alone),
     };
 
     return cmocka_run_group_tests_name("row_lookup", tests, NULL, NULL);
