@@ -3,10 +3,12 @@
 
 usage: fs.py SSTFS FOLDER [--runs 3] [--scale 1] [--options memory=1G] [--peers ext4,mergerfs,xfs] [--other NAME=DIR]
              [--loads one_file,small_files,tree,git,one_directory,databases,names] [--trees TREE…]
+       fs.py SSTFS FOLDER --split [--loads …] [--scale 1] [--options memory=1G] [--trees TREE…]
 
 FOLDER is on the disk to measure; the store, the mountpoints and the peers are made in it and removed at the end. `ext4`
 stands for a directory of that disk, whatever file system it has. DIR of --other is any mounted directory; it is made
-cold by dropping the kernel's caches alone. Needs root, and the packages of `tools/setup --bench`.
+cold by dropping the kernel's caches alone. --split measures no peer: it says of each row where the time of ours goes, to
+the caller, the kernel, and each part of the daemon (split.py), and how many requests it is. Needs root, and the packages of `tools/setup --bench`.
 """
 import argparse
 import os
@@ -18,6 +20,7 @@ from pathlib import Path
 from loads import ROWS, Loads
 from material import Material
 from places import Directory, Mergerfs, Sstfs, Xfs, remove
+from split import Split
 
 XFS_GIB = 8
 
@@ -71,6 +74,24 @@ def report(values, places):
             print(f'{place.name}: {place.cpu_s:.1f} s CPU over all, peak RSS {place.peak_kib / 1024:.0f} MiB')
 
 
+def run_loads(places, material, program, options):
+    """Place -> row -> values."""
+    values = {place.name: {} for place in places}
+    wanted = list(filter(None, options.loads.split(',')))
+    for _ in range(options.runs):
+        for place in places:
+            for row, value in Loads(place, material, program, options.scale).all(wanted):
+                values[place.name].setdefault(row, []).append(value)
+    return values
+
+
+def print_split(place, material, program, options, folder):
+    split = Split(place, folder)
+    loads = Loads(place, material, program, options.scale, split.watch)
+    for row, _ in loads.all(list(filter(None, options.loads.split(',')))):
+        split.report(row)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('sstfs')
@@ -82,22 +103,26 @@ def main():
     parser.add_argument('--other', action='append', default=[])
     parser.add_argument('--loads', default='')
     parser.add_argument('--trees', nargs='*')
+    parser.add_argument('--split', action='store_true')
     options = parser.parse_args()
+    if options.split:
+        options.peers, options.other = '', []
     base = Path(tempfile.mkdtemp(prefix='sstfs-bench-', dir=options.folder)).resolve()
     places = []
     try:
         program = compile_calls(base)
         material = Material(base / 'material', options.trees)
         places = make_places(base, options)
-        values = {place.name: {} for place in places}
-        wanted = list(filter(None, options.loads.split(',')))
-        for _ in range(options.runs):
-            for place in places:
-                for row, value in Loads(place, material, program, options.scale).all(wanted):
-                    values[place.name].setdefault(row, []).append(value)
+        if options.split:
+            print_split(places[0], material, program, options, base)
+        else:
+            values = run_loads(places, material, program, options)
     finally:
         for place in places:
             place.close()
+    if options.split:
+        remove(base)
+        return
     print(f'{options.runs} runs, medians; tree: {material.names} names, {material.bytes / 2**20:.0f} MiB')
     report(values, places)
     remove(base)

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import time
 from collections import namedtuple
+from contextlib import nullcontext
 
 from places import device_bytes_written, run
 
@@ -59,22 +60,27 @@ ROWS = {
 }
 
 
-def timed(*command, **options):
-    begun = time.monotonic()
-    run(*command, **options)
-    return time.monotonic() - begun
-
-
 class Loads:
-    """The loads at one place, in a folder of it that is empty at first."""
+    """The loads at one place, in a folder of it that is empty at first.
 
-    def __init__(self, place, material, calls, scale):
+    What is timed runs within watch().
+    """
+
+    def __init__(self, place, material, calls, scale, watch=nullcontext):
         self.place, self.material, self.program, self.scale = place, material, calls, scale
+        self.watch = watch
         self.top = place.path / 'bench'
 
+    def timed(self, *command, **options):
+        with self.watch():
+            begun = time.monotonic()
+            run(*command, **options)
+            return time.monotonic() - begun
+
     def calls(self, load, name, *arguments):
-        done = subprocess.run([self.program, load, str(self.top / name), *map(str, arguments)], check=True,
-                              capture_output=True, text=True)
+        with self.watch():
+            done = subprocess.run([self.program, load, str(self.top / name), *map(str, arguments)], check=True,
+                                  capture_output=True, text=True)
         return [float(word) for word in done.stdout.split()]
 
     def count(self, full):
@@ -109,45 +115,45 @@ class Loads:
         yield 'create 1 KiB', self.calls('create', 'small', count)[0]
         self.settle()
         yield 'device/user small files', (self.written() - before) / (count * 1024)
-        yield 'find cold', count / timed('find', self.top / 'small', '-printf', '%s %T@')
-        yield 'find warm', count / timed('find', self.top / 'small', '-printf', '%s %T@')
+        yield 'find cold', count / self.timed('find', self.top / 'small', '-printf', '%s %T@')
+        yield 'find warm', count / self.timed('find', self.top / 'small', '-printf', '%s %T@')
         self.place.cold()
         yield 'read 1 KiB cold', self.calls('read-files', 'small', count)[0]
-        yield 'rm -rf', count / timed('rm', '-rf', self.top / 'small')
+        yield 'rm -rf', count / self.timed('rm', '-rf', self.top / 'small')
 
     def tree(self):
         tree = self.top / 'tree'
         tree.mkdir()
         before = self.written()
-        yield 'untar', timed('tar', '-C', tree, '-xf', self.material.archive)
+        yield 'untar', self.timed('tar', '-C', tree, '-xf', self.material.archive)
         self.settle()
         yield 'device/user tree', (self.written() - before) / self.material.bytes
         stored = self.place.stored_bytes()
         if stored:
             yield 'stored/user tree', stored / self.material.bytes
-        yield 'du cold', timed('du', '-s', tree)
+        yield 'du cold', self.timed('du', '-s', tree)
         self.place.cold()
         grep = ['grep', '-r', '-c', 'a line that is nowhere', tree]
         yield 'grep -r cold', self.timed_grep(grep)
         yield 'grep -r warm', self.timed_grep(grep)
         run('rm', '-rf', tree)
-        yield 'rsync in', timed('rsync', '-a', f'{self.material.tree}/', tree)
+        yield 'rsync in', self.timed('rsync', '-a', f'{self.material.tree}/', tree)
         self.place.cold()
-        yield 'rsync again cold', timed('rsync', '-a', f'{self.material.tree}/', tree)
+        yield 'rsync again cold', self.timed('rsync', '-a', f'{self.material.tree}/', tree)
 
-    @staticmethod
-    def timed_grep(command):
-        begun = time.monotonic()
-        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)  # 1: nothing found
-        return time.monotonic() - begun
+    def timed_grep(self, command):
+        with self.watch():
+            begun = time.monotonic()
+            subprocess.run(command, check=False, stdout=subprocess.DEVNULL)  # 1: nothing found
+            return time.monotonic() - begun
 
     def git(self):
         clone = self.top / 'clone'
         quiet = {'stderr': subprocess.DEVNULL}
-        yield 'git clone', timed('git', 'clone', '-q', '--no-local', self.material.repository, clone, **quiet)
+        yield 'git clone', self.timed('git', 'clone', '-q', '--no-local', self.material.repository, clone, **quiet)
         self.place.cold()
-        yield 'git status cold', timed('git', '-C', clone, 'status', '--porcelain')
-        yield 'git checkout', timed('git', '-C', clone, 'checkout', '-q', 'HEAD~10', **quiet)
+        yield 'git status cold', self.timed('git', '-C', clone, 'status', '--porcelain')
+        yield 'git checkout', self.timed('git', '-C', clone, 'checkout', '-q', 'HEAD~10', **quiet)
 
     def one_directory(self):
         count = self.count(15000)
@@ -163,10 +169,12 @@ class Loads:
             database.execute(f'PRAGMA journal_mode={mode}')
             database.execute('PRAGMA synchronous=FULL')
             database.execute('CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB)')
-            begun = time.monotonic()
-            for i in range(count):
-                database.execute('INSERT INTO t VALUES (?, ?)', (i, b'v' * 100))
-            yield 'SQLite rollback' if mode == 'delete' else 'SQLite WAL', count / (time.monotonic() - begun)
+            with self.watch():
+                begun = time.monotonic()
+                for i in range(count):
+                    database.execute('INSERT INTO t VALUES (?, ?)', (i, b'v' * 100))
+                took_s = time.monotonic() - begun
+            yield 'SQLite rollback' if mode == 'delete' else 'SQLite WAL', count / took_s
             database.close()
 
     def names(self):
