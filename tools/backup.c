@@ -6,12 +6,14 @@
  *
  * Files of a snapshot never change, and their names are never used again: so what a set before has,
  * or an interrupted copy, is not copied again. All is done by rsync, near and far alike. The tag is
- * made for the copy and held as long as it lasts.
+ * made for the copy and held as long as it lasts, in the name of this process: what a backup that
+ * was killed has left held, the next one lets go.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,22 +21,28 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "engine/engine.h"
 #include "engine/error.h"
+#include "mountinfo.h"
 #include "program.h"
 #include "retention.h"
 #include "snapshots.h"
 #include "tools.h"
 
 #define INCOMPLETE "incomplete"
-#define HOLD "backup"
+#define HOLD_FORMAT "backup-%d%s" /* process, and whether the tag goes with the hold */
+#define HOLD_OWN "-own"
+#define HOLD_MAX 48
 
 struct backup {
     const char *path;        /* in the mount */
     const char *destination; /* without a slash at its end */
     char tag[SNAPSHOT_TAG_MAX + 1];
+    char hold[HOLD_MAX];
     bool is_own_tag; /* made for this copy, so it goes afterwards */
-    bool verifies, is_quiet;
+    bool is_held;
+    bool verifies, is_quiet, shows_progress;
     struct retention retention;
     char *folder; /* .snapshots/TAG */
 };
@@ -57,6 +65,8 @@ static void sets_release(struct sets *sets)
 
 /* ---- rsync ---- */
 
+#define RSYNC_NOT_THERE 127 /* on the other host */
+
 /* What it complained of, in one line and with our code. */
 static int rsync_failed(int code, struct buf *errors, const char *what)
 {
@@ -67,14 +77,17 @@ static int rsync_failed(int code, struct buf *errors, const char *what)
     text = buf_error(errors) == 0 ? (const char *)errors->data : "";
     if (strstr(text, "No space left on device") || strstr(text, "Disk quota exceeded"))
         r = -ENOSPC;
-    else if (strstr(text, "Permission denied") || strstr(text, "Operation not permitted"))
+    else if (strstr(text, "Permission denied") || strstr(text, "Operation not permitted") ||
+             strstr(text, "Read-only file system"))
         r = -EACCES;
-    else if (strstr(text, "No such file or directory"))
+    else if (strstr(text, "No such file or directory") || code == RSYNC_NOT_THERE)
         r = -ENOENT;
+    else if (strstr(text, "Not a directory"))
+        r = -ENOTDIR;
     return err_new(r, "%s: rsync, exit code %d: %.*s", what, code, (int)strcspn(text, "\n"), text);
 }
 
-/* `output` NULL: shown. */
+/* `output` NULL: shown on stderr. */
 static int rsync(const struct words *words, struct buf *output, const char *what)
 {
     AUTO(buf_release) struct buf errors = BUF_INIT;
@@ -163,12 +176,14 @@ static int list_sets(const struct backup *backup, struct sets *to)
     return 0;
 }
 
-/* The store's UUID in a snapshot.json. */
-static int read_store(const char *path, char to[64])
+/* The store's UUID in a snapshot.json; `folder`: whose it is, for the words. */
+static int read_store(const char *path, const char *folder, char to[64])
 {
     json_t *root = json_load_file(path, 0, NULL);
     const char *uuid = json_string_value(json_object_get(root, "store"));
-    int r = uuid ? 0 : err_new(-EUCLEAN, "'%s' names no store", path);
+    int r = uuid ? 0
+                 : err_new(-EUCLEAN,
+                       "snapshot.json of '%s' is damaged: remove that set, or heal it", folder);
 
     if (uuid)
         snprintf(to, 64, "%s", uuid);
@@ -194,9 +209,9 @@ static int check_same_store(const struct backup *backup, const struct set *newes
     words_add(&words, "%s", fetched);
     r = rsync(&words, &output, "read the newest backup");
     if (r == 0)
-        r = read_store(fetched, theirs);
+        r = read_store(fetched, newest->tag, theirs);
     if (r == 0)
-        r = read_store(own, ours);
+        r = read_store(own, backup->tag, ours);
     unlink(fetched);
     rmdir(folder);
     if (r == 0 && strcmp(theirs, ours) != 0)
@@ -206,23 +221,27 @@ static int check_same_store(const struct backup *backup, const struct set *newes
 
 /* ---- copying ---- */
 
-static int copy(const struct backup *backup, const struct sets *sets)
+/* `how` NULL, or a further option. */
+static int copy(const struct backup *backup, const struct sets *sets, const char *how)
 {
     AUTO(words_release) struct words words = WORDS_INIT;
     AUTO(buf_release) struct buf output = BUF_INIT;
-    bool shows = !backup->is_quiet && isatty(STDOUT_FILENO);
 
     begin_rsync(&words, "-a");
     words_add(&words, "--delete");
     words_add(&words, "--fsync");
     words_add(&words, "--chmod=u+w"); /* else who is not root cannot replace or rotate */
-    if (shows)
+    if (how)
+        words_add(&words, "%s", how);
+    if (backup->shows_progress) {
         words_add(&words, "--info=progress2");
+        words_add(&words, "--no-inc-recursive"); /* or the percentage is of what is known so far */
+    }
     if (sets->count > 0)
         words_add(&words, "--link-dest=../%s", sets->list[0].tag);
     words_add(&words, "%s/", backup->folder);
     words_add(&words, "%s/" INCOMPLETE "/", backup->destination);
-    return rsync(&words, shows ? NULL : &output, "copy");
+    return rsync(&words, backup->shows_progress ? NULL : &output, "copy");
 }
 
 /* The files beside the SSTables have the same names in every set. Those of two sets may agree in
@@ -242,7 +261,7 @@ static int copy_again(const struct backup *backup)
 }
 
 /* Reads both sides: whatever rsync would still do is a difference. */
-static int verify(const struct backup *backup)
+static int compare(const struct backup *backup)
 {
     AUTO(words_release) struct words words = WORDS_INIT;
     AUTO(buf_release) struct buf output = BUF_INIT;
@@ -253,13 +272,38 @@ static int verify(const struct backup *backup)
     words_add(&words, "%s/", backup->folder);
     words_add(&words, "%s/" INCOMPLETE "/", backup->destination);
     r = rsync(&words, &output, "verify");
+    if (r == 0 && output.size > 0) {
+        buf_append_u8(&output, 0);
+        r = buf_error(&output);
+    }
     if (r == 0 && output.size > 0)
-        r = err_new(-EUCLEAN, "the copy differs: %.*s",
-            (int)(output.size < 200 ? output.size : 200), (char *)output.data);
+        r = err_new(-EUCLEAN, "the copy differs: %.*s", (int)(strcspn((char *)output.data, "\n")),
+            (char *)output.data);
     return r;
 }
 
+/* What differs was copied before, and has rotted since, in this set or in the one that it shares
+ * files with: it is copied once more, and that set keeps what it has. */
+static int verify(const struct backup *backup, const struct sets *sets)
+{
+    int r = compare(backup);
+
+    if (r != -EUCLEAN)
+        return r;
+    complain(EXIT_DONE, "%s; it is copied again", err_text(r));
+    r = copy(backup, sets, "--checksum");
+    return r == 0 ? compare(backup) : r;
+}
+
 /* ---- changing DEST ---- */
+
+/* The colon of HOST:PATH, as rsync sees it; NULL: it is a path here. */
+static const char *host_end(const char *destination)
+{
+    const char *colon = strchr(destination, ':');
+
+    return colon && !memchr(destination, '/', (size_t)(colon - destination)) ? colon : NULL;
+}
 
 /* A word for the shell of another host. */
 static void add_quoted(struct buf *to, const char *text)
@@ -281,7 +325,7 @@ static int run_in_destination(const struct backup *backup, const char *command, 
     AUTO(words_release) struct words words = WORDS_INIT;
     AUTO(buf_release) struct buf line = BUF_INIT, output = BUF_INIT, errors = BUF_INIT;
     const char *names[2] = {first, second};
-    const char *colon = strchr(backup->destination, ':');
+    const char *colon = host_end(backup->destination);
     const char *folder = colon ? colon + 1 : backup->destination;
     int code;
 
@@ -373,11 +417,11 @@ static int run_copy(const struct backup *backup)
         if (strcmp(sets.list[i].tag, backup->tag) == 0)
             r = err_new(-EEXIST, "'%s' has a set '%s' already", backup->destination, backup->tag);
     if (r == 0)
-        r = copy(backup, &sets);
+        r = copy(backup, &sets, NULL);
     if (r == 0)
         r = copy_again(backup);
     if (r == 0 && backup->verifies)
-        r = verify(backup);
+        r = verify(backup, &sets);
     if (r == 0)
         r = run_in_destination(backup, "mv", "-T", INCOMPLETE, backup->tag);
     return r;
@@ -398,7 +442,7 @@ static int run_rotation(const struct backup *backup)
  * to the next one too. */
 static void let_go(const struct backup *backup)
 {
-    int r = snapshot_release(backup->path, backup->tag, HOLD);
+    int r = backup->is_held ? snapshot_release(backup->path, backup->tag, backup->hold) : 0;
 
     if (r >= 0 && backup->is_own_tag)
         r = snapshot_remove(backup->path, backup->tag);
@@ -406,21 +450,102 @@ static void let_go(const struct backup *backup)
         complain_of(r, "let go of snapshot '%s'", backup->tag);
 }
 
+/* Whether a backup that is no more has left this; 1: its tag too. */
+static int is_left_over(const char *hold)
+{
+    char again[HOLD_MAX];
+    const char *kind = strstr(hold, HOLD_OWN);
+    int pid;
+
+    if (sscanf(hold, "backup-%d", &pid) != 1 || pid <= 0)
+        return -1;
+    snprintf(again, sizeof(again), HOLD_FORMAT, pid, kind ? HOLD_OWN : "");
+    if (strcmp(again, hold) != 0)
+        return -1;
+    if (pid != getpid() && (kill(pid, 0) == 0 || errno != ESRCH))
+        return -1;
+    return kind != NULL;
+}
+
+static void let_go_of_left_overs(const char *path)
+{
+    json_t *snapshots = NULL, *one, *name;
+    size_t i, j;
+
+    if (control_ask(path, "snapshots", &snapshots) < 0)
+        return; /* what comes next fails too, and says why */
+    json_array_foreach(snapshots, i, one)
+    {
+        json_array_foreach(json_object_get(one, "holds"), j, name)
+        {
+            struct backup left = {.path = path, .is_held = true};
+            int is_own = is_left_over(json_string_value(name));
+
+            if (is_own < 0)
+                continue;
+            left.is_own_tag = is_own;
+            snprintf(
+                left.tag, sizeof(left.tag), "%s", json_string_value(json_object_get(one, "tag")));
+            snprintf(left.hold, sizeof(left.hold), "%s", json_string_value(name));
+            let_go(&left);
+        }
+    }
+    json_decref(snapshots);
+}
+
+/* A copy in the tree would be copied by the next one; one in the store's folder dies with it. */
+static int check_destination(const struct backup *backup)
+{
+    struct mount mount = {0};
+    int r;
+
+    if (host_end(backup->destination))
+        return 0;
+    r = mount_of(backup->path, &mount);
+    if (r >= 0)
+        r = folder_is_within(backup->destination, mount.mountpoint);
+    if (r == 0)
+        r = folder_is_within(backup->destination, mount.source);
+    if (r > 0)
+        r = err_new(-EINVAL, "it lies in what is to be backed up");
+    mount_release(&mount);
+    return r;
+}
+
+/* Whatever happens from here on, signals too, the tag is let go of. */
+static int make_copy(struct backup *backup)
+{
+    int r;
+
+    program_take_signals();
+    r = backup->is_own_tag ? snapshot_make(backup->path, backup->tag) : 0;
+    if (r < 0)
+        return r;
+    r = snapshot_hold(backup->path, backup->tag, backup->hold);
+    backup->is_held = r >= 0;
+    if (r >= 0)
+        r = snapshot_await(backup->path, backup->tag);
+    if (r >= 0)
+        r = run_copy(backup);
+    let_go(backup);
+    return r;
+}
+
 static int run(struct backup *backup)
 {
     int r = snapshot_path(backup->path, backup->tag, &backup->folder);
     int code = EXIT_DONE;
 
-    if (r >= 0 && backup->is_own_tag)
-        r = snapshot_make(backup->path, backup->tag);
     if (r >= 0)
-        r = snapshot_hold(backup->path, backup->tag, HOLD);
-    if (r < 0)
-        return complain_of(r, "backup");
-    r = snapshot_await(backup->path, backup->tag);
-    if (r == 0)
-        r = run_copy(backup);
-    let_go(backup);
+        r = check_destination(backup);
+    if (r >= 0) {
+        let_go_of_left_overs(backup->path);
+        r = make_copy(backup);
+    }
+    if (r == -EINTR)
+        return complain(EXIT_PART,
+            "backup to '%s': interrupted; the next one goes on from what is copied",
+            backup->destination);
     if (r < 0)
         return complain_of(r, "backup to '%s'", backup->destination);
     if (!backup->is_quiet)
@@ -435,19 +560,22 @@ static int run(struct backup *backup)
 
 static int parse(int argc, char **argv, struct backup *to)
 {
-    struct option long_options[RETENTION_RULES + 3] = {
-        {"verify", no_argument, NULL, 'v'}, {"tag", required_argument, NULL, 't'}};
+    struct option long_options[RETENTION_RULES + 4] = {{"verify", no_argument, NULL, 'v'},
+        {"tag", required_argument, NULL, 't'}, {"progress", no_argument, NULL, 'p'}};
     const char *tag = NULL;
     int option;
 
     for (int rule = 0; rule < RETENTION_RULES; rule++)
-        long_options[rule + 2] = (struct option){
+        long_options[rule + 3] = (struct option){
             retention_option((enum retention_rule)rule), required_argument, NULL, 256 + rule};
+    to->shows_progress = isatty(STDERR_FILENO);
     while ((option = getopt_long(argc, argv, "q", long_options, NULL)) != -1) {
         if (option == 'v')
             to->verifies = true;
+        else if (option == 'p')
+            to->shows_progress = true;
         else if (option == 'q')
-            to->is_quiet = true;
+            to->is_quiet = true, to->shows_progress = false;
         else if (option == 't')
             tag = optarg;
         else if (option < 256)
@@ -461,6 +589,7 @@ static int parse(int argc, char **argv, struct backup *to)
     to->path = argv[optind];
     to->destination = argv[optind + 1];
     to->is_own_tag = !tag;
+    snprintf(to->hold, sizeof(to->hold), HOLD_FORMAT, (int)getpid(), tag ? "" : HOLD_OWN);
     if (!tag)
         snapshot_tag_of_now(to->tag);
     else if (snapshot_tag_is_valid(tag))

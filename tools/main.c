@@ -34,7 +34,9 @@ static const struct command commands[] = {
         "      holders MNT TAG | expire MNT TAG 7d|never |\n"
         "      prune [-n] [-y] --keep-last|hourly|daily|weekly|monthly N … MNT",
         "snapshots of the whole tree", command_snapshot},
-    {"backup", "[-q] [--verify] [--tag TAG] [--keep-last|hourly|daily|weekly|monthly N …] MNT DEST",
+    {"backup",
+        "[-q] [--progress] [--verify] [--tag TAG] [--keep-last|hourly|daily|weekly|monthly N …] "
+        "MNT DEST",
         "one more copy of the tree in DEST, a folder or HOST:PATH; moves only what is new",
         command_backup},
     {"diff", "MNT TAG [TAG]", "what changed between two snapshots, or until now", command_diff},

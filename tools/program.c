@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,6 +45,41 @@ void words_release(struct words *words)
     *words = WORDS_INIT;
 }
 
+/* ---- signals ---- */
+
+static volatile sig_atomic_t is_interrupted;
+static volatile sig_atomic_t running; /* pid; 0: none */
+
+static void on_signal(int number)
+{
+    int saved = errno;
+
+    is_interrupted = 1;
+    if (running > 0)
+        kill((pid_t)running, number);
+    errno = saved;
+}
+
+void program_take_signals(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+        sigaction(numbers[i], &action, NULL);
+}
+
+/* A signal that came before the program could be found to pass it on to. */
+static void note_running(pid_t pid)
+{
+    running = pid;
+    if (is_interrupted)
+        kill(pid, SIGTERM);
+}
+
+/* ---- one program ---- */
+
 /* Both ends in one place; -1: closed. */
 struct channel {
     int from, to;
@@ -75,6 +111,8 @@ static int start(const struct words *words, const struct channel channels[2], pi
     posix_spawn_file_actions_t actions;
     int r = posix_spawn_file_actions_init(&actions);
 
+    if (r == 0 && !channels[0].text)
+        r = posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
     for (int i = 0; r == 0 && i < 2; i++)
         if (channels[i].to >= 0)
             r = posix_spawn_file_actions_adddup2(&actions, channels[i].to, i + 1);
@@ -123,7 +161,7 @@ int program_run(const struct words *words, struct buf *output, struct buf *error
 {
     struct channel channels[2] = {{-1, -1, output}, {-1, -1, errors}};
     pid_t pid = -1;
-    int code, r = words->failure;
+    int code, r = is_interrupted ? -EINTR : words->failure;
 
     for (int i = 0; r == 0 && i < 2; i++)
         r = channel_open(&channels[i]);
@@ -131,14 +169,20 @@ int program_run(const struct words *words, struct buf *output, struct buf *error
         r = start(words, channels, &pid);
     for (int i = 0; i < 2; i++)
         close_end(&channels[i].to);
-    if (r == 0)
+    if (r == 0) {
+        note_running(pid);
         r = read_all(channels);
+    }
     for (int i = 0; i < 2; i++)
         close_end(&channels[i].from);
     if (pid < 0)
-        return r == -ENOENT ? err_new(r, "'%s' is not installed", words->list[0])
-                            : err_with(r, "run '%s'", words->list ? words->list[0] : "");
+        return r == -EINTR    ? err_new(r, "interrupted")
+               : r == -ENOENT ? err_new(r, "'%s' is not installed", words->list[0])
+                              : err_with(r, "run '%s'", words->list ? words->list[0] : "");
     code = wait_for(pid);
+    running = 0;
+    if (is_interrupted)
+        r = err_new(-EINTR, "interrupted");
     if (r == 0 && output)
         r = buf_error(output);
     if (r == 0)

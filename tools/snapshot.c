@@ -111,8 +111,10 @@ int snapshot_make(const char *path, const char *tag)
     if (r >= 0)
         r = write_back(path);
     if (r >= 0 && mkdir(folder, 0750) < 0)
-        r = errno == EEXIST ? err_new(-EEXIST, "it exists")
-                            : err_new(-errno, "%s", strerror(errno));
+        r = err_new(-errno, "%s",
+            errno == EEXIST   ? "it exists"
+            : errno == EACCES ? "only root and the owner of the mount may make snapshots"
+                              : strerror(errno));
     return r;
 }
 

@@ -4,8 +4,11 @@ exit code, and what was good before is good after.
 Method: copies that have lost a file, one of each kind; destinations that take nothing; programs that
 are missing; a backup that is told to end.
 """
+import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
 
 import support
@@ -76,8 +79,179 @@ def a_copy_without_its_lists_is_not_taken_for_a_whole_one(place):
         assert 'snapshot.json: line' in one_line(sstfs(*command, code=1))
 
 
+def filled(place, files=4, size=1 << 20):
+    """A mount with some SSTables, and a destination."""
+    place.mount()
+    for i in range(files):
+        (place.mnt / f'file{i}').write_bytes(os.urandom(size))
+        sstfs('flush', place.mnt)
+    sets = place.top / 'sets'
+    sets.mkdir()
+    return sets
+
+
+def tags(place):
+    return [one['tag'] for one in
+            json.loads(sstfs('snapshot', 'list', '--json', place.mnt).stdout)]
+
+
+def backup_failed(place, to, code, *options, **more):
+    words = one_line(sstfs('backup', *options, place.mnt, to, code=code, **more))
+    assert tags(place) == [], 'the tag that was made for it is left'
+    return words
+
+
+def a_destination_that_takes_nothing_is_said(place):
+    sets = filled(place)
+    whole = sstfs('backup', place.mnt, sets).stdout.strip()
+    (place.mnt / 'more').write_bytes(os.urandom(1 << 20))
+    assert 'lies in what' in backup_failed(place, place.mnt, 2)
+    (place.mnt / 'folder').mkdir()
+    assert 'lies in what' in backup_failed(place, place.mnt / 'folder', 2)
+    assert 'lies in what' in backup_failed(place, place.store / 'data', 2)
+    backup_failed(place, place.mnt / 'more', 8)
+    backup_failed(place, place.top / 'none', 4)
+    backup_failed(place, sets, 4, '--tag', 'none')
+    backup_failed(place, sets, 2, '--tag', 'no/tag')
+    run('mount', '--bind', sets, sets)
+    run('mount', '-o', 'remount,bind,ro', sets)
+    assert 'Read-only' in backup_failed(place, sets, 7)
+    run('umount', sets)
+    assert os.listdir(sets) == [os.path.basename(whole)]
+    support.no_damage(whole)
+
+
+def who_may_not_is_told_so(place):
+    sets = filled(place)
+    place.top.chmod(0o755)
+    sets.chmod(0o755)
+
+    def as_nobody():
+        assert 'only root' in one_line(sstfs('backup', place.mnt, sets, code=7))
+        assert 'only root' in one_line(sstfs('snapshot', 'create', place.mnt, 'mine', code=7))
+        one_line(sstfs('restore', '--to', sets, place.mnt, 'one', 'file0', code=7))
+    place.snapshot('one')
+    support.as_user(65534, as_nobody)
+    assert tags(place) == ['one'] and os.listdir(sets) == []
+
+
+def a_program_that_is_missing_is_said(place):
+    sets = filled(place)
+    tools = place.top / 'tools'
+    tools.mkdir()
+    env = {**os.environ, 'PATH': str(tools)}
+    assert "'rsync' is not installed" in backup_failed(place, sets, 4, env=env)
+    (tools / 'rsync').symlink_to(shutil.which('rsync'))
+    assert 'ssh' in backup_failed(place, f'host:{sets}', 4, env=env)
+    (tools / 'ssh').write_text('#!/bin/sh\nshift\nPATH=/none exec /bin/sh -c "$*"\n')
+    (tools / 'ssh').chmod(0o755)
+    assert 'not found' in backup_failed(place, f'host:{sets}', 4, env=env)
+    assert os.listdir(sets) == []
+
+
+def one_more_set(place, sets):
+    """Under a name of its own, though another be made within the second."""
+    made = sstfs('backup', '--verify', place.mnt, sets).stdout.strip()
+    os.rename(made, f'{made}-{len(os.listdir(sets))}')
+
+
+def a_backup_that_is_told_to_end_leaves_nothing_behind(place):
+    sets = filled(place)
+    tools = place.top / 'tools'
+    tools.mkdir()
+    # It is in the middle for as long as it takes to end it.
+    (tools / 'rsync').write_text('#!/bin/sh\ncase "$*" in *--delete*) touch "$STARTED"; exec sleep 600;; esac\n'
+                                 f'exec {shutil.which("rsync")} "$@"\n')
+    (tools / 'rsync').chmod(0o755)
+    started = place.top / 'started'
+    env = {**os.environ, 'PATH': f"{tools}:{os.environ['PATH']}", 'STARTED': str(started)}
+    place.snapshot('kept')
+    for options in [], ['--tag', 'kept']:
+        for how in signal.SIGINT, signal.SIGTERM, signal.SIGKILL:
+            started.unlink(missing_ok=True)
+            with subprocess.Popen([support.SSTFS, 'backup', *options, place.mnt, sets], env=env,
+                                  stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
+                try:
+                    support.wait_until(started.exists, 'rsync')
+                    copied_tag = max(tags(place)) if options else min(tags(place))
+                    sstfs('snapshot', 'delete', place.mnt, copied_tag, code=5)
+                    running.send_signal(how)
+                    running.wait(support.WAIT_S)
+                finally:
+                    if running.returncode in (None, -signal.SIGKILL):
+                        os.killpg(running.pid, signal.SIGKILL)
+                words = running.stderr.read()
+            if how == signal.SIGKILL:
+                continue
+            assert running.returncode == 3 and 'interrupted' in words, words
+            assert len(words.splitlines()) == 1, words
+            assert tags(place) == ['kept']
+            assert sstfs('snapshot', 'holders', place.mnt, 'kept').stdout == ''
+        # What a killed one leaves held goes with the next; a tag of the user's own stays.
+        assert 'backup-' in sstfs('snapshot', 'list', place.mnt).stdout
+        one_more_set(place, sets)
+        assert tags(place) == ['kept']
+        assert sstfs('snapshot', 'holders', place.mnt, 'kept').stdout == ''
+    sstfs('snapshot', 'hold', place.mnt, 'kept', f'backup-{os.getpid()}')  # of one that is running
+    one_more_set(place, sets)
+    assert sstfs('snapshot', 'holders', place.mnt, 'kept').stdout == f'backup-{os.getpid()}\n'
+    for folder in sets.iterdir():
+        support.no_damage(folder)
+
+
+def verify_heals_what_has_rotted_in_the_copy(place):
+    sets = filled(place)
+    place.snapshot('one')
+    sstfs('backup', '--tag', 'one', place.mnt, sets)
+    data = next((sets / 'one').rglob('nb-*-Data.db'))
+    status = data.stat()
+    data.chmod(0o600)
+    with open(data, 'r+b') as file:
+        file.write(b'rotten')
+    os.utime(data, ns=(status.st_atime_ns, status.st_mtime_ns))  # nothing tells but what is in it
+    (place.mnt / 'later').write_text('x')
+    place.snapshot('two')
+    done = sstfs('backup', '--verify', '--tag', 'two', place.mnt, sets)
+    assert data.name in one_line(done) and 'copied again' in done.stderr
+    support.no_damage(sets / 'two')
+    sstfs('verify', sets / 'one', code=1)  # what is old is not touched
+    sstfs('scrub', '--repair-from', sets / 'two', sets / 'one')
+    support.no_damage(sets / 'one')
+
+
+def progress_is_shown_to_who_looks(place):
+    sets = filled(place)
+    assert sstfs('backup', place.mnt, sets).stderr == ''
+    shutil.rmtree(sets)
+    sets.mkdir()
+    done = sstfs('backup', '--progress', place.mnt, sets)
+    assert '100%' in done.stderr and '/s' in done.stderr, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    shutil.rmtree(sets)
+    sets.mkdir()
+    ours, theirs = os.openpty()
+    with subprocess.Popen([support.SSTFS, 'backup', place.mnt, sets], stderr=theirs,
+                          stdout=subprocess.PIPE) as running:
+        running.wait()
+    os.close(theirs)
+    shown = b''
+    try:
+        while piece := os.read(ours, 4096):
+            shown += piece
+    except OSError:
+        pass  # the other side is closed
+    os.close(ours)
+    assert running.returncode == 0 and b'100%' in shown, shown
+
+
 if __name__ == '__main__':
     sys.exit(support.main([
         a_file_missing_in_a_copy_is_named,
         a_copy_without_its_lists_is_not_taken_for_a_whole_one,
+        a_destination_that_takes_nothing_is_said,
+        who_may_not_is_told_so,
+        a_program_that_is_missing_is_said,
+        a_backup_that_is_told_to_end_leaves_nothing_behind,
+        verify_heals_what_has_rotted_in_the_copy,
+        progress_is_shown_to_who_looks,
     ]))
