@@ -14,6 +14,7 @@
 
 #define MEMORY_BYTES (64ull << 20)
 #define PIECE_BYTES (1u << 20)
+#define PAGE_BYTES 4096u
 
 /* ---- opening ---- */
 
@@ -58,16 +59,24 @@ static int open_folder(const char *folder, bool all_sstables, struct tree *tree)
     return r < 0 ? r : fs_open(tree->engine, tree->env, &fs_options, &tree->fs);
 }
 
-static int find(struct tree *tree)
+int tree_find(const struct tree *tree, const char *path, struct fs_entry *ret_entry)
 {
-    AUTO(freep) char *copy = strdup(tree->path);
+    AUTO(freep) char *copy = strdup(path);
+    struct fs_entry entry = {.nodeid = FS_ROOT_INO};
     char *rest = copy, *name;
-    int r = copy ? fs_getattr(tree->fs, FS_ROOT_INO, &tree->start.attributes) : -ENOMEM;
+    int r = copy ? fs_getattr(tree->fs, FS_ROOT_INO, &entry.attributes) : -ENOMEM;
 
-    tree->start.nodeid = FS_ROOT_INO;
-    while (r == 0 && (name = strsep(&rest, "/")))
-        if (*name)
-            r = fs_lookup(tree->fs, tree->start.nodeid, bytes_of_string(name), &tree->start);
+    while (r == 0 && (name = strsep(&rest, "/"))) {
+        uint64_t parent = entry.nodeid;
+
+        if (!*name)
+            continue;
+        r = fs_lookup(tree->fs, parent, bytes_of_string(name), &entry);
+        if (parent != FS_ROOT_INO)
+            fs_forget(tree->fs, parent, 1);
+    }
+    if (r == 0)
+        *ret_entry = entry;
     return r;
 }
 
@@ -93,7 +102,7 @@ static int open_tree(const char *argument, bool all_sstables, struct tree *ret_t
         return r == -EBUSY ? complain(EXIT_IN_USE, "'%s' is mounted: %s", folder, err_text(r))
                            : complain_of(r, "open '%s'", folder);
     }
-    r = find(&tree);
+    r = tree_find(&tree, tree.path, &tree.start);
     if (r < 0) {
         int code = r == -ENOENT || r == -ENOTDIR
                        ? complain(EXIT_NOT_FOUND, "there is no '%s' in '%s'", tree.path, folder)
@@ -141,46 +150,115 @@ void tree_close(struct tree *tree)
 
 /* ---- reading ---- */
 
+struct tree_cursor {
+    const struct tree *tree;
+    uint64_t directory;
+    struct fs_handle *handle;
+    uint64_t cookie;  /* after the page */
+    struct buf names; /* a page of them, each with its NUL */
+    size_t at;
+};
+
+int tree_cursor_open(const struct tree *tree, uint64_t directory, struct tree_cursor **ret_cursor)
+{
+    struct tree_cursor *cursor = calloc(1, sizeof(*cursor));
+    int r;
+
+    if (!cursor)
+        return -ENOMEM;
+    cursor->tree = tree;
+    cursor->directory = directory;
+    r = fs_open_directory(tree->fs, directory, &cursor->handle);
+    if (r < 0)
+        free(cursor);
+    else
+        *ret_cursor = cursor;
+    return r;
+}
+
+void tree_cursor_close(struct tree_cursor *cursor)
+{
+    if (!cursor)
+        return;
+    fs_release_directory(cursor->tree->fs, cursor->handle);
+    buf_release(&cursor->names);
+    free(cursor);
+}
+
 static int add_name(void *arg, const struct fs_dirent *dirent)
 {
-    struct buf *names = arg;
+    struct tree_cursor *cursor = arg;
 
+    if (cursor->names.size >= PAGE_BYTES)
+        return 1;
+    cursor->cookie = dirent->cookie;
     if (bytes_equal(dirent->name, BYTES_LITERAL(".")) ||
         bytes_equal(dirent->name, BYTES_LITERAL("..")))
         return 0;
-    buf_append_bytes(names, dirent->name);
-    buf_append_u8(names, 0);
+    buf_append_bytes(&cursor->names, dirent->name);
+    buf_append_u8(&cursor->names, 0);
     return 0;
 }
 
-static int list_names(const struct tree *tree, uint64_t directory, struct buf *to)
+int tree_cursor_next(struct tree_cursor *cursor)
 {
-    struct fs_handle *handle = NULL;
-    int r = fs_open_directory(tree->fs, directory, &handle);
+    int r;
 
-    if (r < 0)
-        return r;
-    r = fs_read_directory(tree->fs, handle, 0, false, add_name, to);
-    fs_release_directory(tree->fs, handle);
-    return r < 0 ? r : buf_error(to);
+    if (cursor->at < cursor->names.size)
+        return 1;
+    cursor->at = 0;
+    buf_clear(&cursor->names);
+    r = fs_read_directory(
+        cursor->tree->fs, cursor->handle, cursor->cookie, false, add_name, cursor);
+    if (r == 0)
+        r = buf_error(&cursor->names);
+    return r < 0 ? r : cursor->names.size > 0;
+}
+
+struct bytes tree_cursor_name(const struct tree_cursor *cursor)
+{
+    return bytes_of_string((const char *)cursor->names.data + cursor->at);
+}
+
+int tree_cursor_take(struct tree_cursor *cursor, struct fs_entry *ret_entry)
+{
+    struct bytes name = tree_cursor_name(cursor);
+    int r = fs_lookup(cursor->tree->fs, cursor->directory, name, ret_entry);
+
+    if (r == 0)
+        cursor->at += name.size + 1;
+    return r;
+}
+
+char *tree_path(const char *directory, struct bytes name)
+{
+    char *path;
+
+    return asprintf(&path, "%s/%.*s", directory, (int)name.size, (const char *)name.data) < 0
+               ? NULL
+               : path;
 }
 
 int tree_list(const struct tree *tree, uint64_t directory, tree_each each, void *arg)
 {
-    AUTO(buf_release) struct buf names = BUF_INIT;
-    int r = list_names(tree, directory, &names);
+    struct tree_cursor *cursor = NULL;
+    struct fs_entry entry;
+    int r = tree_cursor_open(tree, directory, &cursor);
 
-    for (size_t at = 0; r == 0 && at < names.size;) {
-        struct bytes name = bytes_of_string((const char *)names.data + at);
-        struct fs_entry entry;
+    if (r < 0)
+        return r;
+    while ((r = tree_cursor_next(cursor)) > 0) {
+        struct bytes name = tree_cursor_name(cursor);
 
-        at += name.size + 1;
-        r = fs_lookup(tree->fs, directory, name, &entry);
+        r = tree_cursor_take(cursor, &entry);
         if (r < 0)
             break;
         r = each(arg, name, &entry);
         fs_forget(tree->fs, entry.nodeid, 1);
+        if (r != 0)
+            break;
     }
+    tree_cursor_close(cursor);
     return r;
 }
 

@@ -22,6 +22,24 @@ int tree_open(const char *argument, struct tree *ret_tree);
 int tree_open_command(int argc, char **argv, const char **ret_argument, struct tree *ret_tree);
 void tree_close(struct tree *tree);
 
+/** What lies at the path, from the root on ("": the root), looked up once. -ENOENT, -ENOTDIR. */
+MUST_USE int tree_find(const struct tree *tree, const char *path, struct fs_entry *ret_entry);
+
+/** Names of a directory one after the other, a page of them in memory. */
+struct tree_cursor;
+MUST_USE int tree_cursor_open(
+    const struct tree *tree, uint64_t directory, struct tree_cursor **ret_cursor);
+/** NULL does nothing. */
+void tree_cursor_close(struct tree_cursor *cursor);
+/** 1: tree_cursor_name() is the next, valid until the call after tree_cursor_take(); 0: the end. */
+MUST_USE int tree_cursor_next(struct tree_cursor *cursor);
+/** NUL-terminated. */
+struct bytes tree_cursor_name(const struct tree_cursor *cursor);
+/** Looks it up, to be given to fs_forget(), and goes on behind it. */
+MUST_USE int tree_cursor_take(struct tree_cursor *cursor, struct fs_entry *ret_entry);
+/** "directory/name"; malloc; NULL: no memory. */
+char *tree_path(const char *directory, struct bytes name);
+
 /** One entry of a directory, looked up for the call. 0: go on. */
 typedef int (*tree_each)(void *arg, struct bytes name, const struct fs_entry *entry);
 /** In the order of the table, which is that of the names' bytes. */

@@ -72,6 +72,11 @@ int fs_lookup(struct fs *fs, uint64_t parent, struct bytes name, struct fs_entry
     }
 }
 
+int fs_lookup_directory(struct fs *fs, uint64_t ino, struct fs_entry *ret_entry)
+{
+    return node_look_up_directory(fs, ino, ret_entry);
+}
+
 /* ---- rows of names ---- */
 
 void dirent_put(struct batch *batch, uint64_t dir, struct bytes name, const struct node *child,

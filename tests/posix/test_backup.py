@@ -4,6 +4,7 @@ back what was: one file, a folder, or everything.
 Method: the commands on real folders; a stand-in for ssh that runs the command here; disks that are
 full, programs that are missing, copies cut short.
 """
+import json
 import os
 import shutil
 import subprocess
@@ -224,13 +225,74 @@ def diff_tells_what_changed(place):
     place.snapshot('two')
     wanted = {'M /edited content size', 'M /same mode links', '- /also', 'R /d -> /e', 'R /d/moved -> /here',
               '- /gone', '- /gone/file', '+ /made', '+ /made/file', 'M /e names',
-              'M /e/sub/kept attributes'}
+              'M /e/sub/kept xattr', 'M / names'}
     for later in ['two'], []:
         done = sstfs('diff', place.mnt, 'one', *later, code=1)
         assert set(done.stdout.splitlines()) == wanted, done.stdout
     assert snapshot_names(place) == ['one', 'two']
     one_line(sstfs('diff', place.mnt, 'one', 'none', code=4))
     one_line(sstfs('diff', place.mnt, 'no/tag', code=2))
+
+
+def diff_of_a_path_tells_what_lies_there(place):
+    place.mount()
+    for name in 'in', 'in/deep', 'in/deep/er', 'in/stays', 'out', 'out/moved-in':
+        (place.mnt / name).mkdir()
+    for name in 'in/edited', 'in/deep/file', 'in/deep/er/file', 'in/touched', 'out/edited', 'out/moved-in/file', 'in/stays/leaves':
+        (place.mnt / name).write_text(name)
+    place.snapshot('one')
+    for name in 'in/edited', 'out/edited':
+        (place.mnt / name).write_text('something else')
+    os.utime(place.mnt / 'in' / 'touched', ns=(1, (place.mnt / 'in' / 'touched').stat().st_mtime_ns))
+    # A directory that was below one that is gone, in one that is new: renamed, not removed and made.
+    (place.mnt / 'in' / 'new').mkdir()
+    (place.mnt / 'in' / 'new' / 'deep').mkdir()
+    (place.mnt / 'in' / 'deep' / 'er').rename(place.mnt / 'in' / 'new' / 'deep' / 'er')
+    shutil.rmtree(place.mnt / 'in' / 'deep')
+    (place.mnt / 'in' / 'new' / 'deep' / 'er' / 'file').chmod(0o600)
+    # Over the border of the path.
+    (place.mnt / 'out' / 'moved-in').rename(place.mnt / 'in' / 'here')
+    (place.mnt / 'in' / 'stays' / 'leaves').rename(place.mnt / 'out' / 'left')
+    place.snapshot('two')
+    inside = {'M /in names', 'M /in/edited content size', 'M /in/touched times', '- /in/deep', '- /in/deep/file',
+              '+ /in/new', '+ /in/new/deep', 'R /in/deep/er -> /in/new/deep/er', 'M /in/new/deep/er/file mode',
+              '+ /in/here', '+ /in/here/file', 'M /in/stays names', '- /in/stays/leaves'}
+    for words in ['two', 'in'], ['two', '/in/'], ['two', place.mnt / 'in'], ['in']:
+        done = sstfs('diff', place.mnt, 'one', *words, code=1)
+        assert set(done.stdout.splitlines()) == inside, (words, done.stdout)
+    whole = set(sstfs('diff', place.mnt, 'one', 'two', code=1).stdout.splitlines())
+    assert {'R /out/moved-in -> /in/here', 'R /in/stays/leaves -> /out/left', 'M /out/edited content size'} < whole
+    assert '+ /in/here/file' not in whole and '- /in/stays/leaves' not in whole
+    assert sstfs('diff', place.mnt, 'one', 'two', 'in/edited', code=1).stdout == 'M /in/edited content size\n'
+    assert sstfs('diff', place.mnt, 'one', 'two', 'in/new/deep', code=1).stdout.splitlines()[0] == '+ /in/new/deep'
+    assert sstfs('diff', place.mnt, 'one', 'one', 'in').stdout == ''
+    one_line(sstfs('diff', place.mnt, 'one', 'two', 'none', code=4))
+    told = json.loads(sstfs('diff', '--json', place.mnt, 'one', 'two', 'in', code=1).stdout)
+    assert {'change': 'M', 'path': '/in/edited', 'columns': ['content', 'size']} in told
+    assert {'change': 'R', 'path': '/in/deep/er', 'to': '/in/new/deep/er'} in told
+    assert {'change': '-', 'path': '/in/deep'} in told and len(told) == len(inside)
+    assert json.loads(sstfs('diff', '--json', place.mnt, 'one', 'one').stdout) == []
+
+
+def a_directory_of_many_names_is_compared(place):
+    """More names than a page of them; both trees' ends are met in the middle of pages."""
+    place.mount()
+    many = place.mnt / 'many'
+    many.mkdir()
+    for i in range(1500):
+        (many / f'name-{i:05}').write_text('')
+    place.snapshot('one')
+    for i in range(0, 1500, 3):
+        (many / f'name-{i:05}').unlink()
+    for i in range(1500, 2000):
+        (many / f'name-{i:05}').write_text('')
+    for i in range(1, 1500, 300):
+        (many / f'name-{i:05}').rename(many / f'a-{i}')
+    place.snapshot('two')
+    lines = sstfs('diff', place.mnt, 'one', 'two', code=1).stdout.splitlines()
+    kinds = [line[0] for line in lines]
+    assert (kinds.count('-'), kinds.count('+'), kinds.count('R'), kinds.count('M')) == (500, 500, 5, 1), lines
+    assert len(sstfs('ls', f'{place.top}/store/snapshots/two:many').stdout.splitlines()) == 1500
 
 
 def a_store_is_taken_back(place):
@@ -279,5 +341,7 @@ if __name__ == '__main__':
         files_and_folders_are_restored,
         a_copy_is_looked_into_without_a_mount,
         diff_tells_what_changed,
+        diff_of_a_path_tells_what_lies_there,
+        a_directory_of_many_names_is_compared,
         a_store_is_taken_back,
     ]))

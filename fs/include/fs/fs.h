@@ -186,6 +186,8 @@ MUST_USE int fs_removexattr(
  * `ret_entry->entry_timeout_s`). */
 MUST_USE int fs_lookup(
     struct fs *fs, uint64_t parent, struct bytes name, struct fs_entry *ret_entry);
+/** A directory by its number, whether or not it was looked up. -ENOENT: there is none. */
+MUST_USE int fs_lookup_directory(struct fs *fs, uint64_t ino, struct fs_entry *ret_entry);
 /** Memory only, O(1). */
 void fs_forget(struct fs *fs, uint64_t ino, uint64_t count);
 MUST_USE int fs_getattr(struct fs *fs, uint64_t ino, struct stat *ret_attributes);

@@ -1,0 +1,15 @@
+/*
+ * JSON that commands print: one document each.
+ */
+#ifndef SSTFS_TOOLS_JSON_TEXT_H
+#define SSTFS_TOOLS_JSON_TEXT_H
+
+#include <jansson.h>
+
+/** Bytes of a name or path as a string: what is no UTF-8 in it becomes U+FFFD. NULL: no memory. */
+json_t *json_of_name(const char *name);
+/** Prints the document, which is taken over (NULL: no memory). Negative: it could not be written.
+ */
+int print_json(json_t *document);
+
+#endif
