@@ -22,6 +22,7 @@ SSTFS = os.environ.get('SSTFS', str(Path(__file__).resolve().parents[2] / 'build
 START_S = 60
 STOP_S = 120
 WAIT_S = 30
+AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
 
 
 class Failed(AssertionError):
@@ -178,6 +179,30 @@ def libc_call(name, *arguments):
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return result
+
+
+def link_descriptor(fd, path):
+    """As linkat(2) tells those without CAP_DAC_READ_SEARCH to do it."""
+    libc_call('linkat', AT_FDCWD, f'/proc/self/fd/{fd}'.encode(), AT_FDCWD, os.fsencode(path),
+              AT_SYMLINK_FOLLOW)
+
+
+def at_once(*calls):
+    """Each in a process of its own; fails when one fails."""
+    children = []
+    for call in calls:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                call()
+                code = 0
+            except Exception:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        children.append(pid)
+    assert not [pid for pid in children if os.waitpid(pid, 0)[1] != 0]
 
 
 def renameat2(source, target, flags):

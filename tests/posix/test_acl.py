@@ -29,7 +29,6 @@ setfacl -x u:1000 chmod; setfacl -k copied
 """
 
 
-AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
 ACL = 'system.posix_acl_access'
 
 
@@ -39,8 +38,7 @@ def name_files_without_one(tree):
         fd = os.open(tree / folder, os.O_TMPFILE | os.O_RDWR, 0o666)
         before = os.getxattr(fd, ACL) if ACL in os.listxattr(fd) else None
         name = tree / folder / 'named'
-        support.libc_call('linkat', AT_FDCWD, f'/proc/self/fd/{fd}'.encode(), AT_FDCWD, os.fsencode(name),
-                          AT_SYMLINK_FOLLOW)
+        support.link_descriptor(fd, name)
         os.close(fd)
         assert before == (os.getxattr(name, ACL) if ACL in os.listxattr(name) else None)
 

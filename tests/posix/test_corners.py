@@ -7,21 +7,17 @@ import errno
 import fcntl
 import os
 import random
-import signal
 import stat
 import struct
 import sys
 import termios
-import threading
-import traceback
 from functools import partial
 
 import support
-from support import as_user, libc, libc_call, raises
+from support import as_user, at_once, libc, libc_call, raises
 
 SECOND = 1_000_000_000
 F_OFD_SETLK = 37
-AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
 UMASK = os.umask(0o022)
 os.umask(UMASK)
 
@@ -69,24 +65,6 @@ class Listing:
 
     def close(self):
         libc.closedir(self.stream)
-
-
-def at_once(*calls):
-    """Each in a process of its own; fails when one fails."""
-    children = []
-    for call in calls:
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                call()
-                code = 0
-            except Exception:
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-        children.append(pid)
-    assert not [pid for pid in children if os.waitpid(pid, 0)[1] != 0]
 
 
 def made(folder, count):
@@ -384,12 +362,6 @@ def orphans_go_at_the_next_mount(place):
         assert tables.stdout == '', tables.stdout
 
 
-def link_descriptor(fd, path):
-    """As linkat(2) tells those without CAP_DAC_READ_SEARCH to do it."""
-    libc_call('linkat', AT_FDCWD, f'/proc/self/fd/{fd}'.encode(), AT_FDCWD, os.fsencode(path),
-              AT_SYMLINK_FOLLOW)
-
-
 def used(place):
     """How many bytes the SSTables take that are left when there is nothing else to keep."""
     support.sstfs('flush', place.mnt)
@@ -412,19 +384,19 @@ def files_without_a_name_can_be_had_and_named(place):
     os.fsync(fd)
     assert os.pread(fd, len(content), 0) == content
     (place.mnt / 'taken').write_bytes(b'x')
-    raises(errno.EEXIST, link_descriptor, fd, place.mnt / 'taken')
-    link_descriptor(fd, place.mnt / 'named')
+    raises(errno.EEXIST, support.link_descriptor, fd, place.mnt / 'taken')
+    support.link_descriptor(fd, place.mnt / 'named')
     assert os.fstat(fd).st_nlink == 1 and os.stat(place.mnt / 'named').st_ino == about.st_ino
-    link_descriptor(fd, place.mnt / 'second')
+    support.link_descriptor(fd, place.mnt / 'second')
     assert os.fstat(fd).st_nlink == 2
     os.unlink(place.mnt / 'second')
     os.unlink(place.mnt / 'named')
     # Its last name is gone, as that of any file.
-    raises(errno.ENOENT, link_descriptor, fd, place.mnt / 'again')
+    raises(errno.ENOENT, support.link_descriptor, fd, place.mnt / 'again')
     os.close(fd)
 
     alone = os.open(place.mnt, os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)
-    raises(errno.ENOENT, link_descriptor, alone, place.mnt / 'named')
+    raises(errno.ENOENT, support.link_descriptor, alone, place.mnt / 'named')
     raises(errno.EINVAL, os.open, place.mnt, os.O_TMPFILE | os.O_RDONLY)
     raises(errno.EISDIR, os.open, place.mnt / 'd', os.O_RDWR)
     raises(errno.EROFS, os.open, place.mnt / '.snapshots', os.O_TMPFILE | os.O_RDWR)
@@ -432,7 +404,7 @@ def files_without_a_name_can_be_had_and_named(place):
 
     fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY)
     os.write(fd, b'small')
-    link_descriptor(fd, folder / 'small')
+    support.link_descriptor(fd, folder / 'small')
     os.fsync(fd)
     place.kill()
     os.close(fd)
@@ -470,76 +442,6 @@ def files_without_a_name_leave_nothing(place):
     support.no_damage(place.store)
 
 
-def directories_made_and_moved_at_once_do_not_lock_up(place):
-    """rmdir of P/C, rename of C to P, mkdir of P/C: three processes, for a number of rounds."""
-    place.mount()
-    mnt = place.mnt
-    (mnt / 'P').mkdir()
-    rounds = 1500
-    allowed = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL, errno.ESTALE}
-
-    def repeat(step):
-        for _ in range(rounds):
-            try:
-                step()
-            except OSError as error:
-                if error.errno not in allowed:
-                    raise
-    steps = [lambda: os.rmdir(mnt / 'P' / 'C'), lambda: os.rename(mnt / 'P' / 'C', mnt / 'P'),
-             lambda: os.mkdir(mnt / 'P' / 'C'), lambda: os.rename(mnt / 'P', mnt / 'Q'),
-             lambda: os.rename(mnt / 'Q', mnt / 'P')]
-    at_once(*[partial(repeat, step) for step in steps])
-    for folder, folders, _ in os.walk(mnt):
-        if '.snapshots' not in folder:
-            assert os.stat(folder).st_nlink == 2 + len(folders), folder
-    place.umount()
-    support.no_damage(place.store)
-
-
-def hard_links_race_and_count_right(place):
-    place.mount()
-    for name in 'abcd':
-        (place.mnt / name).mkdir()
-    (place.mnt / 'f').write_bytes(b'x')
-
-    def link(number):
-        folder = place.mnt / 'abcd'[number]
-        for i in range(150):
-            os.link(place.mnt / 'f', folder / f'{i}')
-            if i % 3 == 0:
-                os.rename(folder / f'{i}', place.mnt / 'abcd'[(number + 1) % 4] / f'r{i}')
-            elif i % 3 == 1:
-                os.unlink(folder / f'{i}')
-    at_once(*[partial(link, number) for number in range(4)])
-    names = sum(len(os.listdir(place.mnt / name)) for name in 'abcd')
-    assert names == 400 and os.stat(place.mnt / 'f').st_nlink == names + 1
-    place.remount()
-    assert os.stat(place.mnt / 'f').st_nlink == names + 1
-
-
-def many_fsyncs_share_syncs(place):
-    place.mount()
-    before = place.stats()['log_syncs']
-    total = 32 * 20
-
-    def write(number):
-        fd = os.open(place.mnt / f'{number}', os.O_WRONLY | os.O_CREAT)
-        for _ in range(20):
-            os.write(fd, b'x' * 100)
-            os.fsync(fd)
-        os.close(fd)
-    threads = [threading.Thread(target=write, args=[number]) for number in range(32)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    made_syncs = place.stats()['log_syncs'] - before
-    assert made_syncs < total / 2, (made_syncs, total)
-    place.kill(signal.SIGKILL)
-    place.mount()
-    assert all((place.mnt / f'{number}').stat().st_size == 2000 for number in range(32))
-
-
 if __name__ == '__main__':
     sys.exit(support.main([
         a_listing_goes_back_to_where_it_was,
@@ -560,7 +462,4 @@ if __name__ == '__main__':
         orphans_go_at_the_next_mount,
         files_without_a_name_can_be_had_and_named,
         files_without_a_name_leave_nothing,
-        directories_made_and_moved_at_once_do_not_lock_up,
-        hard_links_race_and_count_right,
-        many_fsyncs_share_syncs,
     ]))
