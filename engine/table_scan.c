@@ -85,7 +85,7 @@ static void borrowed_close(struct partition_iterator *iterator)
     (void)iterator;
 }
 
-static const struct partition_iterator_ops borrowed_ops = {borrowed_next, borrowed_close};
+static const struct partition_iterator_ops borrowed_ops = {borrowed_next, borrowed_close, NULL};
 
 /* A live partition of which the first row was looked at already. */
 struct live_scanner {
@@ -110,7 +110,7 @@ static int live_next(struct partition_iterator *iterator, const struct unfiltere
     return partition_next(scanner->live, ret_unfiltered);
 }
 
-static const struct partition_iterator_ops live_ops = {live_next, borrowed_close};
+static const struct partition_iterator_ops live_ops = {live_next, borrowed_close, NULL};
 
 static int live_scanner_next(
     struct partition_scanner *base, struct partition_iterator **ret_partition)

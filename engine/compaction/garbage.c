@@ -164,7 +164,7 @@ static void counting_close_partition(struct partition_iterator *iterator)
 }
 
 static const struct partition_iterator_ops partition_ops = {
-    counting_next_unfiltered, counting_close_partition};
+    counting_next_unfiltered, counting_close_partition, NULL};
 
 static int counting_next(struct partition_scanner *base, struct partition_iterator **ret_partition)
 {

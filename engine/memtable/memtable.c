@@ -332,7 +332,7 @@ static void read_close(struct partition_iterator *base)
     free(read);
 }
 
-static const struct partition_iterator_ops read_ops = {memtable_iterator_next, read_close};
+static const struct partition_iterator_ops read_ops = {memtable_iterator_next, read_close, NULL};
 
 int memtable_read(struct memtable *memtable, const struct decorated_key *key,
     const struct slice *slice, struct partition_iterator **ret_iterator)
@@ -385,7 +385,8 @@ static void scanned_close(struct partition_iterator *base)
     (void)base;
 }
 
-static const struct partition_iterator_ops scanned_ops = {memtable_iterator_next, scanned_close};
+static const struct partition_iterator_ops scanned_ops = {
+    memtable_iterator_next, scanned_close, NULL};
 
 static const struct memtable_partition *scan_next_partition(struct memtable_scanner *scanner)
 {

@@ -6,6 +6,7 @@
  *    the partition's.
  * 3. Markers change what is open in their source. When the newest of what is open changes by that,
  *    one marker says so.
+ *    What lies under it and is older, whole files of it, need not be looked at.
  * 4. What was taken is asked for its next only with the next call, as what is handed out may be
  *    borrowed from it.
  */
@@ -58,11 +59,32 @@ static int order_of_sources(const void *arg, unsigned a, unsigned b)
         clustering_of(merged->sources[b].current));
 }
 
+/* A range tombstone reaches at least to what comes next in its source: up to there nothing counts
+ * of a source that has only older things. */
+static int skip_deleted(struct merged_partition *merged, struct source *source)
+{
+    int r = 0;
+
+    if (deletion_is_live(merged->open) || !source->current || !source->iterator->ops->skip)
+        return 0;
+    for (unsigned i = 0; i < merged->count && r == 0; i++) {
+        const struct source *other = &merged->sources[i];
+
+        if (other != source && other->current &&
+            deletion_deletes(other->open, source->iterator->newest_us))
+            r = source->iterator->ops->skip(
+                source->iterator, clustering_of(other->current), &source->open);
+    }
+    return r;
+}
+
 static int advance(struct merged_partition *merged, unsigned number)
 {
     struct source *source = &merged->sources[number];
-    int r = partition_next(source->iterator, &source->current);
+    int r = skip_deleted(merged, source);
 
+    if (r == 0)
+        r = partition_next(source->iterator, &source->current);
     if (r > 0) {
         heap_push(&merged->heap, number);
         return 0;
@@ -195,7 +217,7 @@ static void merged_close(struct partition_iterator *iterator)
     free(merged);
 }
 
-static const struct partition_iterator_ops merged_ops = {merged_next, merged_close};
+static const struct partition_iterator_ops merged_ops = {merged_next, merged_close, NULL};
 
 /* Storage for merges of up to `count` sources. */
 static int merged_init(struct merged_partition *merged, unsigned count)

@@ -177,7 +177,7 @@ static void purged_close(struct partition_iterator *iterator)
     (void)iterator;
 }
 
-static const struct partition_iterator_ops purged_ops = {purged_next, purged_close};
+static const struct partition_iterator_ops purged_ops = {purged_next, purged_close, NULL};
 
 /* 1: something is left of `source`, which `partition` now reads; 0: nothing is. */
 static int purged_begin(struct purged_partition *partition, struct partition_iterator *source)
@@ -356,7 +356,7 @@ static void live_close(struct partition_iterator *base)
     free(iterator);
 }
 
-static const struct partition_iterator_ops live_ops = {live_next, live_close};
+static const struct partition_iterator_ops live_ops = {live_next, live_close, NULL};
 
 int live_partition(
     struct partition_iterator *source, int64_t now_s, struct partition_iterator **ret_iterator)

@@ -180,7 +180,7 @@ static void shadowed_close(struct partition_iterator *iterator)
     (void)iterator;
 }
 
-static const struct partition_iterator_ops shadowed_ops = {shadowed_next, shadowed_close};
+static const struct partition_iterator_ops shadowed_ops = {shadowed_next, shadowed_close, NULL};
 
 static int shadowed_begin(struct shadowed_partition *partition, struct partition_iterator *source,
     struct partition_iterator *cover)

@@ -77,7 +77,7 @@ static void partition_close_nothing(struct partition_iterator *iterator)
 }
 
 static const struct partition_iterator_ops partition_ops = {
-    partition_next_unfiltered, partition_close_nothing};
+    partition_next_unfiltered, partition_close_nothing, NULL};
 
 /** Where the first partition of the token range begins. */
 static int find_start(struct sstable_scanner *scanner)

@@ -10,6 +10,8 @@
  *      at or behind the slice's start, with the range tombstone open that was open before it
  *   2. step over what is before the slice, following which range tombstone is open
  *   3. open it at the slice's start, hand out what is within, close what is open at its end
+ *
+ * Whoever merges this with a newer range tombstone has blocks skipped that lie under it.
  */
 
 enum slice_state { SLICE_BEFORE, SLICE_WITHIN, SLICE_DONE };
@@ -20,7 +22,10 @@ struct slice_iterator {
     struct stream data;
     struct partition_cursor cursor;
     struct owned_clustering start, end;
-    bool from_start, to_end; /* the slice is open on that side */
+    bool from_start, to_end;  /* the slice is open on that side */
+    struct index_entry entry; /* its key is not kept */
+    uint64_t entry_at,
+        block_end; /* of the promoted index, and where its block ends that was found */
     enum slice_state state;
     struct deletion open;
     struct unfiltered marker; /* of our own making, at the slice's ends */
@@ -142,7 +147,38 @@ static int iterator_next(
     }
 }
 
-static const struct partition_iterator_ops iterator_ops = {iterator_next, iterator_close};
+/** One search for each block that is met: within it the rows are passed. */
+static int iterator_skip(
+    struct partition_iterator *iterator, const struct clustering *bound, struct deletion *ret_open)
+{
+    struct slice_iterator *slice = (struct slice_iterator *)iterator;
+    struct partition_cursor *cursor = &slice->cursor;
+    AUTO(stream_release) struct stream index;
+    struct block_place place;
+    int r;
+
+    stream_init(&index, slice->sstable, STREAM_INDEX, STREAM_SLICE);
+    if (slice->state != SLICE_WITHIN || slice->entry.block_count == 0 ||
+        cursor->position < slice->block_end)
+        return 0;
+    r = promoted_index_seek(&index, &slice->entry, slice->entry_at, bound, &place);
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        slice->state = SLICE_DONE;
+        *ret_open = slice->open = DELETION_LIVE;
+        return 0;
+    }
+    slice->block_end = place.end;
+    if (place.position > cursor->position) {
+        partition_cursor_jump(cursor, place.position);
+        *ret_open = slice->open = place.open;
+    }
+    return 0;
+}
+
+static const struct partition_iterator_ops iterator_ops = {
+    iterator_next, iterator_close, iterator_skip};
 
 /** By the promoted index: where reading begins, and which range tombstone is open there. */
 static int seek_block(struct slice_iterator *slice, struct stream *index,
@@ -203,6 +239,9 @@ static int open_slice(struct slice_iterator *slice, struct stream *index,
         r = open_partition(slice, key, entry);
     if (r < 0)
         return r;
+    slice->entry = *entry;
+    slice->entry.key = BYTES_NONE;
+    slice->entry_at = entry_at;
     slice->from_start = of->start.count == 0;
     slice->to_end = of->end.count == 0;
     slice->base = (struct partition_iterator){
@@ -211,6 +250,7 @@ static int open_slice(struct slice_iterator *slice, struct stream *index,
         .key = slice->cursor.key,
         .deletion = slice->cursor.deletion,
         .static_row = slice->cursor.has_static_row ? &slice->cursor.static_row.row : NULL,
+        .newest_us = slice->sstable->facts.max_timestamp_us,
         .position = slice->cursor.start,
         .rows_position = slice->cursor.rows_position,
     };

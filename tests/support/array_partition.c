@@ -98,7 +98,7 @@ static void array_close(struct partition_iterator *base)
     open_count--;
 }
 
-static const struct partition_iterator_ops array_ops = {array_next, array_close};
+static const struct partition_iterator_ops array_ops = {array_next, array_close, NULL};
 
 struct partition_iterator *array_partition_open(
     const struct table_schema *schema, const struct array_partition *partition)

@@ -748,7 +748,7 @@ static void model_iterator_close(struct partition_iterator *iterator)
 }
 
 static const struct partition_iterator_ops model_iterator_ops = {
-    model_iterator_next, model_iterator_close};
+    model_iterator_next, model_iterator_close, NULL};
 
 static void model_scanner_forget(struct model_scanner *scanner)
 {

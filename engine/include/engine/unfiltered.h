@@ -136,6 +136,14 @@ struct partition_iterator_ops {
     /** 1 and the next unfiltered, borrowed until the next call; 0 at the end; negative: error. */
     int (*next)(struct partition_iterator *iterator, const struct unfiltered **ret_unfiltered);
     void (*close)(struct partition_iterator *iterator);
+    /**
+     * Goes over what is before `bound` and cheap to pass, and sets `ret_open` to the range
+     * tombstone that is open there, as no markers tell of it: for who knows that nothing there
+     * counts. May do nothing. To be called between two calls of next, before the end. NULL: it
+     * never can.
+     */
+    int (*skip)(struct partition_iterator *iterator, const struct clustering *bound,
+        struct deletion *ret_open);
 };
 
 /**
@@ -149,6 +157,7 @@ struct partition_iterator {
     struct decorated_key key;
     struct deletion deletion;
     const struct row *static_row; /* NULL: none */
+    int64_t newest_us;            /* if it can skip: no timestamp in it is newer */
     uint64_t position;            /* of the partition in its SSTable's stream; 0 elsewhere */
     uint64_t rows_position; /* of what follows the partition's header (static row), for dump */
 };
