@@ -24,6 +24,7 @@
 #include "control.h"
 #include "engine/engine.h"
 #include "engine/error.h"
+#include "json_text.h"
 #include "mountinfo.h"
 #include "program.h"
 #include "retention.h"
@@ -41,8 +42,9 @@ struct backup {
     char tag[SNAPSHOT_TAG_MAX + 1];
     char hold[HOLD_MAX];
     bool is_own_tag; /* made for this copy, so it goes afterwards */
-    bool is_held;
+    bool is_held, is_made;
     bool verifies, is_quiet, shows_progress;
+    json_t *told; /* what was made and removed, as one document at the end; NULL: in words */
     struct retention retention;
     char *folder; /* .snapshots/TAG */
 };
@@ -398,6 +400,8 @@ static int rotate(const struct backup *backup, const struct sets *sets)
         r = run_in_destination(backup, "rm", "-rf", sets->list[i].tag, NULL);
         if (r < 0)
             first = first < 0 ? first : r;
+        else if (backup->told)
+            json_append_name(backup->told, "removed", sets->list[i].tag);
         else if (!backup->is_quiet)
             printf("removed %s\n", sets->list[i].tag);
     }
@@ -548,7 +552,8 @@ static int run(struct backup *backup)
             backup->destination);
     if (r < 0)
         return complain_of(r, "backup to '%s'", backup->destination);
-    if (!backup->is_quiet)
+    backup->is_made = true;
+    if (!backup->is_quiet && !backup->told)
         printf("%s/%s\n", backup->destination, backup->tag);
     if (!retention_is_empty(&backup->retention)) {
         r = run_rotation(backup);
@@ -560,18 +565,22 @@ static int run(struct backup *backup)
 
 static int parse(int argc, char **argv, struct backup *to)
 {
-    struct option long_options[RETENTION_RULES + 4] = {{"verify", no_argument, NULL, 'v'},
-        {"tag", required_argument, NULL, 't'}, {"progress", no_argument, NULL, 'p'}};
+    struct option long_options[RETENTION_RULES + 5] = {{"verify", no_argument, NULL, 'v'},
+        {"tag", required_argument, NULL, 't'}, {"progress", no_argument, NULL, 'p'},
+        {"json", no_argument, NULL, 'j'}};
     const char *tag = NULL;
+    bool as_json = false;
     int option;
 
     for (int rule = 0; rule < RETENTION_RULES; rule++)
-        long_options[rule + 3] = (struct option){
+        long_options[rule + 4] = (struct option){
             retention_option((enum retention_rule)rule), required_argument, NULL, 256 + rule};
     to->shows_progress = isatty(STDERR_FILENO);
     while ((option = getopt_long(argc, argv, "q", long_options, NULL)) != -1) {
         if (option == 'v')
             to->verifies = true;
+        else if (option == 'j')
+            as_json = true;
         else if (option == 'p')
             to->shows_progress = true;
         else if (option == 'q')
@@ -596,6 +605,9 @@ static int parse(int argc, char **argv, struct backup *to)
         strcpy(to->tag, tag);
     else
         return complain(EXIT_USAGE, "'%s' is not a tag", tag);
+    if (as_json)
+        to->told = json_pack("{s:o, s:s, s:[]}", "destination", json_of_name(to->destination),
+            "tag", to->tag, "removed");
     return EXIT_DONE;
 }
 
@@ -606,6 +618,9 @@ int command_backup(int argc, char **argv)
 
     if (code == EXIT_DONE)
         code = run(&backup);
+    if (backup.told && backup.is_made)
+        code = print_json(json_incref(backup.told)) < 0 ? EXIT_IO : code;
+    json_decref(backup.told);
     free(backup.folder);
     return code;
 }

@@ -17,6 +17,7 @@
 #include "engine/error.h"
 #include "engine/log.h"
 #include "fs/fs.h"
+#include "json_text.h"
 #include "repair.h"
 #include "tools.h"
 #include "verify.h"
@@ -38,6 +39,7 @@ struct check {
     enum consent consent;
     bool is_quick; /* manifest and log only */
     bool was_mended;
+    json_t *told; /* as one document at the end; NULL: as it comes */
     struct verify verify;
     uint64_t snapshots;
 };
@@ -47,8 +49,10 @@ struct check {
 static void begin(struct check *check)
 {
     verify_release(&check->verify);
-    check->verify = (struct verify){
-        .folder = check->store, .tables = "data/sstfs", .memory_bytes = MEMORY_BYTES};
+    check->verify = (struct verify){.folder = check->store,
+        .told = check->told,
+        .tables = "data/sstfs",
+        .memory_bytes = MEMORY_BYTES};
 }
 
 /* The manifest, or when that is good the log. */
@@ -93,7 +97,7 @@ static int check_snapshot(struct check *check, const char *tag)
 {
     AUTO(freep) char *folder = NULL;
     AUTO(freep) char *what = NULL;
-    struct verify verify = {.tables = "sstfs", .seen = &check->verify};
+    struct verify verify = {.tables = "sstfs", .seen = &check->verify, .told = check->told};
     int r;
 
     if (asprintf(&folder, "%s/snapshots/%s", check->store, tag) < 0 ||
@@ -157,6 +161,13 @@ static void tell(const struct check *check)
 {
     const struct verify *verify = &check->verify;
 
+    if (check->told) {
+        json_object_update_new(check->told,
+            json_pack("{s:I, s:I, s:I, s:I}", "sstables", (json_int_t)verify->known_count, "files",
+                (json_int_t)verify->files, "directories", (json_int_t)verify->directories,
+                "snapshots", (json_int_t)check->snapshots));
+        return;
+    }
     printf("%s: ", check->store);
     if (!check->is_quick)
         printf("%zu SSTables, %llu files, %llu directories, %llu snapshots: ", verify->known_count,
@@ -202,20 +213,34 @@ static int check_store(struct check *check)
 
 int command_check(int argc, char **argv)
 {
+    static const struct option long_options[] = {{"json", no_argument, NULL, 'j'}, {0}};
     struct check check = {.consent = CONSENT_NO};
-    int option;
+    bool as_json = false;
+    int option, code;
 
-    while ((option = getopt(argc, argv, "pyn")) != -1) {
+    while ((option = getopt_long(argc, argv, "pyn", long_options, NULL)) != -1) {
         if (option == '?')
             return complain_usage(argv[0]);
+        as_json |= option == 'j';
+        if (option == 'j')
+            continue;
         check.consent = option == 'y'   ? CONSENT_YES
                         : option == 'p' ? CONSENT_IF_LOSSLESS
                                         : CONSENT_NO;
     }
     if (optind + 1 != argc)
         return complain_usage(argv[0]);
+    if (as_json && check.consent != CONSENT_NO)
+        return complain(EXIT_USAGE, "--json is for looking: what -p and -y do is told in words");
     check.store = argv[optind];
-    return check_store(&check);
+    if (as_json)
+        check.told = json_pack(
+            "{s:o, s:[], s:[]}", "store", json_of_name(check.store), "findings", "strangers");
+    code = check_store(&check);
+    if (as_json && (code == EXIT_DONE || code == EXIT_DAMAGE))
+        code = print_json(json_incref(check.told)) < 0 ? EXIT_IO : code;
+    json_decref(check.told);
+    return code;
 }
 
 /* At boot (-a, -p) what a mount needs is looked at, and mended if nothing is lost by it; -f: all.

@@ -47,6 +47,17 @@ json_t *json_of_name(const char *name)
     return buf_error(&text) < 0 ? NULL : json_string((const char *)text.data);
 }
 
+void json_append_name(json_t *object, const char *name, const char *text)
+{
+    json_t *list = json_object_get(object, name);
+
+    if (!list) {
+        json_object_set_new(object, name, json_array());
+        list = json_object_get(object, name);
+    }
+    json_array_append_new(list, json_of_name(text));
+}
+
 int print_json(json_t *document)
 {
     int r = document ? 0 : -ENOMEM;

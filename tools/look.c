@@ -9,6 +9,7 @@
 
 #include "engine/buf.h"
 #include "engine/error.h"
+#include "json_text.h"
 #include "tools.h"
 #include "tree.h"
 
@@ -53,6 +54,36 @@ static int print_entry(void *arg, struct bytes name, const struct fs_entry *entr
     return ferror(stdout) ? -EIO : 0;
 }
 
+struct listing {
+    const struct tree *tree;
+    json_t *list;
+};
+
+static int list_entry(void *arg, struct bytes name, const struct fs_entry *entry)
+{
+    const struct listing *listing = arg;
+    const struct stat *a = &entry->attributes;
+    AUTO(buf_release) struct buf target = BUF_INIT;
+    char mode[MODE_TEXT_MAX];
+    json_t *one;
+    int r = S_ISLNK(a->st_mode) ? fs_readlink(listing->tree->fs, entry->nodeid, &target) : 0;
+
+    if (r < 0)
+        return r;
+    format_mode(a->st_mode, mode);
+    one = json_pack("{s:o, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "name",
+        json_of_name((const char *)name.data), "inode", (json_int_t)a->st_ino, "mode", mode,
+        "links", (json_int_t)a->st_nlink, "uid", (json_int_t)a->st_uid, "gid",
+        (json_int_t)a->st_gid, "size", (json_int_t)a->st_size, "mtime_ns",
+        (json_int_t)a->st_mtim.tv_sec * 1000000000 + a->st_mtim.tv_nsec);
+    if (target.size > 0) {
+        buf_append_u8(&target, 0);
+        if (buf_error(&target) == 0)
+            json_object_set_new(one, "target", json_of_name((const char *)target.data));
+    }
+    return json_array_append_new(listing->list, one) < 0 ? -ENOMEM : 0;
+}
+
 static int print_piece(void *arg, struct bytes piece)
 {
     (void)arg;
@@ -63,15 +94,27 @@ int command_ls(int argc, char **argv)
 {
     const char *argument;
     struct tree tree;
+    struct listing listing = {&tree, NULL};
+    tree_each each = print_entry;
+    bool as_json = false;
+    void *arg = &tree;
     int r, code;
 
-    code = tree_open_command(argc, argv, &argument, &tree);
+    code = tree_open_command(argc, argv, &as_json, &argument, &tree);
     if (code != EXIT_DONE)
         return code;
+    if (as_json) {
+        listing.list = json_array();
+        each = list_entry;
+        arg = &listing;
+    }
     if (S_ISDIR(tree.start.attributes.st_mode))
-        r = tree_list(&tree, tree.start.nodeid, print_entry, &tree);
+        r = tree_list(&tree, tree.start.nodeid, each, arg);
     else
-        r = print_entry(&tree, bytes_of_string(tree.path), &tree.start);
+        r = each(arg, bytes_of_string(tree.path), &tree.start);
+    if (as_json && r == 0)
+        r = print_json(json_incref(listing.list));
+    json_decref(listing.list);
     tree_close(&tree);
     return r < 0 ? complain_of(r, "ls '%s'", argument) : EXIT_DONE;
 }
@@ -82,7 +125,7 @@ int command_cat(int argc, char **argv)
     struct tree tree;
     int r, code;
 
-    code = tree_open_command(argc, argv, &argument, &tree);
+    code = tree_open_command(argc, argv, NULL, &argument, &tree);
     if (code != EXIT_DONE)
         return code;
     r = tree_read(&tree, &tree.start, print_piece, NULL);

@@ -31,11 +31,12 @@ static const struct command commands[] = {
         "create [--expire 7d] [--hold NAME] MNT [TAG] | list [--json] [-H] [-p] MNT |\n"
         "      delete [-n] MNT TAG… | rename MNT TAG NEW | hold MNT TAG NAME | release MNT TAG "
         "NAME |\n"
-        "      holders MNT TAG | expire MNT TAG 7d|never |\n"
+        "      holders [--json] MNT TAG | expire MNT TAG 7d|never |\n"
         "      prune [-n] [-y] --keep-last|hourly|daily|weekly|monthly N … MNT",
         "snapshots of the whole tree", command_snapshot},
     {"backup",
-        "[-q] [--progress] [--verify] [--tag TAG] [--keep-last|hourly|daily|weekly|monthly N …] "
+        "[-q] [--json] [--progress] [--verify] [--tag TAG] "
+        "[--keep-last|hourly|daily|weekly|monthly N …] "
         "MNT DEST",
         "one more copy of the tree in DEST, a folder or HOST:PATH; moves only what is new",
         command_backup},
@@ -43,17 +44,17 @@ static const struct command commands[] = {
         "what changed between two snapshots, or until now; at PATH alone", command_diff},
     {"restore", "[-y] [--to DIR] MNT TAG PATH…", "files and folders as they were", command_restore},
     {"rollback", "[-y] STORE TAG", "take an unmounted store back to a snapshot", command_rollback},
-    {"scrub", "[--older-than 7d] [--repair-from FOLDER] MNT|FOLDER",
+    {"scrub", "[--json] [--older-than 7d] [--repair-from FOLDER] MNT|FOLDER",
         "read and prove all SSTables at leisure; heal damaged ones from a copy", command_scrub},
-    {"check", "[-n|-p|-y] STORE",
+    {"check", "[-n|-p|-y] [--json] STORE",
         "prove an unmounted store from end to end; -p repairs what loses nothing, -y all",
         command_check},
     {"repair", "--manifest|--log [-n] [-y] STORE",
         "mend a store that does not open; says first what it would do, and what is lost",
         command_repair},
-    {"verify", "[--all-sstables] FOLDER", "prove a snapshot, a copy of one, or an unmounted store",
-        command_verify},
-    {"ls", "[--all-sstables] FOLDER[:PATH]", "list a directory of what nobody has mounted",
+    {"verify", "[--all-sstables] [--json] FOLDER",
+        "prove a snapshot, a copy of one, or an unmounted store", command_verify},
+    {"ls", "[--all-sstables] [--json] FOLDER[:PATH]", "list a directory of what nobody has mounted",
         command_ls},
     {"cat", "[--all-sstables] FOLDER:PATH", "a file of it", command_cat},
     {"tar", "[--all-sstables] FOLDER[:PATH]", "all of it, or a part, as an archive", command_tar},

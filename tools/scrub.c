@@ -28,6 +28,7 @@
 #include "engine/error.h"
 #include "engine/log.h"
 #include "fs/fs.h"
+#include "json_text.h"
 #include "mountinfo.h"
 #include "tools.h"
 
@@ -57,6 +58,7 @@ struct scrub {
     size_t count, capacity;
     struct buf tags; /* names, each with its NUL */
     uint64_t checked, damaged, healed;
+    json_t *told; /* damaged ones, as one document at the end; NULL: as they come */
 };
 
 /* ---- what there is ---- */
@@ -361,9 +363,26 @@ static int heal(struct scrub *scrub, const struct item *item)
 
 /* ---- all of it ---- */
 
+/* What was told of it, borrowed; NULL: in words. */
+static json_t *tell_damage(struct scrub *scrub, const struct item *item, int r)
+{
+    const char *table = fs_tables[item->table].name;
+    json_t *one;
+
+    if (!scrub->told) {
+        printf("damage: %s nb-%s-big: %s\n", table, item->id.text, err_text(r));
+        return NULL;
+    }
+    one = json_pack("{s:s, s:s, s:o, s:b}", "table", table, "id", item->id.text, "text",
+        json_of_name(err_text(r)), "healed", 0);
+    json_array_append_new(scrub->told, one);
+    return one;
+}
+
 static void scrub_one(struct scrub *scrub, struct item *item)
 {
     int r = check(scrub->env, item->folder, item);
+    json_t *one;
 
     if (r < 0 && has_gone(scrub, item))
         return;
@@ -373,7 +392,7 @@ static void scrub_one(struct scrub *scrub, struct item *item)
         return;
     }
     scrub->damaged++;
-    printf("damage: %s nb-%s-big: %s\n", fs_tables[item->table].name, item->id.text, err_text(r));
+    one = tell_damage(scrub, item, r);
     if (!scrub->repair_from)
         return;
     r = heal(scrub, item);
@@ -381,8 +400,11 @@ static void scrub_one(struct scrub *scrub, struct item *item)
         complain_of(r, "heal nb-%s-big", item->id.text);
         return;
     }
-    printf("healed: %s nb-%s-big, from '%s'\n", fs_tables[item->table].name, item->id.text,
-        scrub->repair_from);
+    if (scrub->told)
+        json_object_set_new(one, "healed", json_true());
+    else
+        printf("healed: %s nb-%s-big, from '%s'\n", fs_tables[item->table].name, item->id.text,
+            scrub->repair_from);
     scrub->healed++;
     item->checked_s = (uint64_t)time(NULL);
 }
@@ -409,8 +431,15 @@ static int run(struct scrub *scrub)
         if (r < 0)
             return complain_of(r, "write '%s'", LOG_NAME);
     }
-    printf("%s: %zu SSTables, %" PRIu64 " checked, %" PRIu64 " damaged, %" PRIu64 " healed\n",
-        scrub->store, scrub->count, scrub->checked, scrub->damaged, scrub->healed);
+    if (scrub->told &&
+        print_json(json_pack("{s:o, s:I, s:I, s:I, s:I, s:O}", "folder", json_of_name(scrub->store),
+            "sstables", (json_int_t)scrub->count, "checked", (json_int_t)scrub->checked, "damaged",
+            (json_int_t)scrub->damaged, "healed", (json_int_t)scrub->healed, "damages",
+            scrub->told)) < 0)
+        return EXIT_IO;
+    if (!scrub->told)
+        printf("%s: %zu SSTables, %" PRIu64 " checked, %" PRIu64 " damaged, %" PRIu64 " healed\n",
+            scrub->store, scrub->count, scrub->checked, scrub->damaged, scrub->healed);
     return scrub->damaged > scrub->healed ? EXIT_DAMAGE : EXIT_DONE;
 }
 
@@ -447,15 +476,18 @@ static void step_back(void)
 int command_scrub(int argc, char **argv)
 {
     static const struct option long_options[] = {{"repair-from", required_argument, NULL, 'r'},
-        {"older-than", required_argument, NULL, 'o'}, {0}};
+        {"older-than", required_argument, NULL, 'o'}, {"json", no_argument, NULL, 'j'}, {0}};
     struct scrub scrub = {0};
     struct mount mount = {0};
     uint64_t older_than_us;
+    bool as_json = false;
     int option, code;
 
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         if (option == 'r')
             scrub.repair_from = optarg;
+        else if (option == 'j')
+            as_json = true;
         else if (option != 'o')
             return complain_usage(argv[0]);
         else if (!parse_duration(optarg, &older_than_us))
@@ -474,8 +506,11 @@ int command_scrub(int argc, char **argv)
         scrub.store = mount.source;
     step_back();
     code = open_folders(&scrub);
+    if (as_json)
+        scrub.told = json_array();
     if (code == EXIT_DONE)
         code = run(&scrub);
+    json_decref(scrub.told);
     env_free(scrub.repair_env);
     env_free(scrub.env);
     buf_release(&scrub.tags);

@@ -10,6 +10,7 @@
 
 #include "control.h"
 #include "engine/error.h"
+#include "json_text.h"
 #include "snapshots.h"
 #include "tools.h"
 
@@ -111,23 +112,37 @@ int snapshot_list_command(int argc, char **argv)
 
 int snapshot_holders_command(int argc, char **argv)
 {
+    static const struct option long_options[] = {{"json", no_argument, NULL, 'j'}, {0}};
     json_t *snapshots = NULL, *one, *hold;
-    bool is_found = false;
+    bool is_found = false, as_json = false;
+    const char *tag;
     size_t i, j;
-    int r;
+    int option, r;
 
-    if (argc != 3)
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        if (option != 'j')
+            return complain_usage("snapshot");
+        as_json = true;
+    }
+    if (optind + 2 != argc)
         return complain_usage("snapshot");
-    r = control_ask(argv[1], "snapshots", &snapshots);
+    tag = argv[optind + 1];
+    r = control_ask(argv[optind], "snapshots", &snapshots);
     if (r < 0)
         return complain_of(r, "snapshot holders");
     json_array_foreach(snapshots, i, one)
     {
-        if (strcmp(json_string_value(json_object_get(one, "tag")), argv[2]) != 0)
+        if (strcmp(json_string_value(json_object_get(one, "tag")), tag) != 0)
             continue;
         is_found = true;
-        json_array_foreach(json_object_get(one, "holds"), j, hold) puts(json_string_value(hold));
+        if (as_json)
+            r = print_json(json_incref(json_object_get(one, "holds")));
+        else
+            json_array_foreach(json_object_get(one, "holds"), j, hold)
+                puts(json_string_value(hold));
     }
     json_decref(snapshots);
-    return is_found ? EXIT_DONE : complain(EXIT_NOT_FOUND, "there is no snapshot '%s'", argv[2]);
+    if (r < 0)
+        return complain_of(r, "snapshot holders");
+    return is_found ? EXIT_DONE : complain(EXIT_NOT_FOUND, "there is no snapshot '%s'", tag);
 }

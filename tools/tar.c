@@ -336,7 +336,7 @@ int command_tar(int argc, char **argv)
     const char *argument;
     int r, code;
 
-    code = tree_open_command(argc, argv, &argument, &archive.tree);
+    code = tree_open_command(argc, argv, NULL, &argument, &archive.tree);
     if (code != EXIT_DONE)
         return code;
     r = put_tree(&archive, name_of_start(archive.tree.path), &archive.tree.start);

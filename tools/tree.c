@@ -120,16 +120,21 @@ int tree_open(const char *argument, struct tree *ret_tree)
     return open_tree(argument, false, ret_tree);
 }
 
-int tree_open_command(int argc, char **argv, const char **ret_argument, struct tree *ret_tree)
+int tree_open_command(
+    int argc, char **argv, bool *ret_json, const char **ret_argument, struct tree *ret_tree)
 {
-    static const struct option long_options[] = {{"all-sstables", no_argument, NULL, 'a'}, {0}};
+    static const struct option long_options[] = {
+        {"all-sstables", no_argument, NULL, 'a'}, {"json", no_argument, NULL, 'j'}, {0}};
     bool all_sstables = false;
     int option;
 
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-        if (option != 'a')
+        if (option != 'a' && (option != 'j' || !ret_json))
             return complain_usage(argv[0]);
-        all_sstables = true;
+        if (option == 'a')
+            all_sstables = true;
+        else
+            *ret_json = true;
     }
     if (optind + 1 != argc)
         return complain_usage(argv[0]);

@@ -17,9 +17,10 @@ struct tree {
 
 /** "FOLDER" or "FOLDER:PATH". Says on stderr what is wrong, and returns an exit code. */
 int tree_open(const char *argument, struct tree *ret_tree);
-/** The same of a command's whole line: "[--all-sstables] FOLDER[:PATH]", which `ret_argument` gets.
- */
-int tree_open_command(int argc, char **argv, const char **ret_argument, struct tree *ret_tree);
+/** The same of a command's whole line: "[--all-sstables] [--json] FOLDER[:PATH]", which
+ * `ret_argument` gets; `ret_json` NULL: there is no --json. */
+int tree_open_command(
+    int argc, char **argv, bool *ret_json, const char **ret_argument, struct tree *ret_tree);
 void tree_close(struct tree *tree);
 
 /** What lies at the path, from the root on ("": the root), looked up once. -ENOENT, -ENOTDIR. */

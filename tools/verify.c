@@ -22,6 +22,7 @@
 #include "engine/error.h"
 #include "engine/log.h"
 #include "fs/fs.h"
+#include "json_text.h"
 #include "tools.h"
 #include "verify.h"
 
@@ -32,9 +33,15 @@
 static void finding(void *arg, const char *text)
 {
     struct verify *verify = arg;
+    const char *what = verify->what ? verify->what : "", *colon = verify->what ? ": " : "";
+    char told[2048];
 
     verify->findings++;
-    printf("damage: %s%s%s\n", verify->what ? verify->what : "", verify->what ? ": " : "", text);
+    snprintf(told, sizeof(told), "%s%s%s", what, colon, text);
+    if (verify->told)
+        json_append_name(verify->told, "findings", told);
+    else
+        printf("damage: %s\n", told);
 }
 
 void verify_finding_of(struct verify *verify, int r, const char *what)
@@ -164,13 +171,18 @@ static int look_for_stranger(void *arg, const char *name)
     struct verify *verify = strangers->verify;
     struct known key = {.table = strangers->table};
     enum sstable_component component;
+    char path[TABLE_FOLDER_NAME_MAX + 32 + 256];
 
     if (strcmp(name, "manifest.json") == 0 || strcmp(name, "schema.cql") == 0)
         return 0;
     if (sstable_parse_file_name(name, &key.id, &component) && is_known(verify, &key))
         return 0;
     verify->strangers++;
-    printf("stranger: %s/%s\n", strangers->folder, name);
+    snprintf(path, sizeof(path), "%s/%s", strangers->folder, name);
+    if (verify->told)
+        json_append_name(verify->told, "strangers", path);
+    else
+        printf("stranger: %s\n", path);
     return 0;
 }
 
@@ -330,6 +342,20 @@ int verify_prove(struct verify *verify)
     return 0;
 }
 
+static int tell_json(const struct verify *verify)
+{
+    json_t *document =
+        json_pack("{s:o, s:I, s:I, s:I, s:I}", "folder", json_of_name(verify->folder), "sstables",
+            (json_int_t)verify->known_count, "files", (json_int_t)verify->files, "directories",
+            (json_int_t)verify->directories, "sums", (json_int_t)verify->sums);
+
+    if (json_object_update(document, verify->told) < 0)
+        return complain_of(-ENOMEM, "verify");
+    if (print_json(document) < 0)
+        return EXIT_IO;
+    return verify->findings > 0 ? EXIT_DAMAGE : EXIT_DONE;
+}
+
 static int verify_folder(struct verify *verify)
 {
     int r = verify_open(verify);
@@ -345,6 +371,8 @@ static int verify_folder(struct verify *verify)
     r = verify_close(verify);
     if (r < 0)
         return complain_of(r, "close '%s'", verify->folder);
+    if (verify->told)
+        return tell_json(verify);
     printf("%s: %zu SSTables, %llu files, %llu directories, %llu SHA-256 sums, %llu strangers: ",
         verify->folder, verify->known_count, (unsigned long long)verify->files,
         (unsigned long long)verify->directories, (unsigned long long)verify->sums,
@@ -368,14 +396,17 @@ static int check_kind(const struct verify *verify, int kind)
 
 int command_verify(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"all-sstables", no_argument, NULL, 'a'}, {0}};
+    static const struct option long_options[] = {
+        {"all-sstables", no_argument, NULL, 'a'}, {"json", no_argument, NULL, 'j'}, {0}};
     struct verify verify = {0};
+    bool as_json = false;
     int option, kind, code;
 
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-        if (option != 'a')
+        if (option != 'a' && option != 'j')
             return complain_usage(argv[0]);
-        verify.all_sstables = true;
+        verify.all_sstables |= option == 'a';
+        as_json |= option == 'j';
     }
     if (optind + 1 != argc)
         return complain_usage(argv[0]);
@@ -391,7 +422,10 @@ int command_verify(int argc, char **argv)
     verify.tables = kind == FOLDER_STORE ? "data/sstfs" : "sstfs";
     verify.is_snapshot = kind == FOLDER_SNAPSHOT;
     log_set_level(LOG_LEVEL_NONE); /* what is found is told by name */
+    if (as_json)
+        verify.told = json_pack("{s:[], s:[]}", "findings", "strangers");
     code = verify_folder(&verify);
+    json_decref(verify.told);
     verify_release(&verify);
     return code;
 }

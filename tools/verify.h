@@ -1,8 +1,10 @@
 /*
- * Proving what a folder holds: SSTables, the tree, sums. Findings go to stdout.
+ * Proving what a folder holds: SSTables, the tree, sums. Findings are told as they come.
  */
 #ifndef SSTFS_TOOLS_VERIFY_H
 #define SSTFS_TOOLS_VERIFY_H
+
+#include <jansson.h>
 
 #include "engine/engine.h"
 
@@ -20,6 +22,7 @@ struct verify {
     const char *what;          /* what findings begin with, or NULL */
     const struct verify *seen; /* SSTables that it knows were proved, or NULL */
     uint64_t memory_bytes;     /* 0: VERIFY_MEMORY_BYTES */
+    json_t *told;              /* borrowed: findings and strangers go to it; NULL: to stdout */
     bool is_snapshot;          /* its folder, or a copy of it */
     bool all_sstables;         /* it is no snapshot of ours, but of Cassandra's */
 

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Goal: what --json prints is one document that says what the words say, whatever is in names.
+Method: each command that has it, on a store that is whole and on one that is not.
+"""
+import json
+import os
+import subprocess
+import sys
+
+import support
+from support import run, sstfs
+
+
+def told(*arguments, code=0):
+    done = sstfs(*arguments, code=code)
+    assert done.stderr == '', done.stderr
+    return json.loads(done.stdout)
+
+
+def filled(place):
+    place.mount()
+    for i in range(8):
+        (place.mnt / f'file{i}').write_bytes(os.urandom(20000))
+    copy = place.top / 'copy'
+    run('cp', '-a', place.snapshot('one'), copy)
+    return copy
+
+
+def what_is_proved_and_what_is_damaged(place):
+    copy = filled(place)
+    whole = told('verify', '--json', copy)
+    assert whole['folder'] == str(copy) and whole['findings'] == [] and whole['strangers'] == []
+    assert whole['files'] == 8 and whole['directories'] == 1 and whole['sstables'] == 3 and whole['sums'] > 24
+    assert told('scrub', '--json', place.mnt) == {
+        'folder': str(place.store), 'sstables': 3, 'checked': 3, 'damaged': 0, 'healed': 0, 'damages': []}
+    place.umount()
+    checked = told('check', '--json', place.store)
+    assert checked['store'] == str(place.store) and checked['snapshots'] == 1 and checked['findings'] == []
+    sstfs('check', '--json', '-y', place.store, code=2)
+    data = next(copy.glob('sstfs/blocks-*/nb-*-Data.db'))
+    data.chmod(0o600)
+    with open(data, 'r+b') as file:
+        file.write(b'damage')
+    (data.parent / 'stranger').write_text('')
+    hurt = told('verify', '--json', copy, code=1)
+    assert any(data.name in text for text in hurt['findings']), hurt
+    assert hurt['strangers'] == [f'sstfs/{data.parent.name}/stranger']
+    one = told('scrub', '--json', copy, code=1)
+    assert one['damaged'] == 1 and one['damages'][0]['table'] == 'blocks', one
+    assert one['damages'][0]['id'] in data.name and not one['damages'][0]['healed']
+    one = told('scrub', '--json', '--repair-from', place.store, copy)
+    assert one['healed'] == 1 and one['damages'][0]['healed'], one
+    (place.store / 'manifest').rename(place.top / 'aside')
+    (place.store / 'manifest').mkdir()
+    assert 'does not open' in told('check', '--json', place.store, code=1)['findings'][0]
+
+
+def tags_and_backups(place):
+    filled(place)
+    assert told('snapshot', 'list', '--json', place.mnt)[0]['tag'] == 'one'
+    assert told('snapshot', 'holders', '--json', place.mnt, 'one') == []
+    sstfs('snapshot', 'hold', place.mnt, 'one', 'me')
+    assert told('snapshot', 'holders', '--json', place.mnt, 'one') == ['me']
+    sstfs('snapshot', 'holders', '--json', place.mnt, 'none', code=4)
+    sets = place.top / 'sets'
+    sets.mkdir()
+    place.snapshot('two')
+    made = {'destination': str(sets), 'tag': 'one', 'removed': []}
+    assert told('backup', '--json', '--tag', 'one', place.mnt, sets) == made
+    made = {'destination': str(sets), 'tag': 'two', 'removed': ['one']}
+    assert told('backup', '--json', '--tag', 'two', '--keep-last', '1', place.mnt, sets) == made
+    assert sstfs('backup', '--json', '--tag', 'none', place.mnt, sets, code=4).stdout == ''
+
+
+def names_of_any_bytes(place):
+    place.mount()
+    place.snapshot('one')
+    names = {b'plain': 'plain', 'é😀'.encode(): 'é😀', b'two\nlines "quoted"': 'two\nlines "quoted"',
+             b'latin\xe9': 'latin\ufffd', b'cut\xf0\x9f\x98': 'cut\ufffd\ufffd\ufffd',
+             b'over\xc0\x80long': 'over\ufffd\ufffdlong', b'sur\xed\xa0\x80rogate': 'sur\ufffd\ufffd\ufffdrogate'}
+    for name in names:
+        os.close(os.open(os.fsencode(place.mnt) + b'/' + name, os.O_CREAT | os.O_WRONLY))
+    os.symlink('plain', place.mnt / 'link')
+    place.snapshot('two')
+    changes = told('diff', '--json', place.mnt, 'one', 'two', code=1)
+    wanted = {f'/{name}' for name in names.values()} | {'/link'}
+    assert {one['path'] for one in changes if one['change'] == '+'} == wanted, changes
+    place.umount()
+    listed = {one['name']: one for one in told('ls', '--json', place.store)}
+    assert set(listed) == set(names.values()) | {'link'}
+    assert listed['link']['target'] == 'plain' and listed['link']['mode'][0] == 'l'
+    assert listed['plain']['size'] == 0 and listed['plain']['inode'] > 0
+    assert [one['name'] for one in told('ls', '--json', f'{place.store}:plain')] == ['plain']
+    sstfs('cat', '--json', f'{place.store}:plain', code=2)
+
+
+def what_a_store_takes(place):
+    filled(place)
+    space = told('space', '--json', place.mnt)
+    assert space['total'] == sum(size for name, size in space.items() if name != 'total')
+    assert isinstance(told('stats', '--json', place.mnt), dict)
+    rows = subprocess.run([support.SSTFS, 'dump', next(place.store.glob('data/sstfs/meta-*/nb-*-Data.db'))],
+                          capture_output=True, check=True).stdout
+    json.loads(rows)
+
+
+if __name__ == '__main__':
+    sys.exit(support.main([
+        what_is_proved_and_what_is_damaged,
+        tags_and_backups,
+        names_of_any_bytes,
+        what_a_store_takes,
+    ]))
