@@ -94,10 +94,6 @@ static bool close_locked(struct open_sstables *all, struct sstable_handle *handl
     if (!closed)
         return false;
     closed->sstable = sstable_handle_close(handle);
-    if (!closed->sstable) {
-        free(closed);
-        return false;
-    }
     closed->epoch = epochs_end(all->readers);
     closed->next = all->kept;
     all->kept = closed;

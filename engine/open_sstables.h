@@ -33,7 +33,7 @@ void open_sstables_release(struct open_sstables *all);
 void open_sstables_add(struct open_sstables *all, struct sstable_handle *handle);
 /** It will be freed; it may never have been added. */
 void open_sstables_remove(struct open_sstables *all, struct sstable_handle *handle);
-/** All that can be opened again. */
+/** All, so that whoever asks next opens what their names lead to then. */
 void open_sstables_close_all(struct open_sstables *all);
 void open_sstables_get(
     struct open_sstables *all, uint64_t *ret_count, uint64_t *ret_bytes, uint64_t *ret_closed);

@@ -120,13 +120,11 @@ static void add_read_stats(struct sstable *sstable, struct sstable_read_stats *t
 
 struct sstable *sstable_handle_close(struct sstable_handle *handle)
 {
-    struct sstable *closed = NULL;
+    struct sstable *closed;
 
     mutex_lock(&handle->mutex);
-    if (!atomic_load(&handle->obsolete)) {
-        closed = atomic_exchange(&handle->sstable, NULL);
-        add_read_stats(closed, &handle->read_stats);
-    }
+    closed = atomic_exchange(&handle->sstable, NULL);
+    add_read_stats(closed, &handle->read_stats);
     mutex_unlock(&handle->mutex);
     return closed;
 }

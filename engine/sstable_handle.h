@@ -68,9 +68,9 @@ void sstable_handle_unref(struct sstable_handle *handle);
 MUST_USE int sstable_handle_open(struct sstable_handle *handle, struct sstable **ret_sstable);
 /** The same without a reference, for as long as the caller is inside of the readers' epochs. */
 MUST_USE int sstable_handle_borrow(struct sstable_handle *handle, struct sstable **ret_sstable);
-/** For open_sstables.c: the next who asks opens it again. The reference, to be given up when those
- * who may have borrowed it have left; NULL: an obsolete one stays, as it could not be opened again.
- */
+/** For open_sstables.c, of one that is open: the next who asks opens it again, also when it is
+ * obsolete: its files stay as long as somebody has a reference. What is returned is to be given up
+ * when those who may have borrowed it have left. */
 struct sstable *sstable_handle_close(struct sstable_handle *handle);
 void sstable_handle_get_read_stats(
     struct sstable_handle *handle, struct sstable_read_stats *ret_stats);

@@ -101,9 +101,17 @@ def backup_failed(place, to, code, *options, **more):
     return words
 
 
+def one_more_set(place, sets):
+    """Under a name of its own, though another be made within the second."""
+    made = sstfs('backup', '--verify', place.mnt, sets).stdout.strip()
+    whole = f'{made}-{len(os.listdir(sets))}'
+    os.rename(made, whole)
+    return whole
+
+
 def a_destination_that_takes_nothing_is_said(place):
     sets = filled(place)
-    whole = sstfs('backup', place.mnt, sets).stdout.strip()
+    whole = one_more_set(place, sets)
     (place.mnt / 'more').write_bytes(os.urandom(1 << 20))
     assert 'lies in what' in backup_failed(place, place.mnt, 2)
     (place.mnt / 'folder').mkdir()
@@ -147,12 +155,6 @@ def a_program_that_is_missing_is_said(place):
     (tools / 'ssh').chmod(0o755)
     assert 'not found' in backup_failed(place, f'host:{sets}', 4, env=env)
     assert os.listdir(sets) == []
-
-
-def one_more_set(place, sets):
-    """Under a name of its own, though another be made within the second."""
-    made = sstfs('backup', '--verify', place.mnt, sets).stdout.strip()
-    os.rename(made, f'{made}-{len(os.listdir(sets))}')
 
 
 def a_backup_that_is_told_to_end_leaves_nothing_behind(place):

@@ -3,6 +3,7 @@
 SSTable, wherever it is linked, while the store serves.
 Method: one bit flipped in each kind of component, of a store that is mounted and of a copy.
 """
+import errno
 import json
 import os
 import sys
@@ -86,6 +87,36 @@ def reads_go_on_after_healing(place):
     assert (place.mnt / 'file7').read_bytes() == wanted
 
 
+def the_past_is_read_again_after_healing(place):
+    copy = filled(place)
+    past = place.mnt / '.past' / 'one'
+    wanted = [(place.mnt / f'file{i}').read_bytes() for i in range(30)]
+    for is_shared in True, False:  # with the live tree, until compaction; of the tag alone
+        place.remount()  # nothing is cached
+        directory = os.open(past, os.O_RDONLY)
+        if not is_shared:
+            assert (past / 'file0').read_bytes() == wanted[0]
+        else:
+            for i in range(30):
+                (place.mnt / f'file{i}').write_bytes(os.urandom(40000))
+            sstfs('flush', place.mnt)
+            sstfs('compact', place.mnt)
+        folder = place.store / 'snapshots' / 'one' / 'sstfs'
+        flip(next(path for path in components(folder) if 'Data.db' in path.name))
+        failed = []
+        for i in range(1, 30):
+            try:
+                (past / f'file{i}').read_bytes()
+            except OSError as error:
+                assert error.errno == errno.EIO, error
+                failed.append(i)
+        assert failed
+        sstfs('scrub', '--repair-from', copy, place.mnt)
+        assert [(past / f'file{i}').read_bytes() for i in range(30)] == wanted
+        os.close(directory)
+    support.no_damage(place.mnt / '.snapshots' / 'one')
+
+
 def an_interrupted_scrub_goes_on(place):
     filled(place)
     sstfs('scrub', place.mnt)
@@ -119,6 +150,7 @@ if __name__ == '__main__':
     sys.exit(support.main([
         a_damaged_component_is_healed,
         reads_go_on_after_healing,
+        the_past_is_read_again_after_healing,
         an_interrupted_scrub_goes_on,
         a_copy_that_is_damaged_too_heals_nothing,
     ]))
