@@ -6,6 +6,7 @@
  *   how fast    at the lowest priority for processor and disk
  *   scrub.log   in the store: when each was last found whole; so a scrub that was interrupted goes
  *               on with --older-than
+ *   beside      the other files of snapshots: scrub_lists.c
  *   healing     an SSTable's name is never given to another content, so one of the same name that
  *               proves whole is the same: its files are copied to tmp/, and each name in data/ and
  *               in the tags becomes a link to them, one by one, in one step each
@@ -30,6 +31,7 @@
 #include "fs/fs.h"
 #include "json_text.h"
 #include "mountinfo.h"
+#include "scrub_lists.h"
 #include "tools.h"
 
 #define LOG_NAME "scrub.log"
@@ -53,6 +55,7 @@ struct scrub {
     const char *repair_from;
     struct env *repair_env;
     const char *repair_tables;
+    bool repair_is_store;
     uint64_t older_than_s;
     struct item *items;
     size_t count, capacity;
@@ -409,6 +412,61 @@ static void scrub_one(struct scrub *scrub, struct item *item)
     item->checked_s = (uint64_t)time(NULL);
 }
 
+/* ---- what lies beside the SSTables of a snapshot ---- */
+
+struct list_scrub {
+    struct scrub *scrub;
+    const char *folder;
+};
+
+static void take_damaged_list(void *arg, const char *path, const char *text, int healed)
+{
+    const struct list_scrub *of = arg;
+    struct scrub *scrub = of->scrub;
+    char file[PATH_BYTES * 2];
+
+    snprintf(file, sizeof(file), "%s%s%s", of->folder, *of->folder ? "/" : "", path);
+    scrub->damaged++;
+    scrub->healed += healed == 0;
+    if (scrub->told) {
+        json_array_append_new(scrub->told, json_pack("{s:o, s:s, s:b}", "file", json_of_name(file),
+                                               "text", text, "healed", healed == 0));
+        return;
+    }
+    printf("damage: %s: %s\n", file, text);
+    if (healed == 0)
+        printf("healed: %s, from '%s'\n", file, scrub->repair_from);
+    else if (scrub->repair_from)
+        complain_of(healed, "heal '%s'", file);
+}
+
+static int scrub_lists_of(struct scrub *scrub, const char *folder)
+{
+    const char *there = scrub->repair_is_store ? folder : "";
+    const struct lists_place place = {scrub->env, folder}, from = {scrub->repair_env, there};
+    struct list_scrub of = {scrub, folder};
+    struct io_stat unused;
+    int r = *folder ? io_stat(scrub->env, folder, &unused) : 0;
+
+    if (r < 0)
+        return r == -ENOENT ? 0 : r; /* a tag that has just gone */
+    return scrub_lists(&place, &from, take_damaged_list, &of);
+}
+
+static int scrub_all_lists(struct scrub *scrub)
+{
+    int r = scrub->is_store ? 0 : scrub_lists_of(scrub, "");
+
+    for (size_t at = 0; r >= 0 && at < scrub->tags.size;
+         at += strlen((char *)scrub->tags.data + at) + 1) {
+        char folder[PATH_BYTES];
+
+        snprintf(folder, sizeof(folder), "snapshots/%s", (char *)scrub->tags.data + at);
+        r = scrub_lists_of(scrub, folder);
+    }
+    return r;
+}
+
 static int run(struct scrub *scrub)
 {
     uint64_t now_s = (uint64_t)time(NULL);
@@ -431,6 +489,9 @@ static int run(struct scrub *scrub)
         if (r < 0)
             return complain_of(r, "write '%s'", LOG_NAME);
     }
+    r = scrub_all_lists(scrub);
+    if (r < 0)
+        return complain_of(r, "scrub '%s'", scrub->store);
     if (scrub->told &&
         print_json(json_pack("{s:o, s:I, s:I, s:I, s:I, s:O}", "folder", json_of_name(scrub->store),
             "sstables", (json_int_t)scrub->count, "checked", (json_int_t)scrub->checked, "damaged",
@@ -461,6 +522,7 @@ static int open_folders(struct scrub *scrub)
         return complain(EXIT_NOT_FOUND, "'%s' does not exist", scrub->repair_from);
     if (kind != FOLDER_STORE && kind != FOLDER_SNAPSHOT)
         return complain_no_tree(scrub->repair_from, kind);
+    scrub->repair_is_store = kind == FOLDER_STORE;
     scrub->repair_tables = kind == FOLDER_STORE ? "data/sstfs" : "sstfs";
     r = env_posix_new(scrub->repair_from, &scrub->repair_env);
     return r < 0 ? complain_of(r, "open '%s'", scrub->repair_from) : EXIT_DONE;

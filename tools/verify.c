@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +22,11 @@
 #include "engine/log.h"
 #include "fs/fs.h"
 #include "json_text.h"
+#include "sha256.h"
 #include "tools.h"
 #include "verify.h"
 
 #define SUMS_BYTES_MAX (1u << 30)
-#define READ_BYTES (1u << 20)
-#define SHA256_BYTES 32
 
 static void finding(void *arg, const char *text)
 {
@@ -203,63 +201,23 @@ static int list_strangers(struct verify *verify)
 
 /* ---- SHA256SUMS ---- */
 
-static int hash_file(struct env *env, const char *path, uint8_t to[SHA256_BYTES])
-{
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    AUTO(freep) uint8_t *bytes = malloc(READ_BYTES);
-    uint64_t offset = 0;
-    int64_t n = 0;
-    int fd = -1, r;
-
-    r = context && bytes ? io_open(env, path, O_RDONLY, &fd) : -ENOMEM;
-    if (r >= 0 && EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
-        r = -ENOMEM;
-    while (r >= 0 && (n = io_read(env, fd, bytes, READ_BYTES, offset)) > 0) {
-        offset += (uint64_t)n;
-        if (EVP_DigestUpdate(context, bytes, (size_t)n) != 1)
-            r = -ENOMEM;
-    }
-    if (r >= 0 && n < 0)
-        r = (int)n;
-    if (r >= 0 && EVP_DigestFinal_ex(context, to, NULL) != 1)
-        r = -ENOMEM;
-    if (fd >= 0)
-        io_close(env, fd);
-    EVP_MD_CTX_free(context);
-    return r;
-}
-
-/* A path of SHA256SUMS leads nowhere but into the folder. */
-static bool path_is_inside(const char *path)
-{
-    return *path && *path != '/' && strcmp(path, "..") != 0 && strncmp(path, "../", 3) != 0 &&
-           !strstr(path, "/../");
-}
-
-/* "<64 hexadecimal digits>  <path>", as sha256sum writes it. */
 static void verify_sum(struct verify *verify, char *line)
 {
-    uint8_t digest[SHA256_BYTES];
-    char hex[2 * SHA256_BYTES + 1];
-    size_t size = strlen(line);
-    const char *path = line + 2 * SHA256_BYTES + 2;
+    char hex[SHA256_HEX + 1], text[1024];
+    const char *path = sha256_line_path(line);
     int r;
 
-    if (size < 2 * SHA256_BYTES + 3 || line[2 * SHA256_BYTES] != ' ' || !path_is_inside(path)) {
+    if (!path) {
         finding(verify, "SHA256SUMS: a line that sha256sum would not write");
         return;
     }
-    r = hash_file(verify->env, path, digest);
+    r = sha256_of_file(verify->env, path, hex);
     if (r < 0) {
         verify_finding_of(verify, r, path);
         return;
     }
-    for (size_t i = 0; i < SHA256_BYTES; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
     verify->sums++;
-    if (strncasecmp(hex, line, 2 * SHA256_BYTES) != 0) {
-        char text[1024];
-
+    if (strncasecmp(hex, line, SHA256_HEX) != 0) {
         snprintf(text, sizeof(text), "%s: its SHA-256 is not that of SHA256SUMS", path);
         finding(verify, text);
     }
