@@ -48,17 +48,19 @@ static int64_t grown_locked(struct commitlog *log, int r)
 static int64_t grow_records(struct commitlog *log)
 {
     struct slot *slot = NULL;
+    bool prewrite;
     int64_t next;
     int number, r;
 
     mutex_lock(&log->mutex);
+    prewrite = !log->archives && log->pool.count < POOL_SLOTS_MIN;
     number = log->failed || !pool_wants_more(&log->pool) ? -ENOSPC : pool_new_number(&log->pool);
     mutex_unlock(&log->mutex);
     if (number < 0)
         return TASK_IDLE;
-    /* One that is written once, as it is kept, is not worth the writing beforehand. */
-    r = slot_make(
-        log->env, SLOT_RECORDS, (unsigned)number, log->segment_bytes, !log->archives, &slot);
+    /* The first are there for whoever syncs what he writes. It takes many writes to want more than
+     * those, which are not worth writing before they are used, nor is what is kept after that. */
+    r = slot_make(log->env, SLOT_RECORDS, (unsigned)number, log->segment_bytes, prewrite, &slot);
     mutex_lock(&log->mutex);
     if (r == 0)
         pool_give(&log->pool, slot);
