@@ -153,12 +153,7 @@ static void fs_init(struct fs *fs)
 
 static void orphan_closed(struct node *node)
 {
-    struct orphan orphan = {
-        .ino = node->ino,
-        .small = node->inode.small,
-        .extent_end = extents_of(node->inode.size),
-        .kind = ORPHAN_FILE,
-    };
+    struct orphan orphan = orphan_of_file(node->ino, &node->inode);
 
     if (node->home == HOME_ORPHAN)
         reclaim_later(node->fs, &orphan);

@@ -93,12 +93,7 @@ static void orphan_release(struct node *node)
     node_lock_exclusive(node);
     /* Opened again meanwhile through /proc, or released by another thread. */
     if (node->home == HOME_ORPHAN && atomic_load(&node->handles) == 0) {
-        orphan = (struct orphan){
-            .ino = node->ino,
-            .small = node->inode.small,
-            .extent_end = extents_of(node->inode.size),
-            .kind = ORPHAN_FILE,
-        };
+        orphan = orphan_of_file(node->ino, &node->inode);
         xattr_list_free(node->xattrs);
         node->xattrs = NULL;
         node->linkable = false;
@@ -131,7 +126,8 @@ void fs_release(struct fs *fs, uint64_t ino, struct fs_handle *handle)
     node_pin_held(handle->node);
     node = handle->node;
     node_lock_shared(node);
-    last_of_orphan = atomic_fetch_sub(&node->handles, 1) == 1 && node->home == HOME_ORPHAN;
+    last_of_orphan =
+        atomic_fetch_sub(&node->handles, 1) == 1 && node->home == HOME_ORPHAN && !node->awaited;
     node_unlock(node);
     handle_free(fs, handle);
     if (last_of_orphan)

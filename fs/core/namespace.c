@@ -289,7 +289,8 @@ int directory_is_empty(struct fs *fs, uint64_t ino)
     return r == 0;
 }
 
-int removal_prepare(struct removal *removal, struct batch *batch, struct node *child, int64_t now)
+int removal_prepare(
+    struct removal *removal, struct batch *batch, struct node *child, bool is_replaced, int64_t now)
 {
     struct inode *to = &removal->to;
     struct row_key key;
@@ -310,7 +311,8 @@ int removal_prepare(struct removal *removal, struct batch *batch, struct node *c
         return 0;
     }
 
-    if (atomic_load(&child->handles) > 0 && child->type == S_IFREG) {
+    removal->awaited = is_replaced && child->type == S_IFREG && node_is_looked_up(child);
+    if (removal->awaited || (atomic_load(&child->handles) > 0 && child->type == S_IFREG)) {
         removal->home = HOME_ORPHAN;
         if (child->inode.xattr_bits) {
             AUTO(rowref_release) struct rowref ref = ROWREF_INIT;
@@ -331,12 +333,7 @@ int removal_prepare(struct removal *removal, struct batch *batch, struct node *c
         return 0;
     if (removal->home == HOME_NONE && reclaim_content(batch, child->ino, to->small, to->size))
         return 0;
-    removal->orphan = (struct orphan){
-        .ino = child->ino,
-        .small = to->small,
-        .extent_end = extents_of(to->size),
-        .kind = ORPHAN_FILE,
-    };
+    removal->orphan = orphan_of_file(child->ino, to);
     reclaim_put(batch, &removal->orphan);
     return 0;
 }
@@ -348,6 +345,7 @@ void removal_done(struct fs *fs, struct removal *removal, uint64_t position)
     atomic_store(&child->changed, true);
     atomic_store(&child->position, position);
     child->inode = removal->to;
+    child->awaited = removal->awaited;
     if (removal->home != (enum home_kind)child->home)
         node_set_home(child, removal->home, 0, NULL, 0);
     if (removal->home == HOME_ORPHAN)
@@ -395,7 +393,7 @@ static int remove_locked(
     to = changes_of(&changes, parent);
     inode_touch(to, now);
     to->subdirs -= directory && to->subdirs > 0;
-    r = removal_prepare(&removal, request->batch, child, now);
+    r = removal_prepare(&removal, request->batch, child, false, now);
     if (r == 0)
         r = changes_apply(fs, request, &changes);
     if (r < 0) {

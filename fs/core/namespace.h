@@ -26,14 +26,19 @@ struct removal {
     struct inode to;
     enum home_kind home;  /* afterwards: HOME_INODE, HOME_ORPHAN, HOME_NONE */
     struct orphan orphan; /* kind 0: none */
+    bool awaited;         /* it stays until it is forgotten */
 };
 
 /**
  * Adds to the batch what the loss of one name does to `child` (a directory: empty): fewer links,
  * or its content deleted, or an orphan. Not the row of the name itself. Exclusive lock held.
+ *
+ * `is_replaced`: the name is another file's now, so whoever opens it has to find one of the two.
+ * open(2) looks the name up and opens what it has found, in two requests: a file that is looked up
+ * stays until it is forgotten. After an unlink it may as well be told that there is none.
  */
-MUST_USE int removal_prepare(
-    struct removal *removal, struct batch *batch, struct node *child, int64_t now);
+MUST_USE int removal_prepare(struct removal *removal, struct batch *batch, struct node *child,
+    bool is_replaced, int64_t now);
 /** The batch is applied. */
 void removal_done(struct fs *fs, struct removal *removal, uint64_t position);
 /** It is not. */

@@ -184,7 +184,19 @@ void node_pin_held(struct node *node)
     pthread_mutex_unlock(&shard->mutex);
 }
 
-/* Shard locked. Whether the node is to be freed, once the shard is unlocked. */
+/* Nobody knows it any more: nobody will open it. */
+static void node_end(struct node *node)
+{
+    if (node->home == HOME_ORPHAN) {
+        struct orphan orphan = orphan_of_file(node->ino, &node->inode);
+
+        atomic_fetch_sub(&node->fs->open_orphans, 1);
+        reclaim_later(node->fs, &orphan);
+    }
+    node_free(node);
+}
+
+/* Shard locked. Whether the node is to be ended, once the shard is unlocked. */
 static bool node_settle_counts(struct node_shard *shard, struct node *node)
 {
     if (node->lookups > 0 || node->pins > 0 || atomic_load(&node->handles) > 0)
@@ -209,7 +221,7 @@ void node_unpin(struct node *node)
     free_it = node_settle_counts(shard, node);
     pthread_mutex_unlock(&shard->mutex);
     if (free_it)
-        node_free(node);
+        node_end(node);
 }
 
 void node_unpinp(struct node **node)
@@ -234,6 +246,17 @@ void node_drop_lookups(struct node *node, uint64_t count)
     pthread_mutex_lock(&shard->mutex);
     node->lookups -= count < node->lookups ? count : node->lookups;
     pthread_mutex_unlock(&shard->mutex);
+}
+
+bool node_is_looked_up(struct node *node)
+{
+    struct node_shard *shard = shard_of(node->fs, node->ino);
+    bool is_so;
+
+    pthread_mutex_lock(&shard->mutex);
+    is_so = node->lookups > 0;
+    pthread_mutex_unlock(&shard->mutex);
+    return is_so;
 }
 
 void node_publish(struct node *node, uint64_t lookups)
@@ -357,7 +380,7 @@ void fs_forget(struct fs *fs, uint64_t ino, uint64_t count)
     }
     pthread_mutex_unlock(&shard->mutex);
     if (free_it)
-        node_free(node);
+        node_end(node);
 }
 
 /* ---- locks ---- */

@@ -78,6 +78,7 @@ struct node {
     uint8_t home;  /* enum home_kind */
     bool loaded;   /* false: who made it failed to read it */
     bool linkable; /* HOME_ORPHAN: made without a name, and may yet get one */
+    bool awaited;  /* HOME_ORPHAN: who looked its name up before it was replaced may yet open it */
     bool detached; /* in no chain; guarded by the shard */
     _Atomic bool atime_queued;
     _Atomic int64_t read_ns;       /* the atime that is queued, as getattr tells it; 0: none */
@@ -128,6 +129,7 @@ void node_publish(struct node *node, uint64_t lookups);
 /** The kernel was (or: was not, after all) told of it. */
 void node_add_lookup(struct node *node);
 void node_drop_lookups(struct node *node, uint64_t count);
+bool node_is_looked_up(struct node *node);
 
 /**
  * Sets the home. HOME_DIRENT: the row (dir, name), and `name` (malloc'ed, at most FS_NAME_MAX

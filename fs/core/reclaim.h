@@ -5,16 +5,17 @@
  *   key   be64 ino, u8 kind, be32 first extent
  *   value be64 partition in `small` (0: none), be32 one past the last extent
  *
- * ORPHAN_FILE: a file without a name, that was open when it lost it, or was too large to be deleted
- * in one batch. ORPHAN_RANGE: the cut of a living file, too large for one batch; it is worked off
- * under the file's lock, and by fs_open() before anybody can see the file.
+ * ORPHAN_FILE: a file without a name, that was open when it lost it, or known when it was replaced,
+ * or made without one, or was too large to be deleted in one batch. ORPHAN_RANGE: the cut of a
+ * living file, too large for one batch; it is worked off under the file's lock, and by fs_open()
+ * before anybody can see the file.
  */
 #ifndef SSTFS_FS_CORE_RECLAIM_H
 #define SSTFS_FS_CORE_RECLAIM_H
 
 #include <pthread.h>
 
-#include "core/tables.h"
+#include "core/node.h"
 
 enum orphan_kind { ORPHAN_FILE = 1, ORPHAN_RANGE = 2 };
 
@@ -29,7 +30,17 @@ struct orphan {
 #define ORPHAN_KEY_BYTES 13
 #define ORPHAN_VALUE_BYTES 12
 
-struct node;
+/** That of a file of which `inode` is what is to go. */
+static inline struct orphan orphan_of_file(uint64_t ino, const struct inode *inode)
+{
+    return (struct orphan){
+        .ino = ino,
+        .small = inode->small,
+        .extent_end = extents_of(inode->size),
+        .kind = ORPHAN_FILE,
+    };
+}
+
 struct reclaim_work; /* one in the queue */
 
 struct reclaimer {

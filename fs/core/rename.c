@@ -247,7 +247,7 @@ static int move_prepared(struct renaming *renaming, struct move *move)
         delete_name(renaming, &renaming->to);
     move_write(move, renaming, named);
     if (target) {
-        r = removal_prepare(&removal, renaming->request->batch, target, renaming->now_ns);
+        r = removal_prepare(&removal, renaming->request->batch, target, true, renaming->now_ns);
         if (r < 0) {
             removal_undo(&removal);
             return r;

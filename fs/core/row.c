@@ -274,12 +274,7 @@ bool home_begin(struct batch *batch, const struct node *node, unsigned *ret_xatt
  * takes away is deleted by the batch that cuts, so the row may go on naming it. */
 static void orphan_write(struct batch *batch, const struct node *node, const struct inode *to)
 {
-    struct orphan orphan = {
-        .ino = node->ino,
-        .small = to->small,
-        .extent_end = extents_of(to->size),
-        .kind = ORPHAN_FILE,
-    };
+    struct orphan orphan = orphan_of_file(node->ino, to);
 
     if (orphan.small != node->inode.small || orphan.extent_end > extents_of(node->inode.size))
         reclaim_put(batch, &orphan);

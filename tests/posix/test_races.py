@@ -124,6 +124,31 @@ def one_of_many_makes_a_name(place):
     support.no_damage(place.store)
 
 
+def a_replaced_name_is_never_away(place):
+    """Three processes save by rename; who opens the name finds one of the files, whole."""
+    place.mount()
+    target = place.mnt / 'target'
+    sizes = [100, 3000, 70_000]
+    target.write_bytes(b'0' * sizes[0])
+
+    def save(number):
+        own = place.mnt / f'own{number}'
+        for _ in range(300):
+            own.write_bytes(b'%d' % number * sizes[number])
+            os.rename(own, target)
+
+    def read():
+        for _ in range(1500):
+            content = target.read_bytes()
+            number = int(content[:1])
+            assert content == b'%d' % number * sizes[number], (len(content), content[:1])
+    at_once(read, *[partial(save, number) for number in range(3)])
+    assert os.listdir(place.mnt) == ['target'] and os.stat(target).st_nlink == 1
+    support.wait_until(lambda: place.stats()['orphans'] == 0, 'the reclaiming')
+    place.umount()
+    support.no_damage(place.store)
+
+
 def files_move_to_and_fro_and_none_is_lost(place):
     """Between two directories that are renamed themselves meanwhile, and exchanged."""
     place.mount()
@@ -199,6 +224,7 @@ if __name__ == '__main__':
         hard_links_race_and_count_right,
         many_fsyncs_share_syncs,
         one_of_many_makes_a_name,
+        a_replaced_name_is_never_away,
         files_move_to_and_fro_and_none_is_lost,
         who_lists_does_not_wait_for_who_writes,
     ]))

@@ -270,8 +270,56 @@ static void what_an_open_file_held_outlives_its_replacement(void **state)
     assert_int_equal(world_stat(w, open).st_nlink, 0);
     world_verify(w);
     fs_release(w->fs, open, handle);
+    fs_forget(w->fs, open, 1);
     world_settle(w);
     assert_int_equal(world_rows(w, TABLE_SMALL), 1);
+    world_verify(w);
+}
+
+static void what_was_looked_up_can_be_opened_after_its_replacement(void **state)
+{
+    struct world *w = *state;
+    struct fs_handle *handle;
+    uint64_t old, new;
+    char text[8];
+
+    assert_int_equal(world_create(w, ROOT, "name", 0644, &old), 0);
+    assert_int_equal(world_write(w, old, "old", 3, 0), 0);
+    assert_int_equal(world_create(w, ROOT, "new", 0644, &new), 0);
+    assert_int_equal(world_rename(w, ROOT, "new", ROOT, "name", 0), 0);
+    world_settle(w);
+    world_verify(w);
+    /* More than once: each of several may have looked the name up before. */
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(fs_open_file(w->fs, NULL, old, O_RDONLY, &handle), 0);
+        assert_int_equal(world_read(w, old, text, sizeof(text)), 3);
+        assert_memory_equal(text, "old", 3);
+        fs_release(w->fs, old, handle);
+        world_settle(w);
+    }
+    assert_int_equal(world_stat(w, old).st_nlink, 0);
+    assert_int_equal(world_link(w, old, ROOT, "again"), -ENOENT);
+    fs_forget(w->fs, old, 1);
+    world_settle(w);
+    assert_int_equal(fs_open_file(w->fs, NULL, old, O_RDONLY, &handle), -ESTALE);
+    assert_int_equal(world_rows(w, TABLE_SMALL), 0);
+    world_verify(w);
+}
+
+static void what_nobody_knows_goes_when_it_is_replaced(void **state)
+{
+    struct world *w = *state;
+    struct fs_stats stats;
+    uint64_t old, new;
+
+    assert_int_equal(world_create(w, ROOT, "name", 0644, &old), 0);
+    assert_int_equal(world_write(w, old, "old", 3, 0), 0);
+    fs_forget(w->fs, old, 1);
+    assert_int_equal(world_create(w, ROOT, "new", 0644, &new), 0);
+    assert_int_equal(world_rename(w, ROOT, "new", ROOT, "name", 0), 0);
+    fs_get_stats(w->fs, &stats);
+    assert_int_equal(stats.orphans, 0);
+    assert_int_equal(world_rows(w, TABLE_SMALL), 0);
     world_verify(w);
 }
 
@@ -306,6 +354,8 @@ int main(void)
         TEST(a_moved_directory_counts_in_its_new_parent),
         TEST(two_names_of_one_file_both_stay),
         TEST(what_an_open_file_held_outlives_its_replacement),
+        TEST(what_was_looked_up_can_be_opened_after_its_replacement),
+        TEST(what_nobody_knows_goes_when_it_is_replaced),
         TEST(a_replaced_rows_cells_do_not_show_through),
     };
 
