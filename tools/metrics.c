@@ -75,6 +75,8 @@ static const struct metric {
     ENGINE(disk_available_bytes, METRIC_GAUGE, "left on it, less reserve and what is unflushed"),
     FS(nodes, METRIC_GAUGE, "inodes remembered"),
     FS(node_bytes, METRIC_GAUGE, "memory they take, about"),
+    FS(past_nodes, METRIC_GAUGE, "inodes of snapshots that the kernel knows"),
+    FS(past_node_bytes, METRIC_GAUGE, "memory they take, about"),
     FS(handles, METRIC_GAUGE, "open files and directories"),
     FS(orphans, METRIC_GAUGE, "files removed whose content is not yet"),
 #undef ENGINE

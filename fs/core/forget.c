@@ -25,6 +25,12 @@ void forget_note_count(struct fs *fs, uint64_t count)
         task_kick(fs->env, fs->forgetter.task);
 }
 
+void forget_set_max(struct fs *fs, uint64_t nodes_max)
+{
+    atomic_store(&fs->forgetter.nodes_max, nodes_max);
+    task_kick(fs->env, fs->forgetter.task);
+}
+
 /* Shard locked. Whether the kernel is to be asked for the node's name, which is copied. */
 static bool is_forgettable(struct node *node, struct forgettable *to)
 {

@@ -31,4 +31,7 @@ struct forgetter {
 /** There is one node more, `count` now. Any lock may be held. */
 void forget_note_count(struct fs *fs, uint64_t count);
 
+/** Another bound for one that has a task. Any lock may be held. */
+void forget_set_max(struct fs *fs, uint64_t nodes_max);
+
 #endif

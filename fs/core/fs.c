@@ -262,4 +262,5 @@ void fs_get_stats(struct fs *fs, struct fs_stats *ret_stats)
         .handles = atomic_load(&fs->handle_count),
         .orphans = queued + atomic_load(&fs->open_orphans),
     };
+    past_count_nodes(fs, &ret_stats->past_nodes, &ret_stats->past_node_bytes);
 }

@@ -10,6 +10,8 @@
 /* At fs_open() and fs_close(). */
 MUST_USE int past_open(struct fs *fs);
 void past_close(struct fs *fs);
+/** Inodes of snapshots that the kernel knows, and about what they take of memory. */
+void past_count_nodes(struct fs *fs, uint64_t *ret_nodes, uint64_t *ret_bytes);
 /** Of fs_unbound_nodes(). */
 void past_unbound_nodes(struct fs *fs);
 

@@ -7,8 +7,12 @@
 #include "core/snapshot_node.h"
 #include "engine/coding.h"
 
-/* Of what live inodes may take of memory, so much may those of each tree. */
-#define NODES_SHARE 8
+/* Of what live inodes may take of memory, so much may those of all trees together; each tree has
+ * an equal part of it, but some for the way that somebody is on. */
+#define NODES_SHARE 4
+#define TREE_NODES_MIN 64u
+/* With what the allocator needs. */
+#define PAST_NODE_BYTES (sizeof(struct past_node) + 16)
 
 #define ASKED_MAX 8u
 
@@ -99,6 +103,31 @@ static void tree_free(struct past_tree *tree)
     free(tree);
 }
 
+static bool is_bounded(const struct past_tree *tree)
+{
+    return tree->fs && tree->fs->forgetter.task;
+}
+
+/* The trees that are open share what there is for them. A tree's inode takes a node there and one
+ * here. */
+static void share_out(struct past *past)
+{
+    const struct forgetter *live = &past->fs->forgetter;
+    uint64_t nodes_max, count = 0;
+
+    if (!live->task)
+        return;
+    for (const struct past_tree *tree = past->trees; tree; tree = tree->next)
+        count += is_bounded(tree);
+    if (count == 0)
+        return;
+    nodes_max = atomic_load(&live->nodes_max) / NODES_SHARE / count * NODE_BYTES /
+                (NODE_BYTES + PAST_NODE_BYTES);
+    for (const struct past_tree *tree = past->trees; tree; tree = tree->next)
+        if (is_bounded(tree))
+            forget_set_max(tree->fs, nodes_max > TREE_NODES_MIN ? nodes_max : TREE_NODES_MIN);
+}
+
 static void tree_unlink(struct past *past, struct past_tree *tree)
 {
     struct past_tree **at = &past->trees;
@@ -106,6 +135,7 @@ static void tree_unlink(struct past *past, struct past_tree *tree)
     while (*at != tree)
         at = &(*at)->next;
     *at = tree->next;
+    share_out(past);
 }
 
 /* The tree, out of the list, if nothing needs it: to be freed without the mutex. Else NULL. */
@@ -153,15 +183,14 @@ static int tree_open(
     if (r == 0)
         r = core_open_source(live, tree->source, &tree->fs);
     if (r == 0 && live->forgetter.task)
-        r = fs_bound_nodes(tree->fs,
-            atomic_load(&live->forgetter.nodes_max) / NODES_SHARE * NODE_BYTES, ask_to_forget,
-            tree);
+        r = fs_bound_nodes(tree->fs, 0, ask_to_forget, tree);
     if (r < 0) {
         tree_free(tree);
         return err_with(r, "open snapshot '%s'", info->name);
     }
     tree->next = past->trees;
     past->trees = tree;
+    share_out(past);
     *ret_tree = tree;
     return 0;
 }
@@ -351,6 +380,7 @@ void past_close_end(struct fs *fs, const char *tag, bool has_gone)
             content = *tree;
             tree->fs = NULL;
             tree->source = NULL;
+            share_out(past);
         }
         unused = tree_settle(past, tree);
         pthread_cond_broadcast(&past->changed);
@@ -367,6 +397,25 @@ void past_unbound_nodes(struct fs *fs)
     for (struct past_tree *tree = fs->past->trees; tree; tree = tree->next)
         if (tree->fs && tree->fs->forgetter.task)
             fs_unbound_nodes(tree->fs);
+}
+
+void past_count_nodes(struct fs *fs, uint64_t *ret_nodes, uint64_t *ret_bytes)
+{
+    struct past *past = fs->past;
+    uint64_t nodes = 0, bytes = 0;
+
+    if (past)
+        pthread_mutex_lock(&past->mutex);
+    for (const struct past_tree *tree = past ? past->trees : NULL; tree; tree = tree->next) {
+        nodes += tree->refs;
+        bytes += tree->refs * PAST_NODE_BYTES;
+        if (tree->fs)
+            bytes += node_table_count(tree->fs) * NODE_BYTES;
+    }
+    if (past)
+        pthread_mutex_unlock(&past->mutex);
+    *ret_nodes = nodes;
+    *ret_bytes = bytes;
 }
 
 /* ---- begin and end ---- */

@@ -256,6 +256,7 @@ MUST_USE int fs_snapshot_set_expiry(struct fs *fs, const char *tag, uint64_t exp
 
 struct fs_stats {
     uint64_t nodes, node_bytes, handles, orphans;
+    uint64_t past_nodes, past_node_bytes; /* of snapshots, under .past */
 };
 void fs_get_stats(struct fs *fs, struct fs_stats *ret_stats);
 
