@@ -58,6 +58,22 @@ int snapshot_tag_search(struct fs *fs, const char *name, struct snapshot_tag_inf
     return search.found;
 }
 
+int snapshot_log_info(struct fs *fs, struct snapshot_tag_info *ret_info)
+{
+    struct store_identity identity;
+    struct io_stat found;
+    int r = io_stat(fs->env, LOG_FOLDER, &found);
+
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    engine_identity(fs->engine, &identity);
+    *ret_info = (struct snapshot_tag_info){.name = LOG_NAME,
+        .point_us = identity.created_us,
+        .created_us = identity.created_us,
+        .complete = true};
+    return 1;
+}
+
 /* Names of complete tags, each with its NUL. */
 static int collect_one(void *arg, const struct snapshot_info *info)
 {
@@ -163,7 +179,7 @@ static int count_tags(struct fs *fs, const char *path, nlink_t *ret_count)
 /* What of a path in the store lies within the tag's folder. */
 static const char *path_inside(const struct snapshot_tag *tag, const char *full)
 {
-    full += sizeof(SNAPSHOTS_FOLDER "/") - 1 + strlen(tag->name);
+    full += snapshot_tag_path_size(tag);
     return *full == '/' ? full + 1 : full;
 }
 
@@ -265,7 +281,7 @@ static int give_entry(struct fs *fs, struct snapshot_node *node, struct fs_entry
     /* What may be another directory at the next look is not kept by the kernel. */
     if (node->kind == SNAPSHOT_LATEST || (node->parent && node->parent->kind == SNAPSHOT_LATEST))
         entry.entry_timeout_s = 0;
-    else if (node->kind == SNAPSHOT_TAG)
+    else if (node->kind == SNAPSHOT_TAG || (node->tag && snapshot_tag_is_log(node->tag)))
         entry.entry_timeout_s = TIMEOUT_S;
     else
         entry.entry_timeout_s = FS_TIMEOUT_FOREVER;
@@ -299,9 +315,12 @@ static int walk_to_tag(
         r = snapshot_node_ensure(fs->snapshots, root, SNAPSHOT_LATEST, name, NULL, &node);
         return r < 0 ? r : give_entry(fs, node, ret_entry);
     }
-    if (!snapshot_tag_of_name(name, text))
+    if (bytes_equal(name, BYTES_LITERAL(LOG_NAME)))
+        r = snapshot_log_info(fs, &info);
+    else if (snapshot_tag_of_name(name, text))
+        r = snapshot_tag_search(fs, text, &info);
+    else
         return -ENOENT;
-    r = snapshot_tag_search(fs, text, &info);
     if (r <= 0)
         return r < 0 ? r : -ENOENT;
     r = tag_of_info(fs, &info, &tag);

@@ -204,6 +204,18 @@ static int add_tag(void *arg, const struct snapshot_info *info)
     return add_entry(arg, info->tag, snapshot_number_inside(&tag, ""), true);
 }
 
+static int add_log(struct fs *fs, struct snapshot_handle *own)
+{
+    struct snapshot_tag_info info;
+    struct snapshot_tag tag;
+    int r = snapshot_log_info(fs, &info);
+
+    if (r <= 0)
+        return r;
+    tag = (struct snapshot_tag){.point_us = info.point_us, .created_us = info.created_us};
+    return add_entry(own, info.name, snapshot_number_inside(&tag, ""), true);
+}
+
 static int add_tags(struct fs *fs, struct snapshot_handle *own)
 {
     int r = engine_snapshot_list(fs->engine, add_tag, own);
@@ -211,7 +223,7 @@ static int add_tags(struct fs *fs, struct snapshot_handle *own)
     own->number = snapshot_number_of_name(SNAPSHOTS_NAME);
     if (r == 0 && own->count)
         r = add_entry(own, LATEST_NAME, snapshot_number_of_name(LATEST_NAME), true);
-    return r;
+    return r < 0 ? r : add_log(fs, own);
 }
 
 struct folder_listing {
@@ -224,7 +236,7 @@ struct folder_listing {
 static int add_file(void *arg, const char *name)
 {
     struct folder_listing *listing = arg;
-    size_t top = sizeof(SNAPSHOTS_FOLDER "/") + strlen(listing->tag->name);
+    size_t top = snapshot_tag_path_size(listing->tag) + 1;
     AUTO(buf_release) struct buf path = BUF_INIT;
     struct io_stat found;
     int r;
@@ -249,8 +261,8 @@ static void listed_folder(
         snapshot_node_path(node, to);
         return;
     }
-    buf_append_bytes(to, BYTES_LITERAL(SNAPSHOTS_FOLDER "/"));
-    buf_append(to, tag->name, strlen(tag->name) + 1);
+    snapshot_tag_path(tag, to);
+    buf_append_u8(to, 0);
 }
 
 static int add_files(struct fs *fs, struct snapshot_handle *own, const struct snapshot_tag *tag)
@@ -263,7 +275,7 @@ static int add_files(struct fs *fs, struct snapshot_handle *own, const struct sn
     if (buf_error(&folder) < 0)
         return buf_error(&folder);
     listing.folder = (char *)folder.data;
-    inside = listing.folder + sizeof(SNAPSHOTS_FOLDER "/") - 1 + strlen(tag->name);
+    inside = listing.folder + snapshot_tag_path_size(tag);
     own->number = own->node->kind == SNAPSHOT_LATEST
                       ? snapshot_number_of_name(LATEST_NAME)
                       : snapshot_number_inside(tag, *inside ? inside + 1 : inside);

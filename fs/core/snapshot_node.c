@@ -84,6 +84,27 @@ void snapshot_tag_settle(struct snapshot_dir *dir, struct snapshot_tag *tag)
     free(tag);
 }
 
+bool snapshot_tag_is_log(const struct snapshot_tag *tag)
+{
+    return strcmp(tag->name, LOG_NAME) == 0;
+}
+
+size_t snapshot_tag_path_size(const struct snapshot_tag *tag)
+{
+    return snapshot_tag_is_log(tag) ? sizeof(LOG_FOLDER) - 1
+                                    : sizeof(SNAPSHOTS_FOLDER "/") - 1 + strlen(tag->name);
+}
+
+void snapshot_tag_path(const struct snapshot_tag *tag, struct buf *to)
+{
+    if (snapshot_tag_is_log(tag)) {
+        buf_append_bytes(to, BYTES_LITERAL(LOG_FOLDER));
+        return;
+    }
+    buf_append_bytes(to, BYTES_LITERAL(SNAPSHOTS_FOLDER "/"));
+    buf_append_bytes(to, bytes_of_string(tag->name));
+}
+
 /* ---- nodes ---- */
 
 struct snapshot_node *snapshot_node_find(struct snapshot_dir *dir, uint64_t number)
@@ -192,8 +213,7 @@ void snapshot_node_path(const struct snapshot_node *node, struct buf *to)
     ASSERT(node->depth <= SNAPSHOT_DEPTH_MAX);
     for (; node->kind == SNAPSHOT_INSIDE; node = node->parent)
         parents[depth++] = node;
-    buf_append_bytes(to, BYTES_LITERAL(SNAPSHOTS_FOLDER "/"));
-    buf_append_bytes(to, bytes_of_string((depth ? parents[0] : node)->tag->name));
+    snapshot_tag_path((depth ? parents[0] : node)->tag, to);
     while (depth > 0) {
         buf_append_u8(to, '/');
         buf_append_bytes(to, parents[--depth]->name);

@@ -2,11 +2,13 @@
  * Synthetic inodes: what the kernel has walked to under .snapshots.
  *
  *   .snapshots ─┬─ TAG ── sstfs ── dirents-… ── nb-…-Data.db
- *               └─ latest ── (what the newest complete tag holds)
+ *               ├─ latest ── (what the newest complete tag holds)
+ *               └─ log ── 000000000000002a.log
  *
  * A node is one (parent, name) that was walked, of one tag: its number is a counter of this mount,
  * since the kernel wants one dentry for a directory. Numbers that programs see (st_ino) are stable:
  * snapshot_dir.c. Nodes below `latest` are of the tag that was the newest when they were walked to.
+ * `log`, the store's archive of its log, is as a tag of that name, which no snapshot can have.
  *
  * All of it is guarded by the mutex of struct snapshot_dir, which is held over reads of the store's
  * folder, the deletion and the renaming of tags: nothing outside of .snapshots ever waits for it.
@@ -21,7 +23,10 @@
 
 #define SNAPSHOTS_NAME ".snapshots"
 #define LATEST_NAME "latest"
+#define LOG_NAME "log"
 #define SNAPSHOTS_FOLDER "snapshots"
+/** What `log` is in the store. */
+#define LOG_FOLDER "archive"
 
 /** A tag that nodes belong to. A tag deleted and made anew is another one, by its times; two tags
  * of one point (nothing was written between) differ in when they were made. */
@@ -95,6 +100,11 @@ struct snapshot_tag *snapshot_tag_find(struct snapshot_dir *dir, const char *nam
 /** The engine has renamed it: its nodes are found by the new name. */
 void snapshot_tag_rename(struct snapshot_dir *dir, struct snapshot_tag *tag, const char *name);
 
+/** "snapshots/TAG", or what `log` is: where the store has a tag's files; without a NUL. */
+void snapshot_tag_path(const struct snapshot_tag *tag, struct buf *to);
+size_t snapshot_tag_path_size(const struct snapshot_tag *tag);
+bool snapshot_tag_is_log(const struct snapshot_tag *tag);
+
 /** "snapshots/TAG/…": where the store has it. Not for .snapshots and latest. */
 void snapshot_node_path(const struct snapshot_node *node, struct buf *to);
 
@@ -115,6 +125,8 @@ void snapshot_tag_info_take(struct snapshot_tag_info *to, const struct snapshot_
 /** 1 and the tag of that name (NULL: the newest that is complete); 0: there is none. */
 MUST_USE int snapshot_tag_search(
     struct fs *fs, const char *name, struct snapshot_tag_info *ret_info);
+/** 1 and what `log` is as a tag; 0: the store never archived its log. */
+MUST_USE int snapshot_log_info(struct fs *fs, struct snapshot_tag_info *ret_info);
 /** A name as a tag; false: it cannot be one. */
 bool snapshot_tag_of_name(struct bytes name, char to[SNAPSHOT_TAG_MAX + 1]);
 /** st_ino of a path within a tag's folder, "" for itself. */

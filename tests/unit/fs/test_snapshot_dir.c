@@ -449,6 +449,58 @@ static void names_that_are_no_tags_are_refused(void **state)
     assert_int_equal(remove_tag(f, "with space"), -ENOENT);
 }
 
+static void the_archive_of_the_log_is_shown(void **state)
+{
+    static const char name[] = "000000000000002a.log", later[] = "000000000000002b.log";
+    struct fixture *f = *state;
+    AUTO(buf_release) struct buf content = BUF_INIT;
+    struct fs_handle *handle;
+    struct fs_entry entry, again;
+    struct listing listing;
+
+    assert_int_equal(walk(f, "log", &entry), -ENOENT);
+    assert_int_equal(io_mkdir(f->env, "archive"), 0);
+    assert_int_equal(
+        io_write_file(f->env, "archive/000000000000002a.log", BYTES_LITERAL("segment"), false), 0);
+    assert_listed(f, f->snapshots, "log/");
+    entry = walked(f, "log");
+    assert_int_equal(entry.attributes.st_mode, S_IFDIR | 0550);
+    list(f, f->snapshots, false, 0, &listing);
+    assert_true(listing.attributes[2].st_ino == entry.attributes.st_ino);
+    assert_listed(f, entry.nodeid, "000000000000002a.log/");
+
+    assert_int_equal(fs_lookup(f->fs, entry.nodeid, bytes_of_string(name), &again), 0);
+    assert_int_equal(again.attributes.st_mode, S_IFREG | 0440);
+    assert_int_equal(again.attributes.st_size, 7);
+    list(f, entry.nodeid, false, 0, &listing);
+    assert_true(listing.attributes[2].st_ino == again.attributes.st_ino);
+    /* It may be gone at the next look. */
+    assert_true(again.entry_timeout_s <= 1);
+    assert_int_equal(fs_open_file(f->fs, NULL, again.nodeid, O_RDWR, &handle), -EROFS);
+    assert_int_equal(fs_open_file(f->fs, NULL, again.nodeid, O_RDONLY, &handle), 0);
+    assert_int_equal(fs_read(f->fs, again.nodeid, handle, 0, 100, &content), 0);
+    assert_true(bytes_equal(buf_bytes(&content), BYTES_LITERAL("segment")));
+    fs_release(f->fs, again.nodeid, handle);
+
+    assert_int_equal(fs_lookup(f->fs, entry.nodeid, bytes_of_string(later), &again), -ENOENT);
+    assert_int_equal(
+        io_write_file(f->env, "archive/000000000000002b.log", BYTES_LITERAL("next"), false), 0);
+    assert_int_equal(fs_lookup(f->fs, entry.nodeid, bytes_of_string(later), &again), 0);
+    assert_listed(f, entry.nodeid, "000000000000002a.log/000000000000002b.log/");
+
+    /* Beside tags, and none itself. */
+    write_file(f, "file", "content");
+    assert_int_equal(make_tag(f, "monday"), 0);
+    run_tasks(f);
+    assert_listed(f, f->snapshots, "latest/log/monday/");
+    assert_int_equal(walk(f, "latest/log", &again), -ENOENT);
+    assert_int_equal(make_tag(f, "log"), -EINVAL);
+    assert_int_equal(rename_tag(f, "monday", "log"), -EINVAL);
+    assert_int_equal(make_tag_in(f, entry.nodeid, "in", &again), -EROFS);
+    assert_true(remove_tag(f, "log") < 0);
+    assert_true(rename_tag(f, "log", "friday") < 0);
+}
+
 static void lookups_are_given_back(void **state)
 {
     struct fixture *f = *state;
@@ -493,6 +545,7 @@ int main(void)
         CASE(a_tag_with_an_open_file_stays),
         CASE(a_tag_renamed_keeps_its_numbers),
         CASE(names_that_are_no_tags_are_refused),
+        CASE(the_archive_of_the_log_is_shown),
         CASE(lookups_are_given_back),
     };
 
