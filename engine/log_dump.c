@@ -1,7 +1,6 @@
 #include "engine/log_dump.h"
 
 #include <inttypes.h>
-#include <time.h>
 
 #include "commitlog/survey.h"
 #include "engine/error.h"
@@ -9,6 +8,7 @@
 #include "identity.h"
 #include "manifest.h"
 #include "rows/update.h"
+#include "time_text.h"
 
 #define SINK_BYTES (1u << 20)
 #define ROLL_BYTES (1u << 20)
@@ -49,14 +49,10 @@ static void begin_object(struct dump *dump, uint64_t position)
 
 static void print_time(struct buf *to, int64_t timestamp_us)
 {
-    time_t seconds = (time_t)(timestamp_us / 1000000);
-    char date[32];
-    struct tm tm;
+    char when[TIME_TEXT_BYTES];
 
-    gmtime_r(&seconds, &tm);
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-    print_short(to, ",\"timestamp\":%" PRId64 ",\"time\":\"%s.%06uZ\"", timestamp_us, date,
-        (unsigned)(timestamp_us % 1000000));
+    time_text(timestamp_us, when);
+    print_short(to, ",\"timestamp\":%" PRId64 ",\"time\":\"%s\"", timestamp_us, when);
 }
 
 /* ---- updates ---- */

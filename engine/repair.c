@@ -4,15 +4,14 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "engine/error.h"
 #include "identity.h"
 #include "state.h"
+#include "time_text.h"
 
 #define ROLL_BYTES (1u << 20)
 #define TEXT_BYTES 1024
-#define TIME_BYTES 40
 
 /* ---- speaking ---- */
 
@@ -27,22 +26,11 @@ void repair_tell(struct repair *repair, bool is_loss, const char *format, ...)
     repair->say(repair->arg, is_loss, text);
 }
 
-static void time_text(int64_t timestamp_us, char to[TIME_BYTES])
-{
-    time_t seconds = (time_t)(timestamp_us / 1000000);
-    char date[TIME_BYTES / 2];
-    struct tm tm;
-
-    gmtime_r(&seconds, &tm);
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(to, TIME_BYTES, "%s.%06uZ", date, (unsigned)(timestamp_us % 1000000));
-}
-
 static void tell_hole(struct repair *repair, const struct commitlog_hole *hole)
 {
     uint64_t segment = position_segment(hole->position);
     uint64_t next_segment = position_segment(hole->next);
-    char when[TIME_BYTES], count[32] = "";
+    char when[TIME_TEXT_BYTES], count[32] = "";
 
     time_text(hole->timestamp_us, when);
     if (hole->records > 0)

@@ -12,12 +12,11 @@
 #include "fs/fs.h"
 #include "tools.h"
 
-static int make_from(struct env *env, const char *store, const char *folder)
+int snapshot_env_new(const char *store, const char *folder, struct env **ret_env, char **ret_way)
 {
     AUTO(freep) char *to = NULL;
     AUTO(freep) char *from = NULL;
-    AUTO(freep) char *way = NULL; /* the env's paths are relative to the store */
-    struct env *from_env = NULL;
+    AUTO(freep) char *way = NULL;
     int r = absolute_path(store, &to);
 
     if (r >= 0)
@@ -25,10 +24,23 @@ static int make_from(struct env *env, const char *store, const char *folder)
     if (r >= 0)
         r = relative_path(to, from, &way);
     if (r >= 0)
-        r = env_posix_new(from, &from_env);
+        r = env_posix_new(from, ret_env);
+    if (r < 0)
+        return r;
+    *ret_way = way;
+    way = NULL;
+    return 0;
+}
+
+static int make_from(struct env *env, const char *store, const char *folder)
+{
+    AUTO(freep) char *way = NULL;
+    struct env *from = NULL;
+    int r = snapshot_env_new(store, folder, &from, &way);
+
     if (r >= 0)
-        r = engine_create_from(env, from_env, way, fs_tables, FS_TABLE_COUNT);
-    env_free(from_env);
+        r = engine_create_from(env, from, way, fs_tables, FS_TABLE_COUNT);
+    env_free(from);
     return r;
 }
 
@@ -49,7 +61,7 @@ static int make(const char *store, const char *folder)
     return r < 0 ? complain_of(r, "make the store '%s'", store) : EXIT_DONE;
 }
 
-static int check_from(const char *folder)
+int snapshot_folder_require(const char *folder)
 {
     int kind = folder_kind(folder);
 
@@ -62,7 +74,7 @@ static int check_from(const char *folder)
             "'%s' is a store, not a snapshot: take one, or copy the store while it is not mounted",
             folder);
     if (kind < 0)
-        return complain_of(kind, "--from");
+        return complain_of(kind, "'%s'", folder);
     if (kind == FOLDER_SSTABLES)
         return complain(EXIT_NOT_A_STORE,
             "'%s' has SSTables but no snapshot.json: a copy that is not whole; or, if it is a "
@@ -71,11 +83,28 @@ static int check_from(const char *folder)
     return complain(EXIT_NOT_A_STORE, "'%s' is not a snapshot: it has no snapshot.json", folder);
 }
 
+int new_store_folder(const char *store, bool *ret_made)
+{
+    int kind = folder_kind(store);
+
+    if (kind == FOLDER_STORE)
+        return complain(EXIT_BUSY, "'%s' is a store already", store);
+    if (kind == FOLDER_SNAPSHOT || kind == FOLDER_SSTABLES || kind == FOLDER_OTHER)
+        return complain(EXIT_BUSY, "'%s' is not empty", store);
+    if (kind < 0)
+        return complain_of(kind, "'%s'", store);
+    if (kind == FOLDER_MISSING && mkdir(store, 0700) < 0)
+        return complain_of(err_new(-errno, "%s", strerror(errno)), "make '%s'", store);
+    *ret_made = kind == FOLDER_MISSING;
+    return EXIT_DONE;
+}
+
 int command_init(int argc, char **argv)
 {
     static const struct option long_options[] = {{"from", required_argument, NULL, 'f'}, {0}};
     const char *folder = NULL, *store;
-    int option, kind, code;
+    int option, code;
+    bool made;
 
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         if (option != 'f')
@@ -85,17 +114,8 @@ int command_init(int argc, char **argv)
     if (optind + 1 != argc)
         return complain_usage(argv[0]);
     store = argv[optind];
-    code = folder ? check_from(folder) : EXIT_DONE;
-    if (code != EXIT_DONE)
-        return code;
-    kind = folder_kind(store);
-    if (kind == FOLDER_STORE)
-        return complain(EXIT_BUSY, "'%s' is a store already", store);
-    if (kind == FOLDER_SNAPSHOT || kind == FOLDER_SSTABLES || kind == FOLDER_OTHER)
-        return complain(EXIT_BUSY, "'%s' is not empty", store);
-    if (kind < 0)
-        return complain_of(kind, "init");
-    if (kind == FOLDER_MISSING && mkdir(store, 0700) < 0)
-        return complain_of(err_new(-errno, "%s", strerror(errno)), "make '%s'", store);
-    return make(store, folder);
+    code = folder ? snapshot_folder_require(folder) : EXIT_DONE;
+    if (code == EXIT_DONE)
+        code = new_store_folder(store, &made);
+    return code == EXIT_DONE ? make(store, folder) : code;
 }

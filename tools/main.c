@@ -42,7 +42,11 @@ static const struct command commands[] = {
         command_backup},
     {"diff", "[--json] MNT TAG [TAG] [PATH]",
         "what changed between two snapshots, or until now; at PATH alone", command_diff},
-    {"restore", "[-y] [--to DIR] MNT TAG PATH…", "files and folders as they were", command_restore},
+    {"restore",
+        "[-y] [--to DIR] MNT TAG PATH… |\n      --at TIME|latest [--log FOLDER|STORE] SNAPSHOT "
+        "STORE",
+        "files and folders as they were; a new store as it was at any moment after a snapshot",
+        command_restore},
     {"rollback", "[-y] STORE TAG", "take an unmounted store back to a snapshot", command_rollback},
     {"scrub", "[--json] [--older-than 7d] [--repair-from FOLDER] MNT|FOLDER",
         "read and prove all SSTables at leisure; heal damaged ones from a copy", command_scrub},

@@ -1,6 +1,7 @@
 /*
  * sstfs restore MNT TAG PATH…: files and folders as they were, copied out of MNT/.past/TAG by cp(1)
- * with all that they have: modes, owners, times, links, extended attributes.
+ * with all that they have: modes, owners, times, links, extended attributes. With --at it is
+ * another command, of a whole store: restore_at.c.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -14,6 +15,7 @@
 #include "engine/error.h"
 #include "mountinfo.h"
 #include "program.h"
+#include "restore_at.h"
 #include "tools.h"
 
 struct restore {
@@ -115,8 +117,10 @@ static int restore_all(const struct restore *restore, char *const *paths, int co
 
 int command_restore(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"to", required_argument, NULL, 't'}, {0}};
+    static const struct option long_options[] = {{"to", required_argument, NULL, 't'},
+        {"at", required_argument, NULL, 'a'}, {"log", required_argument, NULL, 'l'}, {0}};
     struct restore restore = {0};
+    struct restore_at at = {0};
     struct mount mount = {0};
     int option, r, code;
 
@@ -125,8 +129,19 @@ int command_restore(int argc, char **argv)
             restore.to = optarg;
         else if (option == 'y')
             restore.overwrites = true;
+        else if (option == 'a')
+            at.moment = optarg;
+        else if (option == 'l')
+            at.log = optarg;
         else
             return complain_usage(argv[0]);
+    }
+    if (at.moment || at.log) {
+        if (!at.moment || restore.to || restore.overwrites || optind + 2 != argc)
+            return complain_usage(argv[0]);
+        at.folder = argv[optind];
+        at.store = argv[optind + 1];
+        return restore_at(&at);
     }
     if (argc - optind < 3)
         return complain_usage(argv[0]);

@@ -69,6 +69,15 @@ MUST_USE int folder_kind(const char *path);
 MUST_USE int folder_require_store(const char *path);
 /** EXIT_NOT_A_STORE, and why the folder of that kind is neither a store nor a snapshot of ours. */
 int complain_no_tree(const char *path, int kind);
+/** EXIT_DONE: it is the folder of a snapshot, of ours. Else the exit status; why is said. */
+MUST_USE int snapshot_folder_require(const char *folder);
+/** EXIT_DONE: there is an empty folder now, `*ret_made` if there was none. Else the exit status;
+ * why is said. */
+MUST_USE int new_store_folder(const char *store, bool *ret_made);
+struct env;
+/** A snapshot's folder as an env, and the way to it from the store (which is there): malloc. */
+MUST_USE int snapshot_env_new(
+    const char *store, const char *folder, struct env **ret_env, char **ret_way);
 /** The absolute path, without symbolic links; its last component need not exist. malloc. */
 MUST_USE int absolute_path(const char *path, char **ret_path);
 /** The way from the folder `from` to `to`, both absolute and resolved: "../../x". malloc. */

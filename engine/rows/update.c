@@ -8,6 +8,7 @@
 
 #include "engine/assert.h"
 #include "engine/coding.h"
+#include "engine/error.h"
 #include "rows/type.h"
 #include "rows/update_format.h"
 
@@ -335,6 +336,25 @@ static bool enter(struct batch *batch, unsigned table, struct bytes key, size_t 
         return false;
     state_timestamp(batch);
     return batch->error == 0;
+}
+
+void batch_body(struct batch *batch, unsigned table, struct bytes body, int64_t timestamp_us)
+{
+    struct decoder in = decoder_of(body);
+    struct bytes key = get_vbytes(&in);
+
+    ASSERT(!batch->finished && table < batch->table_count);
+    if (decoder_failed(&in) || key.size == 0 || decoder_left(&in) == 0) {
+        batch->error = err_new(-EUCLEAN, "an update that cannot be");
+        return;
+    }
+    if (!has_room(batch, body.size) || !begin_update(batch, table, key))
+        return;
+    batch_set_timestamp(batch, timestamp_us);
+    state_timestamp(batch);
+    buf_append(&batch->out, in.at, decoder_left(&in));
+    batch->mutations++;
+    end_update(batch);
 }
 
 void batch_delete_partition(struct batch *batch, unsigned table, struct bytes key)

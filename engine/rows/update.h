@@ -17,6 +17,9 @@ void batch_free(struct batch *batch);
 /** The T of what is put from here on, in place of the log's; TIMESTAMP_NONE, as at first: the
  * log's. For what was written before, and is to count as of then. */
 void batch_set_timestamp(struct batch *batch, int64_t timestamp_us);
+/** Adds an update as it was encoded before (UPDATES.md: its body), to count as of then. Whether its
+ * mutations can be is seen when it is applied. */
+void batch_body(struct batch *batch, unsigned table, struct bytes body, int64_t timestamp_us);
 /** What engine_admit() keeps with a batch: the memory set aside for it. Zero in a new one. */
 struct batch_reservation {
     unsigned table;
