@@ -144,6 +144,10 @@ void engine_purge_times(struct engine *engine, struct purge *purge)
     purge->now_s = (int64_t)(env_wall_us(engine->env) / 1000000);
     purge->gc_before_s = engine->options.gc_grace_s > 0 ? purge->now_s - engine->options.gc_grace_s
                                                         : LOCAL_DELETION_TIME_NONE;
+    /* While the log is replayed none goes: what was carried forward comes again in it, behind what
+     * deleted it. */
+    if (!engine->log)
+        purge->gc_before_s = INT64_MIN;
 }
 
 /* ---- making a store ---- */
