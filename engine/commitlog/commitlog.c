@@ -177,6 +177,8 @@ static int enter_slot_locked(struct commitlog *log, struct slot *slot)
         return err_new(-ENOMEM, "no memory for a commit log segment");
     }
     memcpy(note.flushed, log->values.flushed, sizeof(note.flushed));
+    log->filled_us = log->active ? env_monotonic_us(log->env) - log->begun_us : UINT64_MAX;
+    log->begun_us = env_monotonic_us(log->env);
     mutex_unlock(&log->mutex);
     r = begin_and_end(log, slot, segment->id, &note, position, timestamp_us);
     mutex_lock(&log->mutex);

@@ -14,6 +14,8 @@
 #include "engine/error.h"
 
 #define LOG_RANK 30
+/* A log that archives prewrites its slots if a segment takes longer than that to fill. */
+#define PREWRITE_FILL_US 2000000
 
 /* ---- the pool ---- */
 
@@ -53,13 +55,14 @@ static int64_t grow_records(struct commitlog *log)
     int number, r;
 
     mutex_lock(&log->mutex);
-    prewrite = !log->archives && log->pool.count < POOL_SLOTS_MIN;
+    prewrite = log->archives ? log->filled_us > PREWRITE_FILL_US : log->pool.count < POOL_SLOTS_MIN;
     number = log->failed || !pool_wants_more(&log->pool) ? -ENOSPC : pool_new_number(&log->pool);
     mutex_unlock(&log->mutex);
     if (number < 0)
         return TASK_IDLE;
     /* The first are there for whoever syncs what he writes. It takes many writes to want more than
-     * those, which are not worth writing before they are used, nor is what is kept after that. */
+     * those, which are not worth writing before they are used. Where a slot is used but once, it is
+     * the time that it takes to fill one that tells. */
     r = slot_make(log->env, SLOT_RECORDS, (unsigned)number, log->segment_bytes, prewrite, &slot);
     mutex_lock(&log->mutex);
     if (r == 0)
@@ -274,6 +277,7 @@ int commitlog_open(
     log->archives = options->archives;
     log->archive_from = options->archive_from;
     log->free_before = commitlog_lowest(options->flushed);
+    log->filled_us = UINT64_MAX;
     mutex_init(&log->mutex, LOG_RANK);
     pthread_cond_init(&log->progress, NULL);
     values_flushed(&log->values, options->flushed.positions, options->flushed.table_count);
@@ -291,7 +295,7 @@ int commitlog_open(
     log->written = log->next_position;
     log->synced = log->records_synced = log->next_position;
     /* One now, so that the first append need not; the others behind its back. */
-    if (log->archives || log->pool.free_count > 0 || grow_records(log) == TASK_AGAIN)
+    if (log->pool.free_count > 0 || grow_records(log) == TASK_AGAIN || log->archives)
         task_kick(env, log->grower);
     *ret_log = log;
     return 0;

@@ -79,6 +79,8 @@ struct commitlog {
     pthread_cond_t progress; /* something was written, or a sync ended */
     uint64_t archive_from;   /* segments that end beyond it are wanted in the archive */
     uint64_t free_before;    /* those before the one of this position are flushed, and it is told */
+    uint64_t begun_us;       /* when the active segment was (monotonic) … */
+    uint64_t filled_us;      /* … and how long it took to fill the one before; UINT64_MAX: none */
     bool tending;            /* somebody archives and frees segments: none goes but by them */
     int failed;              /* 0, or -EIO: this log is at its end */
     char failed_text[160];
