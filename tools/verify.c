@@ -314,6 +314,16 @@ static int tell_json(const struct verify *verify)
     return verify->findings > 0 ? EXIT_DAMAGE : EXIT_DONE;
 }
 
+/* One bit of snapshot.json may make it one of another format, or of other tables. */
+static int complain_unopened(struct verify *verify, int r)
+{
+    int code = complain_of(r, "open '%s'", verify->folder);
+
+    if (r == -EPROTO && verify->is_snapshot && verify_sums(verify) >= 0 && verify->findings > 0)
+        code = EXIT_DAMAGE;
+    return code;
+}
+
 static int verify_folder(struct verify *verify)
 {
     int r = verify_open(verify);
@@ -322,7 +332,7 @@ static int verify_folder(struct verify *verify)
         return complain(EXIT_IN_USE, "'%s' is mounted: %s; verify a snapshot of it", verify->folder,
             err_text(r));
     if (r < 0)
-        return complain_of(r, "open '%s'", verify->folder);
+        return complain_unopened(verify, r);
     r = verify_prove(verify);
     if (r < 0)
         return complain_of(r, "verify '%s'", verify->folder);

@@ -77,6 +77,11 @@ def a_copy_without_its_lists_is_not_taken_for_a_whole_one(place):
     for command in (['verify', copy], ['ls', copy], ['init', '--from', copy, place.top / 'new'],
                     ['mount', '-o', 'ro', copy, mnt]):
         assert 'snapshot.json: line' in one_line(sstfs(*command, code=1))
+    (copy / 'snapshot.json').write_text(text.replace('"blocks"', '"blockr"'))  # one bit
+    done = sstfs('verify', copy, code=1)
+    one_line(done)
+    assert 'snapshot.json: its SHA-256' in done.stdout, done.stdout
+    one_line(sstfs('init', '--from', copy, place.top / 'new', code=8))
 
 
 def filled(place, files=4, size=1 << 20):
