@@ -43,7 +43,8 @@ struct fs {
     _Atomic uint64_t forgotten_changes; /* nodes freed whose rows had been written: node.c */
     _Atomic uint64_t handle_count;
     _Atomic uint64_t open_orphans;
-    struct node *root; /* pinned */
+    _Atomic bool direct_writes; /* who only writes may go past the kernel's page cache */
+    struct node *root;          /* pinned */
 
     pthread_mutex_t lease_mutex;
     uint64_t lease_next, lease_end; /* counters of inode numbers: ino.c */
@@ -91,7 +92,7 @@ struct fs_handle {
     uint64_t ino;
     int flags; /* of open(2) */
     bool keep_cache;
-    bool is_direct;                  /* st_size does not say how much there is to read */
+    bool is_direct;                  /* not through the kernel's page cache */
     struct directory_cursor *cursor; /* directories */
     void *synthetic;                 /* snapshot_handle.c's, past.c's, info.c's own */
 };
@@ -99,6 +100,8 @@ struct fs_handle {
 /** With one more handle counted in `node`, whose lock is held. `node` NULL: synthetic. */
 MUST_USE int handle_new(
     struct fs *fs, struct node *node, uint64_t ino, int flags, struct fs_handle **ret_handle);
+/** It counts in its node no more: how many did before, it included. */
+uint32_t handle_leave(struct fs_handle *handle);
 /** Only the memory (and the count of handles in `fs`, not that of the node). */
 void handle_free(struct fs *fs, struct fs_handle *handle);
 

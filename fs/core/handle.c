@@ -11,6 +11,29 @@
 #include "core/past.h"
 #include "engine/assert.h"
 
+/*
+ * A file that is only written need not be copied into the kernel's page cache. But a write that
+ * passes it by drops what the cache has of the range *before* the write comes here: who reads
+ * meanwhile would put the old pages back, to stay. So the handles that are open at one time are all
+ * of one kind, which is that of the first. (Those that pass it by can still be mapped, and so have
+ * the cache filled: after several of them were open at once, the next open drops what it has.)
+ */
+static void choose_page_cache(struct node *node, struct fs_handle *handle)
+{
+    bool only_writes = atomic_load(&node->fs->direct_writes) && node->type == S_IFREG &&
+                       (handle->flags & O_ACCMODE) == O_WRONLY;
+    int32_t before = atomic_load(&node->page_cache), after;
+
+    do
+        after = before < 0 || (before == 0 && only_writes) ? before - 1 : before + 1;
+    while (!atomic_compare_exchange_weak(&node->page_cache, &before, after));
+    handle->is_direct = after < 0;
+    if (after < -1)
+        atomic_store(&node->page_cache_is_doubtful, true);
+    else if (after == 1)
+        handle->keep_cache = !atomic_exchange(&node->page_cache_is_doubtful, false);
+}
+
 int handle_new(
     struct fs *fs, struct node *node, uint64_t ino, int flags, struct fs_handle **ret_handle)
 {
@@ -22,11 +45,19 @@ int handle_new(
     handle->ino = ino;
     handle->flags = flags;
     handle->keep_cache = true;
-    if (node)
+    if (node) {
         atomic_fetch_add(&node->handles, 1);
+        choose_page_cache(node, handle);
+    }
     atomic_fetch_add(&fs->handle_count, 1);
     *ret_handle = handle;
     return 0;
+}
+
+uint32_t handle_leave(struct fs_handle *handle)
+{
+    atomic_fetch_add(&handle->node->page_cache, handle->is_direct ? 1 : -1);
+    return atomic_fetch_sub(&handle->node->handles, 1);
 }
 
 void handle_free(struct fs *fs, struct fs_handle *handle)
@@ -38,6 +69,11 @@ void handle_free(struct fs *fs, struct fs_handle *handle)
 bool fs_handle_keep_cache(const struct fs_handle *handle)
 {
     return handle->keep_cache;
+}
+
+void fs_allow_direct_writes(struct fs *fs)
+{
+    atomic_store(&fs->direct_writes, true);
 }
 
 bool fs_handle_is_direct(const struct fs_handle *handle)
@@ -126,8 +162,7 @@ void fs_release(struct fs *fs, uint64_t ino, struct fs_handle *handle)
     node_pin_held(handle->node);
     node = handle->node;
     node_lock_shared(node);
-    last_of_orphan =
-        atomic_fetch_sub(&node->handles, 1) == 1 && node->home == HOME_ORPHAN && !node->awaited;
+    last_of_orphan = handle_leave(handle) == 1 && node->home == HOME_ORPHAN && !node->awaited;
     node_unlock(node);
     handle_free(fs, handle);
     if (last_of_orphan)
@@ -171,7 +206,7 @@ int fs_open_directory(struct fs *fs, uint64_t ino, struct fs_handle **ret_handle
     if (r == 0) {
         r = directory_cursor_new(fs, &handle->cursor);
         if (r < 0) {
-            atomic_fetch_sub(&node->handles, 1);
+            handle_leave(handle);
             handle_free(fs, handle);
         }
     }
@@ -199,7 +234,7 @@ void fs_release_directory(struct fs *fs, struct fs_handle *handle)
     }
     directory_cursor_free(handle->cursor);
     node_pin_held(node);
-    atomic_fetch_sub(&node->handles, 1);
+    handle_leave(handle);
     handle_free(fs, handle);
     node_unpin(node);
 }

@@ -164,9 +164,9 @@ static int new_child(
 }
 
 /* The child was not made: nobody will release its handle. */
-static void drop_handle(struct fs *fs, struct node *child, struct fs_handle *handle)
+static void drop_handle(struct fs *fs, struct fs_handle *handle)
 {
-    atomic_fetch_sub(&child->handles, 1);
+    handle_leave(handle);
     handle_free(fs, handle);
 }
 
@@ -200,7 +200,7 @@ static int make(struct fs *fs, struct fs_request *request, const struct fs_calle
     }
     node_unlock(directory);
     if (r < 0 && handle)
-        drop_handle(fs, child, handle);
+        drop_handle(fs, handle);
     if (r == 0 && ret_handle)
         *ret_handle = handle;
     return r;
@@ -313,7 +313,7 @@ int fs_tmpfile(struct fs *fs, struct fs_request *request, const struct fs_caller
     r = make_orphan_locked(fs, request, caller, directory, child, mode);
     node_unlock(directory);
     if (r < 0) {
-        drop_handle(fs, child, handle);
+        drop_handle(fs, handle);
         return r;
     }
     node_entry(child, ret_entry);

@@ -34,11 +34,19 @@ class File:
         self.reopen()
 
     def reopen(self):
+        """The handle that only writes comes first or last: handles that are open at one time pass the kernel's page
+        cache by if the first of them only writes."""
         self.close()
+        writes_first = self.chance.random() < 0.5
+        self.write_only = self.open_to_write() if writes_first else None
         flags = [os.O_RDWR, os.O_RDWR, os.O_RDWR | os.O_APPEND]
         self.fds = [os.open(self.path, f) for f in flags]
         self.direct = os.open(self.path, os.O_RDWR | os.O_DIRECT)
-        self.write_only = os.open(self.path, os.O_WRONLY | (os.O_SYNC if self.chance.random() < 0.1 else 0))
+        if not writes_first:
+            self.write_only = self.open_to_write()
+
+    def open_to_write(self):
+        return os.open(self.path, os.O_WRONLY | (os.O_SYNC if self.chance.random() < 0.1 else 0))
 
     def close(self):
         for fd in self.fds + ([self.direct, self.write_only] if self.fds else []):

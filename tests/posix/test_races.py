@@ -5,6 +5,7 @@ Method: several processes and threads, a number of rounds each, no time that mus
 random_processes.py does the same without a plan.
 """
 import errno
+import mmap
 import os
 import re
 import signal
@@ -218,6 +219,62 @@ def who_lists_does_not_wait_for_who_writes(place):
     assert statistics.median(meanwhile) < writers / 2, meanwhile
 
 
+def who_follows_a_file_reads_what_was_written(place):
+    """One appends, three read on as `tail -f` does, with read(2), through new handles, and mapped: each byte that a size told of
+    is there, and is the one that was written. The kernel may keep pages of a moment before only if it knows."""
+    place.mount()
+    path = place.mnt / 'log'
+    rounds, line = 4000, b'%015d\n'
+    size = rounds * 16
+    writer = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND)
+
+    def write():
+        for i in range(rounds):
+            assert os.write(writer, line % i) == 16
+
+    def check(at, piece):
+        expected = b''.join(line % i for i in range(at // 16, (at + len(piece)) // 16 + 1))[at % 16:][:len(piece)]
+        assert piece == expected, f'at {at}: {piece[:64]!r} for {expected[:64]!r}'
+
+    def read_on():
+        with open(path, 'rb', buffering=0) as file:
+            at = 0
+            while at < size:
+                piece = file.read(4096)
+                check(at, piece)
+                at += len(piece)
+
+    def read_anew():
+        at = 0
+        while at < size:
+            with open(path, 'rb') as file:
+                file.seek(max(0, at - 4096))
+                piece = file.read()
+            check(max(0, at - 4096), piece)
+            at = max(0, at - 4096) + len(piece)
+
+    def read_by_size():
+        with open(path, 'rb', buffering=0) as file:
+            at = 0
+            while at < size:
+                end = os.fstat(file.fileno()).st_size
+                check(at, os.pread(file.fileno(), end - at, at))
+                at = end
+    at_once(write, read_on, read_anew, read_by_size)
+    os.close(writer)
+    check(0, path.read_bytes())
+    # Written by one who is alone at first: who comes then can still map it, and sees what is written next.
+    writer = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    os.write(writer, b'a' * 8192)
+    with open(path, 'rb', buffering=0) as file, mmap.mmap(file.fileno(), 8192, prot=mmap.PROT_READ) as area:
+        assert area[:] == b'a' * 8192
+        os.pwrite(writer, b'b' * 4096, 4096)
+        assert area[:] == b'a' * 4096 + b'b' * 4096
+        assert file.read(8192) == area[:]
+    os.close(writer)
+    assert path.read_bytes() == b'a' * 4096 + b'b' * 4096
+
+
 if __name__ == '__main__':
     sys.exit(support.main([
         directories_made_and_moved_at_once_do_not_lock_up,
@@ -227,4 +284,5 @@ if __name__ == '__main__':
         a_replaced_name_is_never_away,
         files_move_to_and_fro_and_none_is_lost,
         who_lists_does_not_wait_for_who_writes,
+        who_follows_a_file_reads_what_was_written,
     ]))
