@@ -15,12 +15,20 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 from compare import IGNORED, compare, parse
 
 HERE = Path(__file__).resolve().parent
 TOOLS = HERE / "cassandra" / "cassandra-tools"
 TABLES = ["dirents", "small", "blocks", "inodes", "meta"]
+SPEAKING = Lock()
+
+
+def say(sound, text, *details):
+    """One of several threads: a line is whole, and its details come after it."""
+    with SPEAKING:
+        print("\n".join([f"{'ok' if sound else 'not ok'} - {text}", *[f"# {line}" for line in details]]), flush=True)
 
 
 def partitions(lines):
@@ -49,9 +57,8 @@ def agree(what, table, mine, theirs):
     """Partition by partition, in the order of keys: the rounds' own orders are of their stores."""
     keys = sorted(mine.keys() | theirs.keys())
     found, _ = compare([mine.get(key) for key in keys], [theirs.get(key) for key in keys], IGNORED)
-    print(f"{'not ok' if found else 'ok'} - {table}: {what}: {len(theirs)} partitions", flush=True)
-    if found:
-        print("# ours left, Cassandra's right: " + found.replace("\n", "\n# "))
+    details = ("ours left, Cassandra's right: " + found).splitlines() if found else []
+    say(not found, f"{table}: {what}: {len(theirs)} partitions", *details)
     return not found
 
 
@@ -70,9 +77,7 @@ def check(out, table, checked):
         stdout=subprocess.PIPE, text=True)
     failed = [line for line in result.stdout.splitlines() if '"errors":[]' not in line]
     sound = result.returncode == 0 and not failed
-    print(f"{'ok' if sound else 'not ok'} - {table}: check: {count} SSTables", flush=True)
-    for line in failed[:5]:
-        print(f"# {line}")
+    say(sound, f"{table}: check: {count} SSTables", *failed[:5])
     return sound
 
 
