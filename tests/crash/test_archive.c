@@ -33,7 +33,7 @@
 /* A few of them make a segment. */
 #define VALUE_BYTES 20000u
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define STRIDE 9
+#define STRIDE 29
 #else
 #define STRIDE 1
 #endif

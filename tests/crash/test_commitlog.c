@@ -28,7 +28,11 @@
 #define SEGMENT_BYTES_LARGE (64 << 10)
 #define STEPS 45
 #define LIVES 4
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SEEDS 5
+#else
 #define SEEDS 15
+#endif
 
 static const uint8_t uuid[16] = "store of a test";
 

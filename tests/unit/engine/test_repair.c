@@ -24,6 +24,12 @@
 #define LIVES 2
 #define STEPS 60
 #define LARGE_BYTES (40u << 10) /* beside the log's records */
+/* A sanitizer looks at the same code; each cut is of a disk of its own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CUT_STRIDE 5
+#else
+#define CUT_STRIDE 1
+#endif
 
 static void check(int r)
 {
@@ -266,7 +272,7 @@ static void nothing_deleted_comes_back_wherever_a_compaction_is_cut(void **state
     assert_true(count > 30);
     check(engine_close(engine, 0));
     env_free(env);
-    for (uint64_t cut = 1; cut <= count + 1; cut++)
+    for (uint64_t cut = 1; cut <= count + 1; cut += CUT_STRIDE)
         for (unsigned how = 0; how <= LIFE_KILLED; how++)
             compact_and_cut(cut, how);
 }
