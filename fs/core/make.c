@@ -137,9 +137,7 @@ static int make_locked(struct fs *fs, struct fs_request *request, const struct f
     if (r < 0)
         return r;
 
-    atomic_fetch_add(&parent->name_changes, 1);
-    atomic_store(&child->changed, true);
-    atomic_store(&child->position, request->position);
+    name_added(parent, child, request->position);
     if (directory) {
         node_set_home(child, HOME_DIRECTORY, 0, NULL, 0);
     } else {

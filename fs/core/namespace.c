@@ -141,6 +141,13 @@ static int move_to_inodes(struct batch *batch, struct node *child, const struct 
     return 0;
 }
 
+void name_added(struct node *parent, struct node *child, uint64_t position)
+{
+    atomic_fetch_add(&parent->name_changes, 1);
+    atomic_store(&child->changed, true);
+    atomic_store(&child->position, position);
+}
+
 /* A file made without a name gets its first. Both exclusive locks held. */
 static int link_orphan(struct fs *fs, struct fs_request *request, struct node *parent,
     struct node *child, struct bytes name)
@@ -164,9 +171,7 @@ static int link_orphan(struct fs *fs, struct fs_request *request, struct node *p
     if (r < 0)
         return r;
 
-    atomic_fetch_add(&parent->name_changes, 1);
-    atomic_store(&child->changed, true);
-    atomic_store(&child->position, request->position);
+    name_added(parent, child, request->position);
     child->inode = to;
     child->linkable = false;
     xattr_list_free(child->xattrs);
@@ -214,9 +219,7 @@ static int link_locked(struct fs *fs, struct fs_request *request, struct node *p
     if (r < 0)
         return r;
 
-    atomic_fetch_add(&parent->name_changes, 1);
-    atomic_store(&child->changed, true);
-    atomic_store(&child->position, request->position);
+    name_added(parent, child, request->position);
     child->inode = to;
     node_set_home(child, HOME_INODE, 0, NULL, 0);
     return 0;

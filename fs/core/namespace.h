@@ -29,6 +29,9 @@ struct removal {
     bool awaited;         /* it stays until it is forgotten */
 };
 
+/** A name of `child` in `parent` is in the log, at that position. */
+void name_added(struct node *parent, struct node *child, uint64_t position);
+
 /**
  * Adds to the batch what the loss of one name does to `child` (a directory: empty): fewer links,
  * or its content deleted, or an orphan. Not the row of the name itself. Exclusive lock held.

@@ -133,6 +133,16 @@ class Place:
             shutil.rmtree(self.top, ignore_errors=True)
 
 
+def copied_snapshot(place):
+    """Mounts the place; a copy, beside the store, of a snapshot of eight files."""
+    place.mount()
+    for i in range(8):
+        (place.mnt / f'file{i}').write_bytes(os.urandom(20000))
+    copy = place.top / 'copy'
+    run('cp', '-a', place.snapshot('one'), copy)
+    return copy
+
+
 def wait_until(is_so, what):
     """For what happens by itself, soon; fails when it does not."""
     end = time.monotonic() + WAIT_S

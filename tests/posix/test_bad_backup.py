@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 import support
-from support import Failed, run, sstfs
+from support import Failed, copied_snapshot, run, sstfs
 
 COMPONENTS = ('Data.db', 'Index.db', 'Filter.db', 'Summary.db', 'Statistics.db',
               'CompressionInfo.db', 'Digest.crc32', 'TOC.txt')
@@ -24,18 +24,8 @@ def one_line(done):
     return done.stderr
 
 
-def copied(place):
-    """A copy of a snapshot of a few files."""
-    place.mount()
-    for i in range(8):
-        (place.mnt / f'file{i}').write_bytes(os.urandom(20000))
-    copy = place.top / 'copy'
-    run('cp', '-a', place.snapshot('one'), copy)
-    return copy
-
-
 def a_file_missing_in_a_copy_is_named(place):
-    copy, new, mnt = copied(place), place.top / 'new', place.top / 'copy-mnt'
+    copy, new, mnt = copied_snapshot(place), place.top / 'new', place.top / 'copy-mnt'
     mnt.mkdir()
     for kind in COMPONENTS:
         path = next(copy.glob(f'sstfs/blocks-*/nb-*-{kind}'))
@@ -60,7 +50,7 @@ def a_file_missing_in_a_copy_is_named(place):
 
 
 def a_copy_without_its_lists_is_not_taken_for_a_whole_one(place):
-    copy, mnt = copied(place), place.top / 'copy-mnt'
+    copy, mnt = copied_snapshot(place), place.top / 'copy-mnt'
     mnt.mkdir()
     (copy / 'SHA256SUMS').rename(place.top / 'aside')
     assert 'SHA256SUMS is missing' in sstfs('verify', copy, code=1).stdout

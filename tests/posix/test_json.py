@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import support
-from support import run, sstfs
+from support import copied_snapshot, sstfs
 
 
 def told(*arguments, code=0):
@@ -17,17 +17,8 @@ def told(*arguments, code=0):
     return json.loads(done.stdout)
 
 
-def filled(place):
-    place.mount()
-    for i in range(8):
-        (place.mnt / f'file{i}').write_bytes(os.urandom(20000))
-    copy = place.top / 'copy'
-    run('cp', '-a', place.snapshot('one'), copy)
-    return copy
-
-
 def what_is_proved_and_what_is_damaged(place):
-    copy = filled(place)
+    copy = copied_snapshot(place)
     whole = told('verify', '--json', copy)
     assert whole['folder'] == str(copy) and whole['findings'] == [] and whole['strangers'] == []
     assert whole['files'] == 8 and whole['directories'] == 1 and whole['sstables'] == 3 and whole['sums'] > 24
@@ -56,7 +47,7 @@ def what_is_proved_and_what_is_damaged(place):
 
 
 def tags_and_backups(place):
-    filled(place)
+    copied_snapshot(place)
     assert told('snapshot', 'list', '--json', place.mnt)[0]['tag'] == 'one'
     assert told('snapshot', 'holders', '--json', place.mnt, 'one') == []
     sstfs('snapshot', 'hold', place.mnt, 'one', 'me')
@@ -95,7 +86,7 @@ def names_of_any_bytes(place):
 
 
 def what_a_store_takes(place):
-    filled(place)
+    copied_snapshot(place)
     space = told('space', '--json', place.mnt)
     assert space['total'] == sum(size for name, size in space.items() if name != 'total')
     assert isinstance(told('stats', '--json', place.mnt), dict)
