@@ -12,6 +12,7 @@
 #include "engine/assert.h"
 #include "engine/error.h"
 #include "engine/log.h"
+#include "fuse/linger.h"
 #include "fuse/statx.h"
 
 #define WANTED_FLAGS (FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2)
@@ -168,6 +169,7 @@ static ssize_t read_hook(int fd, void *to, size_t size, void *userdata)
     struct scatter *scatter = thread_scatter(userdata);
     ssize_t n;
 
+    (void)linger(fd); /* either way, the read waits for what comes */
     do
         n = scatter ? scatter_read(scatter, fd, to, size) : read(fd, to, size);
     while (n > 0 && statx_answer(userdata, fd, to, (size_t)n));
