@@ -4,6 +4,7 @@
 #include "state.h"
 
 #include "engine/error.h"
+#include "rows/compare.h"
 #include "rows/update.h"
 
 /* ---- updates into memtables ---- */
@@ -94,6 +95,18 @@ static int apply(
     return r;
 }
 
+/* The memory of the partition that the batch begins with comes while the log is written. */
+static void expect_first_partition(struct engine *engine, const struct batch *batch)
+{
+    unsigned table;
+    struct decorated_key key = decorated_key_of(batch_first_key(batch, &table));
+    struct epoch_slot *slot;
+    const struct view *view = views_enter(&engine->views, &slot);
+
+    memtable_expect(view->tables[table].active, &key);
+    views_leave(&engine->views, slot);
+}
+
 int engine_write_batch(struct engine *engine, struct batch *batch, uint64_t *ret_end)
 {
     struct epoch_slot *writer;
@@ -103,6 +116,7 @@ int engine_write_batch(struct engine *engine, struct batch *batch, uint64_t *ret
 
     /* Inside the epoch, no memtable that the batch may belong to is flushed. */
     writer = epochs_enter(&engine->writers);
+    expect_first_partition(engine, batch);
 
     /* (1) The log gives place and timestamp, both at one moment: timestamp order is log order. */
     r = append(engine, batch, &position, ret_end, &timestamp_us);

@@ -289,6 +289,14 @@ int memtable_apply_row(struct memtable *memtable, const struct decorated_key *ke
     return r < 0 ? r : 0;
 }
 
+void memtable_expect(const struct memtable *memtable, const struct decorated_key *key)
+{
+    const struct shard *shard = &memtable->shards[shard_index(key->token)];
+
+    __builtin_prefetch(shard, 1);
+    partitions_expect(&shard->partitions, key);
+}
+
 /* ---- reading ---- */
 
 static const struct memtable_partition *find_partition(

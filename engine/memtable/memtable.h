@@ -30,6 +30,8 @@ void memtable_set_account(struct memtable *memtable, _Atomic uint64_t *account);
 struct memtable *memtable_ref(struct memtable *memtable);
 void memtable_unref(struct memtable *memtable);
 
+/** A hint that the partition will be written soon: its memory comes into the processor's cache. */
+void memtable_expect(const struct memtable *memtable, const struct decorated_key *key);
 /* Apply, thread-safe. `memory`: what `row` points into (NULL: copy everything); it is kept only if
  * the row's large values are a fair part of it. -ENOMEM. */
 MUST_USE int memtable_delete_partition(

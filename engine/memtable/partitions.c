@@ -112,6 +112,19 @@ struct memtable_partition *partitions_find(
     return found && decorated_key_compare(&found->key, key) == 0 ? found : NULL;
 }
 
+void partitions_expect(const struct partitions *partitions, const struct decorated_key *key)
+{
+    const struct buckets *buckets =
+        atomic_load_explicit(&partitions->buckets, memory_order_acquire);
+    const struct memtable_partition *first;
+
+    if (!buckets)
+        return;
+    first = load_first(buckets, bucket_of(buckets, key->token));
+    __builtin_prefetch(first);
+    __builtin_prefetch(first + 1); /* the bytes of its key */
+}
+
 struct memtable_partition *partitions_seek(const struct partitions *partitions, int64_t first_token)
 {
     const struct buckets *buckets =

@@ -32,6 +32,9 @@ void partitions_init(struct partitions *partitions);
 MUST_USE int partitions_get(struct partitions *partitions, const struct decorated_key *key,
     struct arena *arena, struct memtable_partition **ret_partition);
 
+/** A hint, from anybody, that the partition will be looked for soon. */
+void partitions_expect(const struct partitions *partitions, const struct decorated_key *key);
+
 /* For anybody, at any time. NULL: none. */
 
 struct memtable_partition *partitions_find(

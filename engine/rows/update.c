@@ -599,6 +599,16 @@ unsigned batch_update_count(const struct batch *batch)
     return batch->update_count;
 }
 
+struct bytes batch_first_key(const struct batch *batch, unsigned *ret_table)
+{
+    struct decoder update = decoder_of(batch_updates(batch).encoded);
+
+    ASSERT(batch->update_count > 0);
+    *ret_table = get_u8(&update);
+    (void)get_le32(&update);
+    return get_vbytes(&update);
+}
+
 const struct batch_span *batch_spans(const struct batch *batch, unsigned *ret_count)
 {
     ASSERT(batch->finished);

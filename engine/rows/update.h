@@ -31,6 +31,8 @@ MUST_USE int batch_finish(struct batch *batch);
 /** The encoded updates, borrowed from the batch. */
 struct updates batch_updates(const struct batch *batch);
 unsigned batch_update_count(const struct batch *batch);
+/** Of the first update, which there must be; borrowed from the batch. */
+struct bytes batch_first_key(const struct batch *batch, unsigned *ret_table);
 /** Bytes of batch_updates() that follow each other and are many: the cells of one large row. */
 struct batch_span {
     uint32_t offset; /* in the run of all bytes */
