@@ -298,9 +298,11 @@ static int change_apply(
     inode_kill_privileges(change->to, kill_suid);
     home_write(change->batch, node, change->to);
     r = core_apply(change->fs, request, &node, 1);
-    if (r == 0)
-        node->inode = *change->to;
-    return r;
+    if (r < 0)
+        return r;
+    request->killed_privileges = change->to->mode != node->inode.mode;
+    node->inode = *change->to;
+    return 0;
 }
 
 int fs_write(struct fs *fs, struct fs_request *request, uint64_t ino, struct bytes data,
@@ -343,7 +345,7 @@ int fs_write_pieces(struct fs *fs, struct fs_request *request, uint64_t ino,
 }
 
 static int fallocate_locked(struct fs *fs, struct fs_request *request, struct node *node, int mode,
-    uint64_t offset, uint64_t end)
+    uint64_t offset, uint64_t end, bool kill_suid)
 {
     struct inode to = node->inode;
     struct change change = {fs, node, request->batch, &to};
@@ -357,14 +359,14 @@ static int fallocate_locked(struct fs *fs, struct fs_request *request, struct no
     deletes = content_allocate(&change, mode, offset, end, &range, &changed);
     if (deletes < 0 || !changed)
         return deletes;
-    r = change_apply(&change, request, node, false);
+    r = change_apply(&change, request, node, kill_suid);
     if (r < 0 || !deletes)
         return r;
     return reclaim_now(fs, &range);
 }
 
 int fs_fallocate(struct fs *fs, struct fs_request *request, uint64_t ino, int mode, uint64_t offset,
-    uint64_t size)
+    uint64_t size, bool kill_suid)
 {
     AUTO(node_unpinp) struct node *node = NULL;
     int r;
@@ -383,7 +385,7 @@ int fs_fallocate(struct fs *fs, struct fs_request *request, uint64_t ino, int mo
     if (r < 0)
         return r;
     node_lock_exclusive(node);
-    r = fallocate_locked(fs, request, node, mode, offset, offset + size);
+    r = fallocate_locked(fs, request, node, mode, offset, offset + size, kill_suid);
     node_unlock(node);
     if (r < 0)
         return err_with(r, "fallocate inode %" PRIu64, ino);

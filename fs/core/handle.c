@@ -88,6 +88,7 @@ int fs_open_file(struct fs *fs, struct fs_request *request, uint64_t ino, int op
     AUTO(node_unpinp) struct node *node = NULL;
     struct fs_handle *handle;
     bool truncate = (open_flags & O_TRUNC) != 0;
+    uint32_t mode;
     int r;
 
     if (ino_is_past(ino))
@@ -110,7 +111,9 @@ int fs_open_file(struct fs *fs, struct fs_request *request, uint64_t ino, int op
         ASSERT(request);
         if (open_flags & FS_OPEN_KILL_SUID)
             cut.set |= FS_SET_KILL_SUID;
+        mode = node->inode.mode;
         r = attr_set_locked(fs, request, node, &cut);
+        request->killed_privileges = r == 0 && node->inode.mode != mode;
     }
     if (r == 0)
         r = handle_new(fs, node, ino, open_flags & ~FS_OPEN_KILL_SUID, &handle);

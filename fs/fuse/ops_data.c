@@ -141,6 +141,13 @@ void op_write(fuse_req_t fuse, fuse_ino_t ino, const char *data, size_t size, of
     request_start(request);
 }
 
+/* Of these requests the kernel does not tell, as of a write, whether the caller may keep the bits
+ * (CAP_FSETID): that it is root is an approximation. */
+static bool caller_loses_suid(const struct request *request)
+{
+    return request->caller.uid != 0;
+}
+
 /* Read and written here, so that the payload does not go through the kernel. As a copy that the
  * kernel makes it is no snapshot of the source; and as any write(2) it may be short. */
 static int run_copy(struct request *request)
@@ -177,13 +184,14 @@ void op_copy_file_range(fuse_req_t fuse, fuse_ino_t from_ino, off_t from_offset,
     request->handle = handle_of(from_file);
     request->offset = (uint64_t)offset;
     request->payload = size < FS_WRITE_BYTES_MAX ? size : FS_WRITE_BYTES_MAX;
+    request->kills_suid = caller_loses_suid(request);
     request_start(request);
 }
 
 static int run_fallocate(struct request *request)
 {
     return fs_fallocate(request->session->fs, &request->change, request->ino, (int)request->mode,
-        request->offset, request->size);
+        request->offset, request->size, request->kills_suid);
 }
 
 void op_fallocate(fuse_req_t fuse, fuse_ino_t ino, int mode, off_t offset, off_t size,
@@ -202,6 +210,7 @@ void op_fallocate(fuse_req_t fuse, fuse_ino_t ino, int mode, off_t offset, off_t
     request->offset = (uint64_t)offset;
     request->size = (uint64_t)size;
     request->reclaims = mode & FALLOC_FL_PUNCH_HOLE;
+    request->kills_suid = caller_loses_suid(request);
     request_start(request);
 }
 

@@ -123,8 +123,21 @@ static void log_failure(const struct request *request, int r)
             (unsigned long long)request->offset, err_text(r));
 }
 
+/*
+ * The kernel keeps modes for ever and asks for none after a write, an O_TRUNC, a fallocate or a
+ * copy: without this the next exec would still set the user id. Before the answer, as nobody can
+ * execute a file before who writes it has closed it.
+ */
+static void drop_kept_mode(struct request *request)
+{
+    /* What fails, fails as the kernel does not have the inode. */
+    if (request->change.killed_privileges)
+        (void)fuse_lowlevel_notify_inval_inode(request->session->fuse, request->ino, -1, 0);
+}
+
 static void request_finish(struct request *request, int r, bool has_run)
 {
+    drop_kept_mode(request);
     /* Before the answer: who has it finds his request in the figures. */
     latency_add(
         &request->session->latencies[request->type->operation], now_us() - request->began_us);

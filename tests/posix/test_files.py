@@ -8,6 +8,7 @@ import mmap
 import os
 import stat
 import sys
+from pathlib import Path
 
 import support
 from support import fallocate, raises, renameat2
@@ -315,6 +316,40 @@ def set_user_id_bits_go_when_others_write(place):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o755
 
 
+def who_changes_a_program_does_not_run_it_as_its_owner(place):
+    """The kernel keeps modes: nothing asks for the new one between the change and the exec."""
+    if os.geteuid() != 0:
+        return
+    place.mount('suid')
+    place.top.chmod(0o755)
+    path = place.mnt / 'program'
+    program = Path('/usr/bin/id').read_bytes()
+    size = len(program)
+
+    def on_file(flags, change):
+        fd = os.open(path, flags)
+        change(fd)
+        os.close(fd)
+
+    changes = {
+        'write': lambda: on_file(os.O_WRONLY, lambda fd: os.write(fd, program)),
+        'append': lambda: on_file(os.O_RDWR | os.O_APPEND, lambda fd: os.write(fd, b'more')),
+        'open': lambda: on_file(os.O_WRONLY | os.O_TRUNC, lambda fd: os.write(fd, program)),
+        'truncate': lambda: os.truncate(path, size + 1),
+        'fallocate': lambda: on_file(os.O_WRONLY, lambda fd: fallocate(fd, 0, 0, size + 1)),
+        'copy': lambda: on_file(os.O_RDWR, lambda fd: os.copy_file_range(fd, fd, 1, 0, size)),
+    }
+    for name, change in changes.items():
+        path.write_bytes(program)
+        path.chmod(0o4777)
+        who = support.run(path, '-u', user=1000).stdout
+        assert who == '0\n', f'{name}: before, it runs as {who}'
+        support.as_user(1000, change)
+        who = support.run(path, '-u', user=1000).stdout
+        assert who == '1000\n', f'{name}: it runs as {who}'
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o777, name
+
+
 def lookups_in_one_directory_do_not_wait_for_each_other(place):
     place.mount()
     assert 'parallel lookups' in place.log.read_text()
@@ -522,6 +557,7 @@ if __name__ == '__main__':
         ranges_are_copied_between_and_within_files,
         attributes_are_set_and_kept,
         set_user_id_bits_go_when_others_write,
+        who_changes_a_program_does_not_run_it_as_its_owner,
         lookups_in_one_directory_do_not_wait_for_each_other,
         times_follow_changes,
         birth_times_stay,

@@ -96,6 +96,8 @@ struct fs_request {
     struct batch *batch;
     uint64_t position; /* in the log, of what it applied */
     bool synchronous;  /* O_SYNC, dirsync: fs_end() waits for the disk */
+    /* It took set-user-id or set-group-id bits away, which who asked for it may not know. */
+    bool killed_privileges;
 };
 #define FS_REQUEST_INIT ((struct fs_request){0})
 
@@ -172,7 +174,7 @@ MUST_USE int fs_write_pieces(struct fs *fs, struct fs_request *request, uint64_t
     const struct fs_piece *pieces, unsigned count, uint64_t offset, bool kill_suid);
 /** fallocate(2): modes 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE; others -EOPNOTSUPP. */
 MUST_USE int fs_fallocate(struct fs *fs, struct fs_request *request, uint64_t ino, int mode,
-    uint64_t offset, uint64_t size);
+    uint64_t offset, uint64_t size, bool kill_suid);
 
 /** `flags`: XATTR_CREATE, XATTR_REPLACE. An access ACL sets the mode as well. */
 MUST_USE int fs_setxattr(struct fs *fs, struct fs_request *request, const struct fs_caller *caller,

@@ -53,7 +53,7 @@ static int allocate(struct world *world, uint64_t ino, int mode, uint64_t offset
     int r;
 
     assert_int_equal(begin(world, &request), 0);
-    r = fs_fallocate(world->fs, &request, ino, mode, offset, size);
+    r = fs_fallocate(world->fs, &request, ino, mode, offset, size, false);
     assert_int_equal(fs_end(world->fs, &request, NULL, NULL), 0);
     return r;
 }
