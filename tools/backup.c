@@ -619,7 +619,7 @@ int command_backup(int argc, char **argv)
     if (code == EXIT_DONE)
         code = run(&backup);
     if (backup.told && backup.is_made)
-        code = print_json(json_incref(backup.told)) < 0 ? EXIT_IO : code;
+        code = print_json(json_incref(backup.told), code);
     json_decref(backup.told);
     free(backup.folder);
     return code;

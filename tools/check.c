@@ -59,10 +59,10 @@ static void begin(struct check *check)
 static int mend(struct check *check)
 {
     bool was_good = false;
-    int code = repair_run(check->store, true, check->consent, &was_good);
+    int code = repair_run(check->store, true, check->consent, NULL, &was_good);
 
     if (code == EXIT_DONE && was_good)
-        code = repair_run(check->store, false, check->consent, &was_good);
+        code = repair_run(check->store, false, check->consent, NULL, &was_good);
     check->was_mended |= code == EXIT_DONE && !was_good;
     return code;
 }
@@ -238,7 +238,7 @@ int command_check(int argc, char **argv)
             "{s:o, s:[], s:[]}", "store", json_of_name(check.store), "findings", "strangers");
     code = check_store(&check);
     if (as_json && (code == EXIT_DONE || code == EXIT_DAMAGE))
-        code = print_json(json_incref(check.told)) < 0 ? EXIT_IO : code;
+        code = print_json(json_incref(check.told), code);
     json_decref(check.told);
     return code;
 }

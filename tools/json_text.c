@@ -5,6 +5,7 @@
 
 #include "engine/buf.h"
 #include "engine/error.h"
+#include "tools.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
 
@@ -58,13 +59,13 @@ void json_append_name(json_t *object, const char *name, const char *text)
     json_array_append_new(list, json_of_name(text));
 }
 
-int print_json(json_t *document)
+int print_json(json_t *document, int code)
 {
     int r = document ? 0 : -ENOMEM;
 
     if (r == 0 && (json_dumpf(document, stdout, JSON_INDENT(2)) < 0 || putchar('\n') == EOF ||
                       fflush(stdout) != 0))
-        r = err_new(-EIO, "write the output");
+        r = err_new(-EIO, "%s", strerror(errno));
     json_decref(document);
-    return r;
+    return r < 0 ? complain_of(r, "write the output") : code;
 }

@@ -112,11 +112,12 @@ int command_ls(int argc, char **argv)
         r = tree_list(&tree, tree.start.nodeid, each, arg);
     else
         r = each(arg, bytes_of_string(tree.path), &tree.start);
-    if (as_json && r == 0)
-        r = print_json(json_incref(listing.list));
+    code = r < 0 ? complain_of(r, "ls '%s'", argument) : EXIT_DONE;
+    if (as_json && code == EXIT_DONE)
+        code = print_json(json_incref(listing.list), code);
     json_decref(listing.list);
     tree_close(&tree);
-    return r < 0 ? complain_of(r, "ls '%s'", argument) : EXIT_DONE;
+    return code;
 }
 
 int command_cat(int argc, char **argv)

@@ -28,11 +28,11 @@ static const struct command commands[] = {
     {"umount", "[-l] MNT", "unmount, and wait until the store is closed", command_umount},
     {"init", "[--from FOLDER] STORE", "make a store, empty or from a snapshot", command_init},
     {"snapshot",
-        "create [--expire 7d] [--hold NAME] MNT [TAG] | list [--json] [-H] [-p] MNT |\n"
-        "      delete [-n] MNT TAG… | rename MNT TAG NEW | hold MNT TAG NAME | release MNT TAG "
-        "NAME |\n"
-        "      holders [--json] MNT TAG | expire MNT TAG 7d|never |\n"
-        "      prune [-n] [-y] --keep-last|hourly|daily|weekly|monthly N … MNT",
+        "create [--json] [--expire 7d] [--hold NAME] MNT [TAG] | list [--json] [-H] [-p] MNT |\n"
+        "      delete [-n] [--json] MNT TAG… | rename [--json] MNT TAG NEW |\n"
+        "      hold [--json] MNT TAG NAME | release [--json] MNT TAG NAME |\n"
+        "      holders [--json] MNT TAG | expire [--json] MNT TAG 7d|never |\n"
+        "      prune [-n] [-y] [--json] --keep-last|hourly|daily|weekly|monthly N … MNT",
         "snapshots of the whole tree", command_snapshot},
     {"backup",
         "[-q] [--json] [--progress] [--verify] [--tag TAG] "
@@ -43,17 +43,19 @@ static const struct command commands[] = {
     {"diff", "[--json] MNT TAG [TAG] [PATH]",
         "what changed between two snapshots, or until now; at PATH alone", command_diff},
     {"restore",
-        "[-y] [--to DIR] MNT TAG PATH… |\n      --at TIME|latest [--log FOLDER|STORE] SNAPSHOT "
+        "[-y] [--json] [--to DIR] MNT TAG PATH… |\n      --at TIME|latest [--json] [--log "
+        "FOLDER|STORE] SNAPSHOT "
         "STORE",
         "files and folders as they were; a new store as it was at any moment after a snapshot",
         command_restore},
-    {"rollback", "[-y] STORE TAG", "take an unmounted store back to a snapshot", command_rollback},
+    {"rollback", "[-y] [--json] STORE TAG", "take an unmounted store back to a snapshot",
+        command_rollback},
     {"scrub", "[--json] [--older-than 7d] [--repair-from FOLDER] MNT|FOLDER",
         "read and prove all SSTables at leisure; heal damaged ones from a copy", command_scrub},
     {"check", "[-n|-p|-y] [--json] STORE",
         "prove an unmounted store from end to end; -p repairs what loses nothing, -y all",
         command_check},
-    {"repair", "--manifest|--log [-n] [-y] STORE",
+    {"repair", "--manifest|--log [-n] [-y] [--json] STORE",
         "mend a store that does not open; says first what it would do, and what is lost",
         command_repair},
     {"verify", "[--all-sstables] [--json] FOLDER",

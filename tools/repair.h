@@ -4,6 +4,7 @@
 #ifndef SSTFS_TOOLS_REPAIR_H
 #define SSTFS_TOOLS_REPAIR_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 enum consent {
@@ -13,10 +14,19 @@ enum consent {
     CONSENT_NO, /* only look */
 };
 
+/** What is said of it, instead of words. */
+struct repair_report {
+    json_t *found;  /* array: what it found and would do */
+    json_t *losses; /* array: what is lost by it */
+    bool is_repaired;
+};
+
 /**
  * Repairs the manifest, or the log; says first what it would do. An exit code: EXIT_DAMAGE if there
- * is something to repair and it was not to be; EXIT_DONE also when all was good.
+ * is something to repair and it was not to be; EXIT_DONE also when all was good. `report` NULL: in
+ * words.
  */
-int repair_run(const char *store, bool manifest, enum consent consent, bool *ret_was_good);
+int repair_run(const char *store, bool manifest, enum consent consent, struct repair_report *report,
+    bool *ret_was_good);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "engine/engine.h"
 #include "engine/error.h"
+#include "json_text.h"
 #include "mountinfo.h"
 #include "program.h"
 #include "restore_at.h"
@@ -23,6 +24,7 @@ struct restore {
     const char *tag;
     const char *to; /* NULL: where they were */
     bool overwrites;
+    json_t *told; /* what is restored, as one document at the end; NULL: nothing is said */
 };
 
 /* The path within the mount of what the user named: relative to the mountpoint, or absolute. */
@@ -107,18 +109,24 @@ static int restore_all(const struct restore *restore, char *const *paths, int co
     for (int i = 0; i < count; i++) {
         int r = restore_one(restore, paths[i]);
 
-        if (r < 0)
+        if (r < 0) {
             code = complain_of(r, "restore '%s'", paths[i]);
-        else
-            done++;
+            continue;
+        }
+        done++;
+        if (restore->told)
+            json_append_name(restore->told, "restored", inside(restore, paths[i]));
     }
-    return code != EXIT_DONE && done > 0 ? EXIT_PART : code;
+    if (code != EXIT_DONE && done > 0)
+        code = EXIT_PART;
+    return restore->told && done > 0 ? print_json(json_incref(restore->told), code) : code;
 }
 
 int command_restore(int argc, char **argv)
 {
     static const struct option long_options[] = {{"to", required_argument, NULL, 't'},
-        {"at", required_argument, NULL, 'a'}, {"log", required_argument, NULL, 'l'}, {0}};
+        {"at", required_argument, NULL, 'a'}, {"log", required_argument, NULL, 'l'},
+        {"json", no_argument, NULL, 'j'}, {0}};
     struct restore restore = {0};
     struct restore_at at = {0};
     struct mount mount = {0};
@@ -133,6 +141,8 @@ int command_restore(int argc, char **argv)
             at.moment = optarg;
         else if (option == 'l')
             at.log = optarg;
+        else if (option == 'j')
+            at.as_json = true;
         else
             return complain_usage(argv[0]);
     }
@@ -150,9 +160,12 @@ int command_restore(int argc, char **argv)
         return complain_of(r, "restore");
     restore.mountpoint = mount.mountpoint;
     restore.tag = argv[optind + 1];
+    if (at.as_json)
+        restore.told = json_pack("{s:s, s:[]}", "tag", restore.tag, "restored");
     code = check_tag(&restore);
     if (code == EXIT_DONE)
         code = restore_all(&restore, argv + optind + 2, argc - optind - 2);
+    json_decref(restore.told);
     mount_release(&mount);
     return code;
 }

@@ -15,6 +15,7 @@
 #include "engine/error.h"
 #include "engine/log_restore.h"
 #include "fs/fs.h"
+#include "json_text.h"
 #include "moment.h"
 #include "tools.h"
 
@@ -92,11 +93,23 @@ static void remove_store(const char *store, bool with_folder)
         fprintf(stderr, "sstfs: half of a store is left in '%s': remove it\n", store);
 }
 
-static int make(const struct restore_at *plan, int64_t until_us, const struct log_source *source)
+static int tell(const struct restore_at *plan, const struct log_restore_result *result)
+{
+    if (plan->as_json)
+        return print_json(
+            json_pack("{s:o, s:I, s:I}", "store", json_of_name(plan->store), "changes",
+                (json_int_t)result->batches, "last_us", (json_int_t)result->last_timestamp_us),
+            EXIT_DONE);
+    printf("restored '%s': the snapshot, and %llu changes up to @%lld\n", plan->store,
+        (unsigned long long)result->batches, (long long)result->last_timestamp_us);
+    return EXIT_DONE;
+}
+
+static int make(const struct restore_at *plan, int64_t until_us, const struct log_source *source,
+    struct log_restore_result *ret_result)
 {
     struct engine_options options = {
         .tables = fs_tables, .table_count = FS_TABLE_COUNT, .memory_bytes = MEMORY_BYTES};
-    struct log_restore_result result = {0};
     AUTO(freep) char *way = NULL;
     struct env *env = NULL, *from = NULL;
     int r = env_posix_new(plan->store, &env);
@@ -104,19 +117,16 @@ static int make(const struct restore_at *plan, int64_t until_us, const struct lo
     if (r >= 0)
         r = snapshot_env_new(plan->store, plan->folder, &from, &way);
     if (r >= 0)
-        r = engine_create_at(env, from, way, &options, source, until_us, &result);
+        r = engine_create_at(env, from, way, &options, source, until_us, ret_result);
     env_free(from);
     env_free(env);
-    if (r < 0)
-        return r;
-    printf("restored '%s': the snapshot, and %llu changes up to @%lld\n", plan->store,
-        (unsigned long long)result.batches, (long long)result.last_timestamp_us);
-    return 0;
+    return r;
 }
 
 int restore_at(const struct restore_at *plan)
 {
     struct log_source source = {0};
+    struct log_restore_result result = {0};
     int64_t until_us = LOG_RESTORE_LATEST;
     bool made = false;
     int r, code;
@@ -134,11 +144,13 @@ int restore_at(const struct restore_at *plan)
         return complain_of(r, "restore '%s'", plan->folder);
     code = new_store_folder(plan->store, &made);
     if (code == EXIT_DONE) {
-        r = make(plan, until_us, &source);
+        r = make(plan, until_us, &source, &result);
         if (r == -EBUSY)
             code = complain(EXIT_IN_USE, "the store of the log is mounted: %s", err_text(r));
         else if (r < 0)
             code = complain_of(r, "restore '%s' to %s", plan->folder, plan->moment);
+        else
+            code = tell(plan, &result);
         if (r < 0)
             remove_store(plan->store, made);
     }

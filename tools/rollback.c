@@ -2,6 +2,7 @@
  * sstfs rollback STORE TAG: an unmounted store becomes what it was; what it is stays as a snapshot.
  */
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,12 +10,13 @@
 #include "engine/error.h"
 #include "engine/log.h"
 #include "fs/fs.h"
+#include "json_text.h"
 #include "snapshots.h"
 #include "tools.h"
 
 #define MEMORY_BYTES (256ull << 20)
 
-static int roll_back(const char *store, const char *tag)
+static int roll_back(const char *store, const char *tag, bool as_json)
 {
     struct engine_options options = {.tables = fs_tables,
         .table_count = FS_TABLE_COUNT,
@@ -34,6 +36,10 @@ static int roll_back(const char *store, const char *tag)
         return complain(EXIT_IN_USE, "'%s' is mounted: %s", store, err_text(r));
     if (r < 0)
         return complain_of(r, "roll '%s' back", store);
+    if (as_json)
+        return print_json(json_pack("{s:o, s:s, s:s}", "store", json_of_name(store), "tag", tag,
+                              "kept_as", keep_as),
+            EXIT_DONE);
     printf("'%s' is what it was at '%s'; what it was until now is the snapshot '%s'\n", store, tag,
         keep_as);
     return EXIT_DONE;
@@ -41,13 +47,15 @@ static int roll_back(const char *store, const char *tag)
 
 int command_rollback(int argc, char **argv)
 {
-    bool is_sure = false;
+    static const struct option long_options[] = {{"json", no_argument, NULL, 'j'}, {0}};
+    bool is_sure = false, as_json = false;
     int option, code;
 
-    while ((option = getopt(argc, argv, "y")) != -1) {
-        if (option != 'y')
+    while ((option = getopt_long(argc, argv, "y", long_options, NULL)) != -1) {
+        if (option != 'y' && option != 'j')
             return complain_usage(argv[0]);
-        is_sure = true;
+        is_sure |= option == 'y';
+        as_json |= option == 'j';
     }
     if (optind + 2 != argc)
         return complain_usage(argv[0]);
@@ -56,5 +64,5 @@ int command_rollback(int argc, char **argv)
         return code;
     if (!is_sure && !confirm("take the whole tree back?"))
         return complain(EXIT_USAGE, "nothing is done; -y says yes");
-    return roll_back(argv[optind], argv[optind + 1]);
+    return roll_back(argv[optind], argv[optind + 1], as_json);
 }

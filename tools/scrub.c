@@ -470,7 +470,7 @@ static int scrub_all_lists(struct scrub *scrub)
 static int run(struct scrub *scrub)
 {
     uint64_t now_s = (uint64_t)time(NULL);
-    int r = scrub->is_store ? io_list(scrub->env, "snapshots", add_tag, scrub) : 0;
+    int code, r = scrub->is_store ? io_list(scrub->env, "snapshots", add_tag, scrub) : 0;
 
     if (r >= 0)
         r = each_place(scrub, list_place, NULL);
@@ -492,16 +492,17 @@ static int run(struct scrub *scrub)
     r = scrub_all_lists(scrub);
     if (r < 0)
         return complain_of(r, "scrub '%s'", scrub->store);
-    if (scrub->told &&
-        print_json(json_pack("{s:o, s:I, s:I, s:I, s:I, s:O}", "folder", json_of_name(scrub->store),
-            "sstables", (json_int_t)scrub->count, "checked", (json_int_t)scrub->checked, "damaged",
-            (json_int_t)scrub->damaged, "healed", (json_int_t)scrub->healed, "damages",
-            scrub->told)) < 0)
-        return EXIT_IO;
-    if (!scrub->told)
-        printf("%s: %zu SSTables, %" PRIu64 " checked, %" PRIu64 " damaged, %" PRIu64 " healed\n",
-            scrub->store, scrub->count, scrub->checked, scrub->damaged, scrub->healed);
-    return scrub->damaged > scrub->healed ? EXIT_DAMAGE : EXIT_DONE;
+    code = scrub->damaged > scrub->healed ? EXIT_DAMAGE : EXIT_DONE;
+    if (scrub->told)
+        return print_json(
+            json_pack("{s:o, s:I, s:I, s:I, s:I, s:O}", "folder", json_of_name(scrub->store),
+                "sstables", (json_int_t)scrub->count, "checked", (json_int_t)scrub->checked,
+                "damaged", (json_int_t)scrub->damaged, "healed", (json_int_t)scrub->healed,
+                "damages", scrub->told),
+            code);
+    printf("%s: %zu SSTables, %" PRIu64 " checked, %" PRIu64 " damaged, %" PRIu64 " healed\n",
+        scrub->store, scrub->count, scrub->checked, scrub->damaged, scrub->healed);
+    return code;
 }
 
 static int open_folders(struct scrub *scrub)

@@ -86,7 +86,7 @@ int snapshot_list_command(int argc, char **argv)
     static const struct option long_options[] = {{"json", no_argument, NULL, 'j'}, {0}};
     bool as_json = false, with_header = true, exact = false;
     json_t *snapshots = NULL;
-    int option, r;
+    int option, r, code = EXIT_DONE;
 
     while ((option = getopt_long(argc, argv, "Hp", long_options, NULL)) != -1) {
         if (option != 'j' && option != 'H' && option != 'p')
@@ -100,14 +100,12 @@ int snapshot_list_command(int argc, char **argv)
     r = control_ask(argv[optind], "snapshots", &snapshots);
     if (r < 0)
         return complain_of(r, "snapshot list");
-    if (as_json) {
-        json_dumpf(snapshots, stdout, JSON_INDENT(2));
-        putchar('\n');
-    } else {
+    if (as_json)
+        code = print_json(json_incref(snapshots), code);
+    else
         print_list(snapshots, with_header, exact);
-    }
     json_decref(snapshots);
-    return EXIT_DONE;
+    return code;
 }
 
 int snapshot_holders_command(int argc, char **argv)
@@ -117,7 +115,7 @@ int snapshot_holders_command(int argc, char **argv)
     bool is_found = false, as_json = false;
     const char *tag;
     size_t i, j;
-    int option, r;
+    int option, r, code = EXIT_DONE;
 
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         if (option != 'j')
@@ -136,13 +134,11 @@ int snapshot_holders_command(int argc, char **argv)
             continue;
         is_found = true;
         if (as_json)
-            r = print_json(json_incref(json_object_get(one, "holds")));
+            code = print_json(json_incref(json_object_get(one, "holds")), code);
         else
             json_array_foreach(json_object_get(one, "holds"), j, hold)
                 puts(json_string_value(hold));
     }
     json_decref(snapshots);
-    if (r < 0)
-        return complain_of(r, "snapshot holders");
-    return is_found ? EXIT_DONE : complain(EXIT_NOT_FOUND, "there is no snapshot '%s'", tag);
+    return is_found ? code : complain(EXIT_NOT_FOUND, "there is no snapshot '%s'", tag);
 }

@@ -11,6 +11,7 @@
 
 #include "control.h"
 #include "engine/error.h"
+#include "json_text.h"
 #include "retention.h"
 #include "snapshots.h"
 #include "tools.h"
@@ -18,7 +19,7 @@
 struct prune {
     const char *path;
     struct retention retention;
-    bool is_dry, is_sure;
+    bool is_dry, is_sure, as_json;
 };
 
 struct candidates {
@@ -76,6 +77,7 @@ static size_t take_unkept(struct candidates *candidates)
 
 static int remove_all(const struct prune *prune, const char *const *tags, size_t count)
 {
+    json_t *told = prune->as_json ? json_pack("{s:[]}", "removed") : NULL;
     size_t done = 0;
     int code = EXIT_DONE;
 
@@ -86,10 +88,18 @@ static int remove_all(const struct prune *prune, const char *const *tags, size_t
             code = complain_of(r, "delete snapshot '%s'", tags[i]);
             continue;
         }
-        printf("%s\n", tags[i]);
+        if (told)
+            json_append_name(told, "removed", tags[i]);
+        else
+            printf("%s\n", tags[i]);
         done++;
     }
-    return code != EXIT_DONE && done > 0 ? EXIT_PART : code;
+    if (code != EXIT_DONE && done > 0)
+        code = EXIT_PART;
+    if (told && (code == EXIT_DONE || code == EXIT_PART))
+        return print_json(told, code);
+    json_decref(told);
+    return code;
 }
 
 static int show(const struct prune *prune, const char **tags, size_t count)
@@ -100,6 +110,8 @@ static int show(const struct prune *prune, const char **tags, size_t count)
 
     if (r < 0)
         return complain_of(r, "snapshot prune");
+    if (prune->as_json)
+        return print_json(snapshots_would_go(tags, count, bytes), EXIT_DONE);
     for (size_t i = 0; i < count; i++)
         printf("%s\n", tags[i]);
     format_size(bytes, size);
@@ -120,6 +132,8 @@ static int prune_list(const struct prune *prune, const json_t *list)
     if (prune->is_dry)
         return show(prune, candidates.tags, count);
     if (count > 0 && !prune->is_sure) {
+        if (prune->as_json)
+            return complain(EXIT_USAGE, "nothing is deleted; --json asks nobody: add -y, or -n");
         if (show(prune, candidates.tags, count) != EXIT_DONE || !confirm("delete them?"))
             return complain(EXIT_USAGE, "nothing is deleted; -y says yes, -n only looks");
     }
@@ -128,17 +142,20 @@ static int prune_list(const struct prune *prune, const json_t *list)
 
 static int parse(int argc, char **argv, struct prune *to)
 {
-    struct option long_options[RETENTION_RULES + 2] = {{"dry-run", no_argument, NULL, 'n'}};
+    struct option long_options[RETENTION_RULES + 3] = {
+        {"dry-run", no_argument, NULL, 'n'}, {"json", no_argument, NULL, 'j'}};
     int option;
 
     for (int rule = 0; rule < RETENTION_RULES; rule++)
-        long_options[rule + 1] = (struct option){
+        long_options[rule + 2] = (struct option){
             retention_option((enum retention_rule)rule), required_argument, NULL, 256 + rule};
     while ((option = getopt_long(argc, argv, "ny", long_options, NULL)) != -1) {
         if (option == 'n')
             to->is_dry = true;
         else if (option == 'y')
             to->is_sure = true;
+        else if (option == 'j')
+            to->as_json = true;
         else if (option < 256)
             return complain_usage("snapshot");
         else if (!parse_count(optarg, &to->retention.counts[option - 256]))

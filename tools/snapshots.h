@@ -4,6 +4,7 @@
 #ifndef SSTFS_TOOLS_SNAPSHOTS_H
 #define SSTFS_TOOLS_SNAPSHOTS_H
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,8 @@ MUST_USE int snapshot_hold(const char *path, const char *tag, const char *name);
 MUST_USE int snapshot_release(const char *path, const char *tag, const char *name);
 /** What removing all of them gives back. */
 MUST_USE int snapshot_freed(const char *path, char *const *tags, size_t count, uint64_t *ret_bytes);
+/** The document that says so. */
+json_t *snapshots_would_go(const char *const *tags, size_t count, uint64_t bytes);
 
 /* Subcommands, as the commands of tools.h. */
 int snapshot_list_command(int argc, char **argv);

@@ -309,9 +309,7 @@ static int tell_json(const struct verify *verify)
 
     if (json_object_update(document, verify->told) < 0)
         return complain_of(-ENOMEM, "verify");
-    if (print_json(document) < 0)
-        return EXIT_IO;
-    return verify->findings > 0 ? EXIT_DAMAGE : EXIT_DONE;
+    return print_json(document, verify->findings > 0 ? EXIT_DAMAGE : EXIT_DONE);
 }
 
 /* One bit of snapshot.json may make it one of another format, or of other tables. */

@@ -211,11 +211,21 @@ def diff_tells_what_changed(place):
     for name in 'same', 'edited', 'd/moved', 'd/sub/kept', 'gone/file':
         (place.mnt / name).write_text(name)
     os.link(place.mnt / 'same', place.mnt / 'also')
+    for name in 'valued', 'named', 'owned':
+        (place.mnt / name).write_text(name)
+        os.setxattr(place.mnt / name, 'user.a', b'one')
     place.snapshot('one')
     assert sstfs('diff', place.mnt, 'one').stdout == ''
     (place.mnt / 'edited').write_text('longer than it was')
     (place.mnt / 'same').chmod(0o600)
     os.setxattr(place.mnt / 'd' / 'sub' / 'kept', 'user.a', b'b')
+    os.setxattr(place.mnt / 'valued', 'user.a', b'two')
+    os.removexattr(place.mnt / 'named', 'user.a')
+    os.setxattr(place.mnt / 'named', 'user.b', b'one')
+    if os.geteuid() == 0:
+        os.chown(place.mnt / 'owned', -1, 12)
+    else:
+        os.chmod(place.mnt / 'owned', 0o600)
     (place.mnt / 'd').rename(place.mnt / 'e')
     (place.mnt / 'e' / 'moved').rename(place.mnt / 'here')
     shutil.rmtree(place.mnt / 'gone')
@@ -225,7 +235,8 @@ def diff_tells_what_changed(place):
     place.snapshot('two')
     wanted = {'M /edited content size', 'M /same mode links', '- /also', 'R /d -> /e', 'R /d/moved -> /here',
               '- /gone', '- /gone/file', '+ /made', '+ /made/file', 'M /e names',
-              'M /e/sub/kept xattr', 'M / names'}
+              'M /e/sub/kept xattr', 'M / names', 'M /valued xattr', 'M /named xattr',
+              'M /owned owner' if os.geteuid() == 0 else 'M /owned mode'}
     for later in ['two'], []:
         done = sstfs('diff', place.mnt, 'one', *later, code=1)
         assert set(done.stdout.splitlines()) == wanted, done.stdout

@@ -11,6 +11,7 @@ import sys
 
 import support
 from support import SSTFS, Failed, sstfs
+from test_repair import make_a_hole
 
 
 def state_of(folder):
@@ -102,16 +103,7 @@ def a_lost_manifest_is_named_and_mended_when_told_so(place):
 
 
 def a_hole_in_the_log_is_named(place):
-    place.mount()
-    for name in ['first-file', 'second-file', 'third-file']:
-        with open(place.mnt / name, 'wb') as file:
-            file.write(name.encode())
-            file.flush()
-            os.fsync(file.fileno())
-    place.kill()
-    path = next(p for p in (place.store / 'commitlog').iterdir()
-                if p.name.startswith('r') and b'second-file' in p.read_bytes())
-    flip(path, path.read_bytes().index(b'second-file'))
+    make_a_hole(place)
     done = sstfs('check', place.store, code=1)
     assert 'damage: it does not open: commit log is damaged' in done.stdout, done.stdout
     fsck('-p', place.store, code=4)  # something is lost by it

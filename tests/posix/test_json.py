@@ -9,6 +9,7 @@ import sys
 
 import support
 from support import copied_snapshot, sstfs
+from test_repair import make_a_hole
 
 
 def told(*arguments, code=0):
@@ -63,12 +64,82 @@ def tags_and_backups(place):
     assert sstfs('backup', '--json', '--tag', 'none', place.mnt, sets, code=4).stdout == ''
 
 
+def what_is_done_with_tags(place):
+    place.mount()
+    named = lambda tag, at: next(one for one in told('snapshot', 'list', '--json', place.mnt) if one['tag'] == tag)[at]
+    assert told('snapshot', 'create', '--json', place.mnt, 'one') == {'tag': 'one', 'holds': [], 'expires_us': 0}
+    made = told('snapshot', 'create', '--json', '--hold', 'me', '--expire', '7d', place.mnt, 'two')
+    assert made == {'tag': 'two', 'holds': ['me'], 'expires_us': named('two', 'expires_us')} and made['expires_us'] > 0
+    made = sstfs('snapshot', 'create', '--json', '--hold', 'no/slash', place.mnt, 'three', code=3)
+    assert json.loads(made.stdout) == {'tag': 'three', 'holds': [], 'expires_us': 0} and 'is made, but' in made.stderr
+    assert sstfs('snapshot', 'create', '--json', place.mnt, 'one', code=5).stdout == ''
+    assert told('snapshot', 'rename', '--json', place.mnt, 'three', 'four') == {'tag': 'four', 'was': 'three'}
+    assert told('snapshot', 'hold', '--json', place.mnt, 'four', 'me') == {'tag': 'four', 'hold': 'me'}
+    assert told('snapshot', 'release', '--json', place.mnt, 'four', 'me') == {'tag': 'four', 'release': 'me'}
+    told_of = told('snapshot', 'expire', '--json', place.mnt, 'four', '1d')
+    assert told_of == {'tag': 'four', 'expires_us': named('four', 'expires_us')} and told_of['expires_us'] > 0
+    assert told('snapshot', 'expire', '--json', place.mnt, 'four', 'never') == {'tag': 'four', 'expires_us': 0}
+
+    (place.mnt / '.snapshots' / 'four' / 'SHA256SUMS').read_bytes()  # complete
+    rule = ['--json', '--keep-last', '1', place.mnt]
+    would = told('snapshot', 'prune', '-n', *rule)
+    assert would['would_remove'] == ['one'] and would['freed_bytes'] >= 0, would
+    sstfs('snapshot', 'prune', *rule, code=2)
+    assert told('snapshot', 'prune', '-y', *rule) == {'removed': ['one']}
+    assert told('snapshot', 'prune', '-y', *rule) == {'removed': []}
+    would = told('snapshot', 'delete', '-n', '--json', place.mnt, 'four')
+    assert would == {'would_remove': ['four'], 'freed_bytes': named('four', 'freed_bytes')}
+    done = sstfs('snapshot', 'delete', '--json', place.mnt, 'four', 'two', code=3)
+    assert json.loads(done.stdout) == {'removed': ['four']} and "'two'" in done.stderr
+    assert sstfs('snapshot', 'delete', '--json', place.mnt, 'two', code=5).stdout == ''
+
+
+def what_is_brought_back(place):
+    place.mount('archive=on')
+    (place.mnt / 'file').write_text('old')
+    place.snapshot('one')
+    (place.mnt / 'file').unlink()
+    done = sstfs('restore', '--json', place.mnt, 'one', 'none', f'{place.mnt}/file', code=3)
+    assert json.loads(done.stdout) == {'tag': 'one', 'restored': ['file']}
+    assert (place.mnt / 'file').read_text() == 'old'
+    assert sstfs('restore', '--json', place.mnt, 'one', 'file', code=5).stdout == ''
+    place.umount()
+    new = place.top / 'new'
+    made = told('restore', '--json', '--at', 'latest', place.store / 'snapshots' / 'one', new)
+    assert made['store'] == str(new) and made['changes'] > 1 and made['last_us'] > 1e15, made
+    assert sstfs('restore', '--json', '--at', 'latest', place.store / 'snapshots' / 'one', new, code=5).stdout == ''
+    sstfs('rollback', '--json', place.store, 'one', code=2, stdin=subprocess.DEVNULL)
+    made = told('rollback', '-y', '--json', place.store, 'one')
+    assert made['store'] == str(place.store) and made['tag'] == 'one' and made['kept_as'].startswith('before-rollback-')
+    assert (place.store / 'snapshots' / made['kept_as']).is_dir()
+
+
+def what_is_mended(place):
+    place.mount()
+    (place.mnt / 'file').write_text('x')
+    place.umount()
+    good = {'store': str(place.store), 'part': 'log', 'good': True, 'repaired': False, 'found': [], 'losses': []}
+    assert told('repair', '--json', '-n', '--log', place.store) == good
+    for path in (place.store / 'manifest').iterdir():
+        path.unlink()
+    sstfs('repair', '--json', '--manifest', place.store, code=2)
+    seen = told('repair', '--json', '-n', '--manifest', place.store, code=1)
+    assert not seen['good'] and not seen['repaired'] and seen['part'] == 'manifest' and seen['losses'] == []
+    assert any('dirents: ' in text for text in seen['found']), seen
+    assert told('repair', '--json', '-y', '--manifest', place.store) == {**seen, 'repaired': True}
+    assert told('repair', '--json', '-y', '--manifest', place.store)['good']
+    make_a_hole(place)
+    lost = told('repair', '--json', '-y', '--log', place.store)
+    assert lost['repaired'] and len(lost['losses']) == 1 and lost['losses'][0].startswith('log: '), lost
+
+
 def names_of_any_bytes(place):
     place.mount()
     place.snapshot('one')
     names = {b'plain': 'plain', 'é😀'.encode(): 'é😀', b'two\nlines "quoted"': 'two\nlines "quoted"',
              b'latin\xe9': 'latin\ufffd', b'cut\xf0\x9f\x98': 'cut\ufffd\ufffd\ufffd',
-             b'over\xc0\x80long': 'over\ufffd\ufffdlong', b'sur\xed\xa0\x80rogate': 'sur\ufffd\ufffd\ufffdrogate'}
+             b'over\xc0\x80long': 'over\ufffd\ufffdlong', b'longer\xe0\x80\x80': 'longer\ufffd\ufffd\ufffd',
+             b'sur\xed\xa0\x80rogate': 'sur\ufffd\ufffd\ufffdrogate'}
     for name in names:
         os.close(os.open(os.fsencode(place.mnt) + b'/' + name, os.O_CREAT | os.O_WRONLY))
     os.symlink('plain', place.mnt / 'link')
@@ -99,6 +170,9 @@ if __name__ == '__main__':
     sys.exit(support.main([
         what_is_proved_and_what_is_damaged,
         tags_and_backups,
+        what_is_done_with_tags,
+        what_is_brought_back,
+        what_is_mended,
         names_of_any_bytes,
         what_a_store_takes,
     ]))

@@ -106,7 +106,8 @@ def first_batches(place):
     return path, path.read_bytes().index(b'second-file')
 
 
-def a_hole_in_the_log_is_mended_when_told_so(place):
+def make_a_hole(place):
+    """A store whose daemon was killed, and in whose log the second of three files is damaged."""
     place.mount()
     place.remount()
     for name in ['first-file', 'second-file', 'third-file']:
@@ -119,6 +120,10 @@ def a_hole_in_the_log_is_mended_when_told_so(place):
     with open(path, 'r+b') as file:
         file.seek(offset)
         file.write(b'S')
+
+
+def a_hole_in_the_log_is_mended_when_told_so(place):
+    make_a_hole(place)
     done = place.mount(code=1)
     assert 'commit log is damaged' in done.stderr and 'sstfs repair --log' in done.stderr
     done = sstfs('repair', '--log', place.store, code=2, stdin=-3)
