@@ -56,6 +56,8 @@ int fs_read(struct fs *fs, uint64_t ino, struct fs_handle *handle, uint64_t offs
     r = node_pin(fs, ino, &node);
     if (r < 0)
         return r;
+    if (!atomic_load(&node->was_read))
+        atomic_store(&node->was_read, true);
     node_lock_shared(node);
     r = node_check_content(node);
     if (r == 0 && offset < node->inode.size && size) {
@@ -394,6 +396,16 @@ int fs_fallocate(struct fs *fs, struct fs_request *request, uint64_t ino, int mo
 
 /* ---- seeking ---- */
 
+/*
+ * A page that a mapping has written may lie in the kernel's page cache for long, and the kernel
+ * does not write it back before it asks: in what is a hole here there may be data there. Such a
+ * page was read before it was written.
+ */
+static bool holes_are_doubtful(const struct node *node)
+{
+    return atomic_load(&node->mappable) > 0 && atomic_load(&node->was_read);
+}
+
 static int seek_locked(
     struct fs *fs, const struct node *node, uint64_t offset, bool data, uint64_t *ret_offset)
 {
@@ -405,7 +417,7 @@ static int seek_locked(
         return r;
     if (offset >= inode->size)
         return err_new(-ENXIO, "seek to %" PRIu64 " of %" PRIu64, offset, inode->size);
-    if (inode->allocated == ALLOCATED_ALL) {
+    if (inode->allocated == ALLOCATED_ALL || holes_are_doubtful(node)) {
         *ret_offset = data ? offset : inode->size;
         return 0;
     }

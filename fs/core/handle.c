@@ -34,6 +34,12 @@ static void choose_page_cache(struct node *node, struct fs_handle *handle)
         handle->keep_cache = !atomic_exchange(&node->page_cache_is_doubtful, false);
 }
 
+/* One that only writes cannot map. */
+static uint32_t maps_to_write(const struct fs_handle *handle)
+{
+    return (handle->flags & O_ACCMODE) == O_RDWR;
+}
+
 int handle_new(
     struct fs *fs, struct node *node, uint64_t ino, int flags, struct fs_handle **ret_handle)
 {
@@ -47,6 +53,7 @@ int handle_new(
     handle->keep_cache = true;
     if (node) {
         atomic_fetch_add(&node->handles, 1);
+        atomic_fetch_add(&node->mappable, maps_to_write(handle));
         choose_page_cache(node, handle);
     }
     atomic_fetch_add(&fs->handle_count, 1);
@@ -57,6 +64,7 @@ int handle_new(
 uint32_t handle_leave(struct fs_handle *handle)
 {
     atomic_fetch_add(&handle->node->page_cache, handle->is_direct ? 1 : -1);
+    atomic_fetch_sub(&handle->node->mappable, maps_to_write(handle));
     return atomic_fetch_sub(&handle->node->handles, 1);
 }
 

@@ -182,6 +182,23 @@ def holes_are_found_and_made(place):
     os.close(fd)
 
 
+def a_hole_that_a_mapping_has_filled_is_none(place):
+    """Without msync: who copies the file by its holes would lose what is there."""
+    place.mount()
+    path = place.mnt / 'file'
+    path.touch()
+    os.truncate(path, 1 << 20)
+    with open(path, 'r+b') as file:
+        mapped = mmap.mmap(file.fileno(), 0)
+        mapped[500_000:500_004] = b'data'
+        assert os.lseek(file.fileno(), 0, SEEK_DATA) <= 500_000
+        assert os.lseek(file.fileno(), 500_000, SEEK_HOLE) > 500_000
+        mapped.close()
+    with open(path, 'rb') as file:
+        assert os.lseek(file.fileno(), 0, SEEK_DATA) == 500_000 // 4096 * 4096
+        assert file.read().strip(b'\0') == b'data'
+
+
 def mappings_share_pages_with_reads_and_writes(place):
     place.mount()
     fd = os.open(place.mnt / 'file', os.O_RDWR | os.O_CREAT)
@@ -551,6 +568,7 @@ if __name__ == '__main__':
         writes_append_overwrite_and_leave_holes,
         truncation_cuts_and_grows_with_zeros,
         holes_are_found_and_made,
+        a_hole_that_a_mapping_has_filled_is_none,
         mappings_share_pages_with_reads_and_writes,
         a_page_written_by_a_mapping_after_close_is_kept,
         direct_io_agrees_with_the_page_cache,
