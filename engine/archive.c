@@ -64,6 +64,11 @@ void engine_archive_settle(struct engine *engine)
     atomic_store(&engine->counters.archive_bytes, bytes - archived_bytes);
 }
 
+int engine_archive_log(struct engine *engine)
+{
+    return engine->log ? commitlog_archive_all(engine->log) : 0;
+}
+
 void engine_archive_get(struct engine *engine, uint64_t *ret_segments, uint64_t *ret_bytes)
 {
     struct commitlog_stats stats = {0};

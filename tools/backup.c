@@ -3,6 +3,7 @@
  *
  *   DEST/incomplete    what is being copied, or what an interrupted copy has left
  *   DEST/TAG           a complete set: a snapshot's folder; files that an older set has are links
+ *   DEST/log           the log behind the sets, of a store that archives it: backup_log.h
  *
  * Files of a snapshot never change, and their names are never used again: so what a set before has,
  * or an interrupted copy, is not copied again. All is done by rsync, near and far alike. The tag is
@@ -21,17 +22,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backup_log.h"
 #include "control.h"
 #include "engine/engine.h"
 #include "engine/error.h"
 #include "json_text.h"
 #include "mountinfo.h"
-#include "program.h"
 #include "retention.h"
 #include "snapshots.h"
 #include "tools.h"
 
-#define INCOMPLETE "incomplete"
 #define HOLD_FORMAT "backup-%d%s" /* process, and whether the tag goes with the hold */
 #define HOLD_OWN "-own"
 #define HOLD_MAX 48
@@ -43,193 +43,57 @@ struct backup {
     char hold[HOLD_MAX];
     bool is_own_tag; /* made for this copy, so it goes afterwards */
     bool is_held, is_made;
+    bool has_log;   /* was copied too */
+    bool keeps_tag; /* in spite of is_own_tag, until the next backup: it keeps the log */
     bool verifies, is_quiet, shows_progress;
     json_t *told; /* what was made and removed, as one document at the end; NULL: in words */
     struct retention retention;
     char *folder; /* .snapshots/TAG */
 };
 
-/* A complete set in DEST. */
-struct set {
-    char tag[SNAPSHOT_TAG_MAX + 1];
-    time_t made;
-};
-
-struct sets {
-    struct set *list; /* newest first */
-    size_t count;
-};
-
-static void sets_release(struct sets *sets)
+/* The store's UUID in the snapshot.json of the tag. */
+static int read_own_store(const struct backup *backup, char to[64])
 {
-    free(sets->list);
-}
+    AUTO(freep) char *path = NULL;
+    json_t *root;
+    const char *uuid;
+    int r = 0;
 
-/* ---- rsync ---- */
-
-#define RSYNC_NOT_THERE 127 /* on the other host */
-
-/* What it complained of, in one line and with our code. */
-static int rsync_failed(int code, struct buf *errors, const char *what)
-{
-    const char *text;
-    int r = -EIO;
-
-    buf_append_u8(errors, 0);
-    text = buf_error(errors) == 0 ? (const char *)errors->data : "";
-    if (strstr(text, "No space left on device") || strstr(text, "Disk quota exceeded"))
-        r = -ENOSPC;
-    else if (strstr(text, "Permission denied") || strstr(text, "Operation not permitted") ||
-             strstr(text, "Read-only file system"))
-        r = -EACCES;
-    else if (strstr(text, "No such file or directory") || code == RSYNC_NOT_THERE)
-        r = -ENOENT;
-    else if (strstr(text, "Not a directory"))
-        r = -ENOTDIR;
-    return err_new(r, "%s: rsync, exit code %d: %.*s", what, code, (int)strcspn(text, "\n"), text);
-}
-
-/* `output` NULL: shown on stderr. */
-static int rsync(const struct words *words, struct buf *output, const char *what)
-{
-    AUTO(buf_release) struct buf errors = BUF_INIT;
-    int code = program_run(words, output, &errors);
-
-    return code > 0 ? rsync_failed(code, &errors, what) : code;
-}
-
-static void begin_rsync(struct words *words, const char *options)
-{
-    words_add(words, "rsync");
-    words_add(words, "%s", options);
-}
-
-/* ---- what is in DEST ---- */
-
-/* "-r--r-----          4,096 2026/11/28 07:00:00 TAG/snapshot.json": a set, and when it was made.
- */
-static bool parse_set(char *line, struct set *to)
-{
-    static const char file[] = "/snapshot.json";
-    struct tm when = {.tm_isdst = -1};
-    const char *fields[4];
-    char *rest = line;
-    size_t size;
-
-    for (int i = 0; i < 4; i++) {
-        do
-            fields[i] = strsep(&rest, " ");
-        while (fields[i] && !*fields[i]);
-        if (!fields[i])
-            return false;
-    }
-    size = rest ? strlen(rest) : 0;
-    if (size < sizeof(file) || strcmp(rest + size - (sizeof(file) - 1), file) != 0)
-        return false;
-    rest[size - (sizeof(file) - 1)] = 0;
-    if (!snapshot_tag_is_valid(rest) || strcmp(rest, INCOMPLETE) == 0)
-        return false;
-    if (!strptime(fields[2], "%Y/%m/%d", &when) || !strptime(fields[3], "%H:%M:%S", &when))
-        return false;
-    strcpy(to->tag, rest);
-    to->made = mktime(&when);
-    return true;
-}
-
-static int newer_first(const void *a, const void *b)
-{
-    const struct set *left = a, *right = b;
-
-    if (left->made != right->made)
-        return left->made > right->made ? -1 : 1;
-    return -strcmp(left->tag, right->tag);
-}
-
-static int list_sets(const struct backup *backup, struct sets *to)
-{
-    AUTO(words_release) struct words words = WORDS_INIT;
-    AUTO(buf_release) struct buf output = BUF_INIT;
-    char *rest, *line;
-    int r;
-
-    begin_rsync(&words, "--list-only");
-    words_add(&words, "-r");
-    words_add(&words, "--include=/*/");
-    words_add(&words, "--include=/*/snapshot.json");
-    words_add(&words, "--exclude=*");
-    words_add(&words, "%s/", backup->destination);
-    r = rsync(&words, &output, "list the destination");
-    buf_append_u8(&output, 0);
-    if (r == 0)
-        r = buf_error(&output);
-    if (r < 0)
-        return r;
-    rest = (char *)output.data;
-    while ((line = strsep(&rest, "\n"))) {
-        struct set *grown = reallocarray(to->list, to->count + 1, sizeof(*grown));
-
-        if (!grown)
-            return -ENOMEM;
-        to->list = grown;
-        to->count += parse_set(line, &grown[to->count]);
-    }
-    if (to->count > 0)
-        qsort(to->list, to->count, sizeof(*to->list), newer_first);
-    return 0;
-}
-
-/* The store's UUID in a snapshot.json; `folder`: whose it is, for the words. */
-static int read_store(const char *path, const char *folder, char to[64])
-{
-    json_t *root = json_load_file(path, 0, NULL);
-    const char *uuid = json_string_value(json_object_get(root, "store"));
-    int r = uuid ? 0
-                 : err_new(-EUCLEAN,
-                       "snapshot.json of '%s' is damaged: remove that set, or heal it", folder);
-
+    if (asprintf(&path, "%s/snapshot.json", backup->folder) < 0)
+        return -ENOMEM;
+    root = json_load_file(path, 0, NULL);
+    uuid = json_string_value(json_object_get(root, "store"));
     if (uuid)
         snprintf(to, 64, "%s", uuid);
+    else
+        r = err_new(-EUCLEAN, "'%s' says no store", path);
     json_decref(root);
     return r;
 }
 
 /* A folder that gathers the backups of two stores would be rotated as if they were one. */
-static int check_same_store(const struct backup *backup, const struct set *newest)
+static int check_same_store(const struct backup *backup, struct backup_set *newest)
 {
-    AUTO(words_release) struct words words = WORDS_INIT;
-    AUTO(buf_release) struct buf output = BUF_INIT;
-    char folder[] = "/tmp/sstfs-backup-XXXXXX", fetched[64], own[PATH_MAX];
-    char theirs[64] = "", ours[64] = "";
-    int r;
+    char ours[64] = "";
+    int r = destination_read_sets(backup->destination, newest, 1);
 
-    if (!mkdtemp(folder))
-        return err_new(-errno, "make '%s': %s", folder, strerror(errno));
-    snprintf(fetched, sizeof(fetched), "%s/snapshot.json", folder);
-    snprintf(own, sizeof(own), "%s/snapshot.json", backup->folder);
-    begin_rsync(&words, "-t");
-    words_add(&words, "%s/%s/snapshot.json", backup->destination, newest->tag);
-    words_add(&words, "%s", fetched);
-    r = rsync(&words, &output, "read the newest backup");
     if (r == 0)
-        r = read_store(fetched, newest->tag, theirs);
-    if (r == 0)
-        r = read_store(own, backup->tag, ours);
-    unlink(fetched);
-    rmdir(folder);
-    if (r == 0 && strcmp(theirs, ours) != 0)
-        r = err_new(-EBUSY, "'%s' has backups of another store, %s", backup->destination, theirs);
+        r = read_own_store(backup, ours);
+    if (r == 0 && strcmp(newest->store, ours) != 0)
+        r = err_new(
+            -EBUSY, "'%s' has backups of another store, %s", backup->destination, newest->store);
     return r;
 }
 
 /* ---- copying ---- */
 
 /* `how` NULL, or a further option. */
-static int copy(const struct backup *backup, const struct sets *sets, const char *how)
+static int copy(const struct backup *backup, const struct backup_sets *sets, const char *how)
 {
     AUTO(words_release) struct words words = WORDS_INIT;
     AUTO(buf_release) struct buf output = BUF_INIT;
 
-    begin_rsync(&words, "-a");
+    rsync_begin(&words, "-a");
     words_add(&words, "--delete");
     words_add(&words, "--fsync");
     words_add(&words, "--chmod=u+w"); /* else who is not root cannot replace or rotate */
@@ -242,8 +106,8 @@ static int copy(const struct backup *backup, const struct sets *sets, const char
     if (sets->count > 0)
         words_add(&words, "--link-dest=../%s", sets->list[0].tag);
     words_add(&words, "%s/", backup->folder);
-    words_add(&words, "%s/" INCOMPLETE "/", backup->destination);
-    return rsync(&words, backup->shows_progress ? NULL : &output, "copy");
+    words_add(&words, "%s/" DESTINATION_INCOMPLETE "/", backup->destination);
+    return rsync_run(&words, false, backup->shows_progress ? NULL : &output, "copy");
 }
 
 /* The files beside the SSTables have the same names in every set. Those of two sets may agree in
@@ -253,13 +117,13 @@ static int copy_again(const struct backup *backup)
     AUTO(words_release) struct words words = WORDS_INIT;
     AUTO(buf_release) struct buf output = BUF_INIT;
 
-    begin_rsync(&words, "-aI");
+    rsync_begin(&words, "-aI");
     words_add(&words, "--fsync");
     words_add(&words, "--chmod=u+w");
     words_add(&words, "--exclude=nb-*");
     words_add(&words, "%s/", backup->folder);
-    words_add(&words, "%s/" INCOMPLETE "/", backup->destination);
-    return rsync(&words, &output, "copy");
+    words_add(&words, "%s/" DESTINATION_INCOMPLETE "/", backup->destination);
+    return rsync_run(&words, false, &output, "copy");
 }
 
 /* Reads both sides: whatever rsync would still do is a difference. */
@@ -269,11 +133,11 @@ static int compare(const struct backup *backup)
     AUTO(buf_release) struct buf output = BUF_INIT;
     int r;
 
-    begin_rsync(&words, "-rtnci");
+    rsync_begin(&words, "-rtnci");
     words_add(&words, "--delete");
     words_add(&words, "%s/", backup->folder);
-    words_add(&words, "%s/" INCOMPLETE "/", backup->destination);
-    r = rsync(&words, &output, "verify");
+    words_add(&words, "%s/" DESTINATION_INCOMPLETE "/", backup->destination);
+    r = rsync_run(&words, false, &output, "verify");
     if (r == 0 && output.size > 0) {
         buf_append_u8(&output, 0);
         r = buf_error(&output);
@@ -286,7 +150,7 @@ static int compare(const struct backup *backup)
 
 /* What differs was copied before, and has rotted since, in this set or in the one that it shares
  * files with: it is copied once more, and that set keeps what it has. */
-static int verify(const struct backup *backup, const struct sets *sets)
+static int verify(const struct backup *backup, const struct backup_sets *sets)
 {
     int r = compare(backup);
 
@@ -299,79 +163,11 @@ static int verify(const struct backup *backup, const struct sets *sets)
 
 /* ---- changing DEST ---- */
 
-/* The colon of HOST:PATH, as rsync sees it; NULL: it is a path here. */
-static const char *host_end(const char *destination)
-{
-    const char *colon = strchr(destination, ':');
-
-    return colon && !memchr(destination, '/', (size_t)(colon - destination)) ? colon : NULL;
-}
-
-/* A word for the shell of another host. */
-static void add_quoted(struct buf *to, const char *text)
-{
-    buf_append_u8(to, '\'');
-    for (; *text; text++) {
-        if (*text == '\'')
-            buf_append(to, "'\\''", 4);
-        else
-            buf_append_u8(to, (uint8_t)*text);
-    }
-    buf_append(to, "' ", 2);
-}
-
-/* `command` with an option and one or two names in DEST (the second may be NULL), where DEST is. */
-static int run_in_destination(const struct backup *backup, const char *command, const char *option,
-    const char *first, const char *second)
-{
-    AUTO(words_release) struct words words = WORDS_INIT;
-    AUTO(buf_release) struct buf line = BUF_INIT, output = BUF_INIT, errors = BUF_INIT;
-    const char *names[2] = {first, second};
-    const char *colon = host_end(backup->destination);
-    const char *folder = colon ? colon + 1 : backup->destination;
-    int code;
-
-    if (colon) {
-        words_add(&words, "ssh");
-        words_add(&words, "%.*s", (int)(colon - backup->destination), backup->destination);
-        buf_append(&line, command, strlen(command));
-        buf_append_u8(&line, ' ');
-        buf_append(&line, option, strlen(option));
-        buf_append(&line, " -- ", 4);
-    } else {
-        words_add(&words, "%s", command);
-        words_add(&words, "%s", option);
-        words_add(&words, "--");
-    }
-    for (int i = 0; i < 2 && names[i]; i++) {
-        AUTO(freep) char *path = NULL;
-
-        if (asprintf(&path, "%s/%s", *folder ? folder : ".", names[i]) < 0)
-            return -ENOMEM;
-        if (colon)
-            add_quoted(&line, path);
-        else
-            words_add(&words, "%s", path);
-    }
-    if (colon) {
-        buf_append_u8(&line, 0);
-        if (buf_error(&line) < 0)
-            return buf_error(&line);
-        words_add(&words, "%s", (const char *)line.data);
-    }
-    code = program_run(&words, &output, &errors);
-    if (code <= 0)
-        return code;
-    buf_append_u8(&errors, 0);
-    return err_new(-EIO, "%s in the destination: %s", command,
-        buf_error(&errors) == 0 ? (const char *)errors.data : "");
-}
-
 /* The set just made is the newest, also where several are of one second. */
-static void move_own_to_front(const struct backup *backup, struct sets *sets)
+static void move_own_to_front(const struct backup *backup, struct backup_sets *sets)
 {
     for (size_t i = 0; i < sets->count; i++) {
-        struct set own = sets->list[i];
+        struct backup_set own = sets->list[i];
 
         if (strcmp(own.tag, backup->tag) != 0)
             continue;
@@ -381,7 +177,7 @@ static void move_own_to_front(const struct backup *backup, struct sets *sets)
     }
 }
 
-static int rotate(const struct backup *backup, const struct sets *sets)
+static int rotate(const struct backup *backup, const struct backup_sets *sets)
 {
     AUTO(freep) time_t *times = calloc(sets->count + 1, sizeof(*times));
     AUTO(freep) bool *keep = calloc(sets->count + 1, sizeof(*keep));
@@ -393,11 +189,13 @@ static int rotate(const struct backup *backup, const struct sets *sets)
         times[i] = sets->list[i].made;
     retention_choose(&backup->retention, times, sets->count, keep);
     for (size_t i = 0; i < sets->count; i++) {
+        const char *names[1];
         int r;
 
         if (keep[i] || strcmp(sets->list[i].tag, backup->tag) == 0)
             continue;
-        r = run_in_destination(backup, "rm", "-rf", sets->list[i].tag, NULL);
+        names[0] = sets->list[i].tag;
+        r = destination_run(backup->destination, "rm", "-rf", names, 1, NULL);
         if (r < 0)
             first = first < 0 ? first : r;
         else if (backup->told)
@@ -412,8 +210,9 @@ static int rotate(const struct backup *backup, const struct sets *sets)
 
 static int run_copy(const struct backup *backup)
 {
-    AUTO(sets_release) struct sets sets = {0};
-    int r = list_sets(backup, &sets);
+    const char *const names[] = {DESTINATION_INCOMPLETE, backup->tag};
+    AUTO(backup_sets_release) struct backup_sets sets = {0};
+    int r = destination_list(backup->destination, &sets);
 
     if (r == 0 && sets.count > 0)
         r = check_same_store(backup, &sets.list[0]);
@@ -427,19 +226,39 @@ static int run_copy(const struct backup *backup)
     if (r == 0 && backup->verifies)
         r = verify(backup, &sets);
     if (r == 0)
-        r = run_in_destination(backup, "mv", "-T", INCOMPLETE, backup->tag);
+        r = destination_run(backup->destination, "mv", "-T", names, 2, NULL);
     return r;
 }
 
 static int run_rotation(const struct backup *backup)
 {
-    AUTO(sets_release) struct sets sets = {0};
-    int r = list_sets(backup, &sets);
+    AUTO(backup_sets_release) struct backup_sets sets = {0};
+    int r = destination_list(backup->destination, &sets);
 
     if (r < 0)
         return r;
     move_own_to_front(backup, &sets);
-    return rotate(backup, &sets);
+    r = rotate(backup, &sets);
+    return r < 0 ? r : backup_log_rotate(backup->destination);
+}
+
+/* Of a store that archives its log: what DEST lacks of it. The tag stays for what comes next. */
+static int run_log(struct backup *backup)
+{
+    struct backup_log log = {backup->path, backup->folder, backup->destination, backup->verifies};
+    int r = backup_log_copy(&log);
+
+    backup->has_log = r > 0;
+    if (r < 0 || !backup->is_own_tag)
+        return r;
+    if (r > 0) {
+        r = snapshot_hold(backup->path, backup->tag, BACKUP_LOG_HOLD);
+        if (r < 0)
+            return r;
+        backup->keeps_tag = true;
+    }
+    backup_log_let_go(&log, backup->tag);
+    return 0;
 }
 
 /* The tag that was made for the copy goes, whatever became of it: what was copied of it is of use
@@ -448,7 +267,7 @@ static void let_go(const struct backup *backup)
 {
     int r = backup->is_held ? snapshot_release(backup->path, backup->tag, backup->hold) : 0;
 
-    if (r >= 0 && backup->is_own_tag)
+    if (r >= 0 && backup->is_own_tag && !backup->keeps_tag)
         r = snapshot_remove(backup->path, backup->tag);
     if (r < 0)
         complain_of(r, "let go of snapshot '%s'", backup->tag);
@@ -487,7 +306,7 @@ static void let_go_of_left_overs(const char *path)
 
             if (is_own < 0)
                 continue;
-            left.is_own_tag = is_own;
+            left.is_own_tag = is_own && !backup_log_keeps(one);
             snprintf(
                 left.tag, sizeof(left.tag), "%s", json_string_value(json_object_get(one, "tag")));
             snprintf(left.hold, sizeof(left.hold), "%s", json_string_value(name));
@@ -503,7 +322,7 @@ static int check_destination(const struct backup *backup)
     struct mount mount = {0};
     int r;
 
-    if (host_end(backup->destination))
+    if (!destination_is_here(backup->destination))
         return 0;
     r = mount_of(backup->path, &mount);
     if (r >= 0)
@@ -516,13 +335,34 @@ static int check_destination(const struct backup *backup)
     return r;
 }
 
+/* Another backup may have made one in this second. */
+#define TAGS_OF_NOW 100
+
+static int make_own_tag(struct backup *backup)
+{
+    char now[SNAPSHOT_NOW_MAX];
+    int r = -EEXIST;
+
+    snapshot_tag_of_now(now);
+    for (int i = 1; r == -EEXIST && i <= TAGS_OF_NOW; i++) {
+        if (i == 1)
+            snprintf(backup->tag, sizeof(backup->tag), "%s", now);
+        else
+            snprintf(backup->tag, sizeof(backup->tag), "%s-%d", now, i);
+        r = snapshot_make(backup->path, backup->tag);
+    }
+    return r;
+}
+
 /* Whatever happens from here on, signals too, the tag is let go of. */
 static int make_copy(struct backup *backup)
 {
     int r;
 
     program_take_signals();
-    r = backup->is_own_tag ? snapshot_make(backup->path, backup->tag) : 0;
+    r = backup->is_own_tag ? make_own_tag(backup) : 0;
+    if (r >= 0)
+        r = snapshot_path(backup->path, backup->tag, &backup->folder);
     if (r < 0)
         return r;
     r = snapshot_hold(backup->path, backup->tag, backup->hold);
@@ -531,36 +371,42 @@ static int make_copy(struct backup *backup)
         r = snapshot_await(backup->path, backup->tag);
     if (r >= 0)
         r = run_copy(backup);
+    if (r >= 0) {
+        backup->is_made = true;
+        r = run_log(backup);
+    }
     let_go(backup);
     return r;
 }
 
-static int run(struct backup *backup)
+static int complain_of_backup(const struct backup *backup, int r)
 {
-    int r = snapshot_path(backup->path, backup->tag, &backup->folder);
-    int code = EXIT_DONE;
-
-    if (r >= 0)
-        r = check_destination(backup);
-    if (r >= 0) {
-        let_go_of_left_overs(backup->path);
-        r = make_copy(backup);
-    }
     if (r == -EINTR)
         return complain(EXIT_PART,
             "backup to '%s': interrupted; the next one goes on from what is copied",
             backup->destination);
-    if (r < 0)
-        return complain_of(r, "backup to '%s'", backup->destination);
-    backup->is_made = true;
-    if (!backup->is_quiet && !backup->told)
-        printf("%s/%s\n", backup->destination, backup->tag);
-    if (!retention_is_empty(&backup->retention)) {
-        r = run_rotation(backup);
-        if (r < 0)
-            code = complain(EXIT_PART, "the backup is made, but old ones stay: %s", err_text(r));
+    if (backup->is_made)
+        return complain(EXIT_PART, "the backup is made, but not that of its log: %s", err_text(r));
+    return complain_of(r, "backup to '%s'", backup->destination);
+}
+
+static int run(struct backup *backup)
+{
+    int r = check_destination(backup);
+
+    if (r >= 0) {
+        let_go_of_left_overs(backup->path);
+        r = make_copy(backup);
     }
-    return code;
+    if (backup->is_made && !backup->is_quiet && !backup->told)
+        printf("%s/%s\n", backup->destination, backup->tag);
+    if (r < 0)
+        return complain_of_backup(backup, r);
+    if (retention_is_empty(&backup->retention))
+        return EXIT_DONE;
+    r = run_rotation(backup);
+    return r < 0 ? complain(EXIT_PART, "the backup is made, but old ones stay: %s", err_text(r))
+                 : EXIT_DONE;
 }
 
 static int parse(int argc, char **argv, struct backup *to)
@@ -599,15 +445,12 @@ static int parse(int argc, char **argv, struct backup *to)
     to->destination = argv[optind + 1];
     to->is_own_tag = !tag;
     snprintf(to->hold, sizeof(to->hold), HOLD_FORMAT, (int)getpid(), tag ? "" : HOLD_OWN);
-    if (!tag)
-        snapshot_tag_of_now(to->tag);
-    else if (snapshot_tag_is_valid(tag))
-        strcpy(to->tag, tag);
-    else
+    if (tag && !snapshot_tag_is_valid(tag))
         return complain(EXIT_USAGE, "'%s' is not a tag", tag);
+    strcpy(to->tag, tag ? tag : "");
     if (as_json)
-        to->told = json_pack("{s:o, s:s, s:[]}", "destination", json_of_name(to->destination),
-            "tag", to->tag, "removed");
+        to->told =
+            json_pack("{s:o, s:[]}", "destination", json_of_name(to->destination), "removed");
     return EXIT_DONE;
 }
 
@@ -618,8 +461,11 @@ int command_backup(int argc, char **argv)
 
     if (code == EXIT_DONE)
         code = run(&backup);
-    if (backup.told && backup.is_made)
+    if (backup.told && backup.is_made) {
+        json_object_set_new(backup.told, "tag", json_string(backup.tag));
+        json_object_set_new(backup.told, "log", json_boolean(backup.has_log));
         code = print_json(json_incref(backup.told), code);
+    }
     json_decref(backup.told);
     free(backup.folder);
     return code;

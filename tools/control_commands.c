@@ -46,6 +46,18 @@ static int run_flush(
     return engine_flush(sources->engine, TABLES_ALL);
 }
 
+/* True: it is archived; false: the store has no archive. */
+static int run_archive_log(
+    const struct metrics_sources *sources, const json_t *question, json_t **ret_result)
+{
+    int r = engine_archive_log(sources->engine);
+
+    (void)question;
+    if (r >= 0)
+        *ret_result = json_boolean(r > 0);
+    return r < 0 ? r : 0;
+}
+
 static int run_compact(
     const struct metrics_sources *sources, const json_t *question, json_t **ret_result)
 {
@@ -176,6 +188,7 @@ int control_run(const struct metrics_sources *sources, const json_t *question, j
         {"stats", run_stats},
         {"metrics", run_metrics},
         {"flush", run_flush},
+        {"archive-log", run_archive_log},
         {"compact", run_compact},
         {"reopen", run_reopen},
         {"snapshots", run_snapshots},

@@ -261,7 +261,8 @@ static struct group gather_locked(struct commitlog *log)
     for (struct request *q = log->queue; q && group.count < GROUP_COUNT_MAX; q = q->next) {
         uint64_t size = record_aligned(q->size);
 
-        if (group.count > 0 && (bytes + size > GROUP_BYTES_MAX || !has_room_locked(log, size)))
+        if (group.count > 0 &&
+            (q->begins_segment || bytes + size > GROUP_BYTES_MAX || !has_room_locked(log, size)))
             break;
         q->position = log->next_position;
         q->timestamp_us = now_us > log->last_timestamp_us ? now_us : log->last_timestamp_us + 1;
@@ -348,7 +349,7 @@ static void lead_locked(struct commitlog *log)
     int r;
 
     r = commitlog_failure_locked(log);
-    if (r == 0 && !has_room_locked(log, record_aligned(first->size)))
+    if (r == 0 && (first->begins_segment || !has_room_locked(log, record_aligned(first->size))))
         r = rotate_locked(log, record_aligned(first->size));
     if (r < 0) {
         finish_locked(log, 1, r);
@@ -464,14 +465,16 @@ int commitlog_append(struct commitlog *log, const struct batch *batch, uint64_t 
     return 0;
 }
 
-int commitlog_append_note(struct commitlog *log, uint64_t *ret_end)
+int commitlog_append_note(struct commitlog *log, bool begins_segment, uint64_t *ret_end)
 {
     uint8_t bytes[SEGMENT_NOTE_BYTES];
     struct segment_note note = {0};
     struct outline outline = {
         .body = bytes_of(bytes + RECORD_HEADER_BYTES, sizeof(bytes) - RECORD_HEADER_BYTES)};
-    struct request request = {
-        .outline = &outline, .size = sizeof(bytes), .wake = PTHREAD_COND_INITIALIZER};
+    struct request request = {.outline = &outline,
+        .begins_segment = begins_segment,
+        .size = sizeof(bytes),
+        .wake = PTHREAD_COND_INITIALIZER};
     int r;
 
     mutex_lock(&log->mutex);

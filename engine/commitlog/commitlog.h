@@ -195,6 +195,11 @@ MUST_USE int commitlog_discard(struct commitlog *log, struct commitlog_flushed f
  */
 void commitlog_archive_from(struct commitlog *log, uint64_t position);
 #define COMMITLOG_ARCHIVE_NOTHING UINT64_MAX
+/**
+ * Ends the active segment, so that all that was appended by now is in the archive as far as it is
+ * wanted there. 1; 0: nothing is archived. -ENOSPC and the like: not all of it, now.
+ */
+MUST_USE int commitlog_archive_all(struct commitlog *log);
 /** Timestamps given from here on are later than this one. */
 void commitlog_pass_timestamp(struct commitlog *log, int64_t timestamp_us);
 /** Have all of the tables (a bit each) been flushed beyond the position, as commitlog_discard() was

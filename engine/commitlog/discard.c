@@ -91,7 +91,7 @@ static int tell_flushed(struct commitlog *log, uint64_t position)
     mutex_unlock(&log->mutex);
     if (!frees)
         return 0;
-    r = commitlog_append_note(log, &end);
+    r = commitlog_append_note(log, false, &end);
     if (commitlog_may_try_again(r))
         return 0;
     return r < 0 ? r : commitlog_sync_before_flushed(log, end, UINT64_MAX);
@@ -166,6 +166,13 @@ static int tend_once(struct commitlog *log)
     return r < 0 ? r : 1;
 }
 
+static void begin_tending_locked(struct commitlog *log)
+{
+    while (log->tending)
+        pthread_cond_wait(&log->progress, &log->mutex.mutex);
+    log->tending = true;
+}
+
 static void end_tending_locked(struct commitlog *log)
 {
     log->tending = false;
@@ -192,6 +199,42 @@ int64_t commitlog_tend(struct commitlog *log)
     return r < 0 ? RETRY_US : TASK_IDLE;
 }
 
+static int tend_to_the_end(struct commitlog *log)
+{
+    int r;
+
+    do
+        r = tend_once(log);
+    while (r > 0);
+    return r;
+}
+
+int commitlog_archive_all(struct commitlog *log)
+{
+    uint64_t end;
+    int r;
+
+    if (!log->archives)
+        return 0;
+    /* Of a log to which nothing was appended yet there is no segment to end. */
+    r = commitlog_append_note(log, false, &end);
+    if (r == 0)
+        r = commitlog_append_note(log, true, &end);
+    if (r == 0)
+        r = commitlog_sync(log, end);
+    if (r < 0)
+        return err_with(r, "archive the commit log");
+    mutex_lock(&log->mutex);
+    begin_tending_locked(log);
+    mutex_unlock(&log->mutex);
+    r = tend_to_the_end(log);
+    mutex_lock(&log->mutex);
+    end_tending_locked(log);
+    task_kick(log->env, log->grower); /* a new slot, and what came to be sealed meanwhile */
+    mutex_unlock(&log->mutex);
+    return r < 0 ? r : 1;
+}
+
 int commitlog_discard(struct commitlog *log, struct commitlog_flushed flushed)
 {
     uint64_t position = commitlog_lowest(flushed);
@@ -202,9 +245,7 @@ int commitlog_discard(struct commitlog *log, struct commitlog_flushed flushed)
     /* Values that are in SSTables now were what still kept the log from being called synced. */
     for (unsigned i = 0; i < flushed.table_count; i++)
         commitlog_note_synced_locked(log, flushed.positions[i]);
-    while (log->tending)
-        pthread_cond_wait(&log->progress, &log->mutex.mutex);
-    log->tending = true;
+    begin_tending_locked(log);
     mutex_unlock(&log->mutex);
     r = tell_flushed(log, position);
     mutex_lock(&log->mutex);
@@ -212,9 +253,7 @@ int commitlog_discard(struct commitlog *log, struct commitlog_flushed flushed)
         log->free_before = position;
     mutex_unlock(&log->mutex);
     if (r == 0)
-        do
-            r = tend_once(log);
-        while (r > 0);
+        r = tend_to_the_end(log);
     mutex_lock(&log->mutex);
     end_tending_locked(log);
     /* New slots for those that were dropped, and what came to be sealed meanwhile. */

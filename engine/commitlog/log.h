@@ -41,6 +41,7 @@ enum turn {
 struct request {
     struct request *next;
     const struct outline *outline; /* its body, and what else it names */
+    bool begins_segment;           /* whatever room the active one has */
     uint32_t size;
     uint32_t checksum;
     uint8_t header[RECORD_HEADER_BYTES];
@@ -110,8 +111,9 @@ void commitlog_add_segment_locked(struct commitlog *log, struct segment *segment
  */
 MUST_USE int commitlog_write_end(struct commitlog *log, uint64_t position, int64_t timestamp_us,
     uint64_t covered, uint64_t *ret_end);
-/** Appends a NOTE of how far tables are flushed by now, as commitlog_append() a batch. */
-MUST_USE int commitlog_append_note(struct commitlog *log, uint64_t *ret_end);
+/** Appends a NOTE of how far tables are flushed by now, as commitlog_append() a batch; into a new
+ * segment if `begins_segment`. */
+MUST_USE int commitlog_append_note(struct commitlog *log, bool begins_segment, uint64_t *ret_end);
 /** The lowest of them; none: 0. */
 uint64_t commitlog_lowest(struct commitlog_flushed flushed);
 /** Is the segment to be kept in the archive when nothing more comes to it? */

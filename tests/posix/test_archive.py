@@ -5,11 +5,13 @@ said, and nothing is made.
 Method: changes of all kinds, and copies of the tree at some moments; new stores as of these,
 compared with the copies.
 """
+import json
 import os
 import random
 import shutil
 import sys
 import time
+from pathlib import Path
 
 import support
 from support import Failed, run, sstfs
@@ -195,6 +197,93 @@ def a_copy_elsewhere_is_enough(place):
     refused(place, 1, 'the log is damaged', 'latest', backup / 'begin', '--log', elsewhere)
 
 
+def tags_of(place):
+    return {one['tag']: one['holds'] for one in json.loads(sstfs('snapshot', 'list', '--json', place.mnt).stdout)}
+
+
+def backed_up(place, sets, *options):
+    return Path(json.loads(sstfs('backup', '--json', *options, place.mnt, sets).stdout)['tag'])
+
+
+def segments_in(folder):
+    return {path.name: path.stat().st_ino for path in (folder / 'log').iterdir()}
+
+
+def first_segment_of(folder):
+    return json.loads((folder / 'snapshot.json').read_text())['log_position'] >> 32
+
+
+def a_backup_has_all_moments_between_its_sets(place):
+    place.mount(*OPTIONS)
+    moments = Moments(place)
+    sets = place.top / 'sets'
+    sets.mkdir()
+    moments.step()
+    first = sets / backed_up(place, sets)
+    assert tags_of(place) == {first.name: ['backup-log']}  # or the log up to the next one would go
+    before = segments_in(sets)
+    support.same_tree(moments.all[0][1], restored(place, 'latest', first))
+    moments.step()
+    moments.step()
+    second = sets / backed_up(place, sets, '--verify')
+    assert tags_of(place) == {second.name: ['backup-log']}
+    after = segments_in(sets)
+    assert before.items() < after.items(), (before, after)  # what was there is not copied again
+
+    # One that has rotted.
+    newest = max((sets / 'log').iterdir())
+    newest.chmod(0o600)
+    times = newest.stat()
+    with open(newest, 'r+b') as file:
+        file.seek(5000)
+        file.write(b'rotten')
+    os.utime(newest, ns=(times.st_atime_ns, times.st_mtime_ns))
+    place.snapshot('mine')
+    moments.step()
+    done = sstfs('backup', '--verify', '--tag', 'mine', place.mnt, sets)
+    assert 'copied again' in done.stderr and after.keys() < segments_in(sets).keys(), done.stderr
+    assert tags_of(place) == {second.name: ['backup-log'], 'mine': []}
+
+    # From the folder alone; and once more when the oldest set went, and what it alone needed.
+    place.umount()
+    place.store.rename(place.top / 'aside')
+    for moment, copy in moments.all[1:3]:
+        support.same_tree(copy, restored(place, at(moment), first))
+    for folder in first, second, sets / 'mine':
+        support.same_tree(moments.all[3][1], restored(place, 'latest', folder))
+    (place.top / 'aside').rename(place.store)
+    place.mount(*OPTIONS)
+    moments.step()
+    told = json.loads(sstfs('backup', '--json', '--keep-last', '2', place.mnt, sets).stdout)
+    assert told['log'] and set(told['removed']) == {first.name, second.name}, told
+    assert tags_of(place) == {told['tag']: ['backup-log'], 'mine': []}
+    oldest = f'{first_segment_of(sets / "mine"):016x}.log'
+    assert min(segments_in(sets)) == oldest and min(os.listdir(place.mnt / '.snapshots' / 'log')) == oldest
+    support.same_tree(moments.all[4][1], restored(place, 'latest', sets / 'mine'))
+
+    # Nothing is kept for a log that is not archived any more.
+    place.remount()
+    last = sets / backed_up(place, sets)
+    assert tags_of(place) == {'mine': []}
+    refused(place, 1, 'is missing', 'latest', last)
+
+
+def a_backup_whose_log_fails_is_there(place):
+    place.mount(*OPTIONS)
+    sets = place.top / 'sets'
+    sets.mkdir()
+    (sets / 'log').write_text('in the way')
+    write(place.mnt / 'file', b'x')
+    done = sstfs('backup', place.mnt, sets, code=3)
+    assert len(done.stderr.splitlines()) == 1 and 'not that of its log' in done.stderr, done.stderr
+    support.no_damage(done.stdout.strip())
+    assert tags_of(place) == {}
+    (sets / 'log').unlink()
+    place.snapshot('mine')
+    last = sets / backed_up(place, sets, '--tag', 'mine')
+    assert (restored(place, 'latest', last) / 'file').read_bytes() == b'x'
+
+
 def moments_that_are_not_there_are_refused(place):
     place.mount(*OPTIONS)
     before = time.time_ns() // 1000
@@ -285,6 +374,8 @@ if __name__ == '__main__':
         a_store_comes_back_as_of_any_moment,
         what_a_killed_daemon_logged_counts,
         a_copy_elsewhere_is_enough,
+        a_backup_has_all_moments_between_its_sets,
+        a_backup_whose_log_fails_is_there,
         moments_that_are_not_there_are_refused,
         a_log_does_not_go_on_over_a_rollback,
         what_was_logged_without_the_archive_is_missing,

@@ -57,9 +57,9 @@ def tags_and_backups(place):
     sets = place.top / 'sets'
     sets.mkdir()
     place.snapshot('two')
-    made = {'destination': str(sets), 'tag': 'one', 'removed': []}
+    made = {'destination': str(sets), 'tag': 'one', 'removed': [], 'log': False}
     assert told('backup', '--json', '--tag', 'one', place.mnt, sets) == made
-    made = {'destination': str(sets), 'tag': 'two', 'removed': ['one']}
+    made = {'destination': str(sets), 'tag': 'two', 'removed': ['one'], 'log': False}
     assert told('backup', '--json', '--tag', 'two', '--keep-last', '1', place.mnt, sets) == made
     assert sstfs('backup', '--json', '--tag', 'none', place.mnt, sets, code=4).stdout == ''
 

@@ -197,6 +197,12 @@ MUST_USE int engine_scan_table_live(
 #define TABLES_ALL UINT64_MAX
 /** Memtables of `tables` (a bit each) to SSTables; returns when they are live. */
 MUST_USE int engine_flush(struct engine *engine, uint64_t tables);
+/**
+ * All that was applied by now to archive/, as far as it lies behind the oldest snapshot's point: a
+ * segment of the log is ended for it. 1; 0: the store is open without an archive. -ENOSPC and the
+ * like: it comes there when there is space.
+ */
+MUST_USE int engine_archive_log(struct engine *engine);
 /** Merges all SSTables of each table into one (size-capped); returns when done. */
 MUST_USE int engine_compact(struct engine *engine, uint64_t tables);
 

@@ -227,6 +227,38 @@ static void one_is_in_the_archive_before_it_is_flushed(void **state)
     fixture_free(f);
 }
 
+static void all_is_in_the_archive_when_that_is_asked_for(void **state)
+{
+    struct fixture *f = fixture_new();
+    size_t count;
+
+    (void)state;
+    assert_int_equal(commitlog_archive_all(f->log), 1); /* of nothing */
+    for (unsigned i = 0; i < 5; i++) {
+        count = archived_count(f);
+        check(append(f, 3));
+        assert_int_equal(commitlog_archive_all(f->log), 1);
+        expect_archived_to(f, 1, f->appended);
+        assert_true(archived_count(f) > count);
+        run_tasks(f);
+    }
+    work(f, 3);
+    assert_int_equal(commitlog_archive_all(f->log), 1);
+    expect_archived_to(f, 1, f->appended);
+
+    /* Nothing of it is wanted, or nothing at all. */
+    count = archived_count(f);
+    commitlog_archive_from(f->log, COMMITLOG_ARCHIVE_NOTHING);
+    check(append(f, 3));
+    assert_int_equal(commitlog_archive_all(f->log), 1);
+    assert_int_equal(archived_count(f), count);
+    commitlog_abandon(f->log);
+    f->archives = false;
+    open_log(f);
+    assert_int_equal(commitlog_archive_all(f->log), 0);
+    fixture_free(f);
+}
+
 static void large_values_stand_in_the_segments(void **state)
 {
     struct fixture *f = fixture_new();
@@ -532,6 +564,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(segments_are_kept_and_follow_on_each_other),
         cmocka_unit_test(one_is_in_the_archive_before_it_is_flushed),
+        cmocka_unit_test(all_is_in_the_archive_when_that_is_asked_for),
         cmocka_unit_test(large_values_stand_in_the_segments),
         cmocka_unit_test(a_log_of_many_lives_is_one),
         cmocka_unit_test(what_is_not_wanted_is_not_kept),

@@ -264,6 +264,33 @@ static void all_is_as_of_when_it_was_logged(void **state)
     expect_restored(f, 60);
 }
 
+/* A copy of it, with nothing of the store, gives all that there was. */
+static void expect_archive_alone_has_all(struct fixture *f, uint64_t count)
+{
+    struct log_source folder = {NULL, false};
+
+    check(env_mem_new(SEED, &folder.env));
+    check(copy_tree(f->env, ARCHIVE_FOLDER, folder.env, ""));
+    check(restore_from(f, &folder, LOG_RESTORE_LATEST));
+    expect_restored(f, count);
+    env_free(folder.env);
+}
+
+static void the_archive_alone_has_all_that_was_archived(void **state)
+{
+    struct fixture *f = *state;
+
+    take_snapshot(f); /* of a log that nothing was appended to */
+    assert_int_equal(engine_archive_log(f->engine), 1);
+    expect_archive_alone_has_all(f, 0);
+    write_to(f, 7);
+    assert_int_equal(engine_archive_log(f->engine), 1);
+    expect_archive_alone_has_all(f, 7);
+    write_to(f, 700);
+    assert_int_equal(engine_archive_log(f->engine), 1);
+    expect_archive_alone_has_all(f, 700);
+}
+
 static void what_the_log_has_not_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -310,6 +337,7 @@ int main(void)
         CASE(any_moment_comes_back),
         CASE(a_restored_store_lives_on),
         CASE(all_is_as_of_when_it_was_logged),
+        CASE(the_archive_alone_has_all_that_was_archived),
         CASE(what_the_log_has_not_is_refused),
     };
 
