@@ -22,7 +22,8 @@ struct dump {
     uint64_t missing; /* of the batch: tables whose values are gone, a bit each: not to be read */
 
     struct store_identity identity;
-    const uint8_t *store_uuid; /* NULL: of whatever store */
+    const uint8_t *store_uuid;         /* NULL: of whatever store */
+    const struct segment_files *files; /* NULL: the store's */
     struct commitlog_survey survey;
     struct commitlog_cut *cuts;
     unsigned cut_count;
@@ -227,10 +228,10 @@ static int read_cuts(struct dump *dump)
 static int dump_records(struct dump *dump)
 {
     struct commitlog_visitor visitor = {
-        .batch = print_batch, .hole = print_hole, .missing = &dump->missing};
+        .batch = print_batch, .hole = print_hole, .missing = &dump->missing, .files = dump->files};
     uint64_t from[COMMITLOG_TABLES_MAX];
     struct commitlog_replay_result result;
-    int r = commitlog_survey(dump->env, dump->store_uuid, &dump->survey);
+    int r = commitlog_survey(dump->env, dump->store_uuid, dump->files, &dump->survey);
 
     if (r == 0)
         r = add_cuts(dump, dump->survey.cuts, dump->survey.cut_count);
@@ -264,21 +265,44 @@ static int dump_store(struct dump *dump)
     return r;
 }
 
-int engine_dump_log(struct env *env, const struct table_schema *tables, unsigned table_count,
-    bool is_bare, log_dump_sink sink, void *arg, uint64_t *ret_holes)
+static int dump_all(struct dump *dump, uint64_t *ret_holes)
 {
-    struct dump dump = {.env = env,
+    int r = dump->files ? dump_records(dump) : dump_store(dump);
+
+    buf_release(&dump->text);
+    free(dump->cuts);
+    commitlog_survey_release(&dump->survey);
+    if (r == 0)
+        *ret_holes = dump->holes;
+    return r;
+}
+
+static struct dump dump_of(struct env *env, const struct table_schema *tables, unsigned table_count,
+    log_dump_sink sink, void *arg)
+{
+    return (struct dump){.env = env,
         .tables = tables,
         .table_count = table_count,
         .sink = sink,
         .arg = arg,
         .text = BUF_INIT,
         .now_s = (int64_t)(env_wall_us(env) / 1000000)};
-    int r = is_bare ? dump_records(&dump) : dump_store(&dump);
+}
 
-    buf_release(&dump.text);
-    free(dump.cuts);
-    if (r == 0)
-        *ret_holes = dump.holes;
-    return r;
+int engine_dump_log(struct env *env, const struct table_schema *tables, unsigned table_count,
+    log_dump_sink sink, void *arg, uint64_t *ret_holes)
+{
+    struct dump dump = dump_of(env, tables, table_count, sink, arg);
+
+    return dump_all(&dump, ret_holes);
+}
+
+int engine_dump_segments(struct env *env, const char *file, const struct table_schema *tables,
+    unsigned table_count, log_dump_sink sink, void *arg, uint64_t *ret_holes)
+{
+    const struct segment_files files = {file};
+    struct dump dump = dump_of(env, tables, table_count, sink, arg);
+
+    dump.files = &files;
+    return dump_all(&dump, ret_holes);
 }

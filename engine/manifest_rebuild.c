@@ -241,7 +241,7 @@ static int read_log(struct rebuild *rebuild)
     struct commitlog_survey *survey = &rebuild->survey;
     struct repair *repair = rebuild->repair;
     struct manifest_state *state = &repair->state;
-    int r = commitlog_survey(rebuild->env, repair->identity.uuid, survey);
+    int r = commitlog_survey(rebuild->env, repair->identity.uuid, NULL, survey);
 
     for (unsigned i = 0; r == 0 && i < survey->cut_count; i++)
         r = repair_add_cut(repair, survey->cuts[i].from_position, survey->cuts[i].to_segment);
@@ -507,5 +507,6 @@ int manifest_rebuild(struct repair *repair)
     repair->state.snapshots = rebuild.snapshots;
     repair->state.snapshot_count = rebuild.snapshot_count;
     free(rebuild.candidates);
+    commitlog_survey_release(&rebuild.survey);
     return r < 0 ? err_with(r, "rebuild the manifest") : 0;
 }

@@ -2,12 +2,9 @@
  * sstfs log dump: the mutations of a commit log, as JSON.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "engine/error.h"
 #include "engine/log.h"
@@ -24,61 +21,57 @@ static int print(void *arg, struct buf *text)
     return 0;
 }
 
-static int dump(const char *folder, bool is_bare)
+/* `file` NULL: of a store, or of a folder of segments. */
+static int dump(const char *folder, const char *file, bool is_store)
 {
     struct env *env = NULL;
     uint64_t holes = 0;
     int r = env_posix_new(folder, &env);
 
-    if (r >= 0)
-        r = engine_dump_log(env, fs_tables, FS_TABLE_COUNT, is_bare, print, NULL, &holes);
+    if (r >= 0 && is_store)
+        r = engine_dump_log(env, fs_tables, FS_TABLE_COUNT, print, NULL, &holes);
+    else if (r >= 0)
+        r = engine_dump_segments(env, file, fs_tables, FS_TABLE_COUNT, print, NULL, &holes);
     env_free(env);
     if (r >= 0 && fflush(stdout) != 0)
         r = err_new(-EIO, "write: %s", strerror(errno));
     if (r == -EBUSY)
         return complain(EXIT_IN_USE, "'%s' is mounted: %s", folder, err_text(r));
     if (r < 0)
-        return complain_of(r, "dump the log of '%s'", folder);
+        return complain_of(r, "dump the log of '%s'", file ? file : folder);
     return holes > 0 ? EXIT_DAMAGE : EXIT_DONE;
 }
 
-/* A folder of segments, of any name: it is looked at as the log of a store would be. */
-static int dump_segments(const char *folder)
+static int dump_file(const char *path)
 {
-    char place[] = "/tmp/sstfs-log-XXXXXX";
-    char link[sizeof(place) + sizeof("/commitlog")];
-    AUTO(freep) char *path = NULL;
-    int r = absolute_path(folder, &path);
-    int code;
+    AUTO(freep) char *whole = NULL;
+    char *slash;
+    int r = absolute_path(path, &whole);
 
     if (r < 0)
         return complain_of(r, "log dump");
-    if (!mkdtemp(place))
-        return complain_of(err_new(-errno, "%s", strerror(errno)), "make a folder in /tmp");
-    snprintf(link, sizeof(link), "%s/commitlog", place);
-    if (symlink(path, link) < 0)
-        code = complain_of(err_new(-errno, "%s", strerror(errno)), "link '%s'", folder);
-    else
-        code = dump(place, true);
-    unlink(link);
-    rmdir(place);
-    return code;
+    slash = strrchr(whole, '/');
+    *slash = '\0';
+    return dump(*whole ? whole : "/", slash + 1, false);
 }
 
 int command_log(int argc, char **argv)
 {
+    struct stat status;
     int kind;
 
     if (argc != 3 || strcmp(argv[1], "dump") != 0)
         return complain_usage(argv[0]);
+    log_set_level(LOG_LEVEL_WARNING);
+    if (stat(argv[2], &status) == 0 && S_ISREG(status.st_mode))
+        return dump_file(argv[2]);
     kind = folder_kind(argv[2]);
     if (kind == FOLDER_MISSING)
         return complain(EXIT_NOT_FOUND, "'%s' does not exist", argv[2]);
     if (kind < 0)
         return complain_of(kind, "log dump");
     if (kind != FOLDER_STORE && kind != FOLDER_OTHER)
-        return complain(
-            EXIT_NOT_A_STORE, "'%s' is neither a store nor a folder of log segments", argv[2]);
-    log_set_level(LOG_LEVEL_WARNING);
-    return kind == FOLDER_STORE ? dump(argv[2], false) : dump_segments(argv[2]);
+        return complain(EXIT_NOT_A_STORE,
+            "'%s' is neither a store nor a folder of log segments, nor one of these", argv[2]);
+    return dump(argv[2], NULL, kind == FOLDER_STORE);
 }

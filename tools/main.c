@@ -69,8 +69,10 @@ static const struct command commands[] = {
         "the rows of SSTables as JSON, as sstabledump prints them", command_dump},
     {"schema", "", "the tables as CQL, for a Cassandra server that is to take the SSTables",
         command_schema},
-    {"log", "dump STORE|FOLDER",
-        "the commit log's mutations as JSON; of an unmounted store, or a folder of its segments",
+    {"log", "dump STORE|FOLDER|FILE",
+        "the commit log's mutations as JSON; of an unmounted store, of a folder of its segments "
+        "(an "
+        "archive, say), or one of them",
         command_log},
     {"flush", "MNT", "write what is in memory to SSTables", command_flush},
     {"compact", "MNT", "merge the SSTables of each table", command_compact},

@@ -114,6 +114,8 @@ struct commitlog_visitor {
     /** Not NULL: large values that are gone are zeros, and no hole; which tables', is set before
      * batch() is called. */
     uint64_t *missing;
+    /** Not NULL: not the folder "commitlog" is looked at, but these (commitlog/segment.h). */
+    const struct segment_files *files;
 };
 
 /** As commitlog_replay(), for a log with holes. `store_uuid` NULL: of any store. */

@@ -438,8 +438,10 @@ static int begin(struct replay *replay, struct env *env, const uint8_t *store_uu
     replay->reader.env = replay->values.env = env;
     replay->values.flushed = flushed;
     replay->values.uses = replay->result.value_uses;
+    replay->values.is_bare = replay->visitor.files;
     find_from(replay, flushed);
-    return segment_list(env, store_uuid, &replay->segments);
+    return replay->visitor.files ? segment_list_files(env, replay->visitor.files, &replay->segments)
+                                 : segment_list(env, store_uuid, &replay->segments);
 }
 
 static void end(struct replay *replay)

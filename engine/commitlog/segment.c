@@ -177,6 +177,64 @@ int segment_list(struct env *env, const uint8_t *store_uuid, struct segment_list
     return 0;
 }
 
+struct files {
+    struct env *env;
+    struct segment_list list;
+    size_t capacity;
+};
+
+/* 1; 0: it is no segment. */
+static int add_file(struct files *files, const char *name)
+{
+    struct segment_list *list = &files->list;
+    struct segment_place *place;
+    int r;
+
+    if (list->count == files->capacity) {
+        size_t capacity = files->capacity ? files->capacity * 2 : SLOT_NUMBERS_MAX;
+        struct segment_place *grown = reallocarray(list->all, capacity, sizeof(*grown));
+
+        if (!grown)
+            return err_new(-ENOMEM, "no memory to list log segments");
+        list->all = grown;
+        files->capacity = capacity;
+    }
+    place = &list->all[list->count];
+    *place = (struct segment_place){0};
+    if (strlen(name) >= sizeof(place->path))
+        return 0;
+    strcpy(place->path, name);
+    r = segment_read_header(files->env, name, &place->header);
+    if (r > 0)
+        list->count++;
+    return r == -EISDIR ? 0 : r;
+}
+
+static int add_any_file(void *arg, const char *name)
+{
+    int r = add_file(arg, name);
+
+    return r < 0 ? r : 0;
+}
+
+int segment_list_files(
+    struct env *env, const struct segment_files *names, struct segment_list *ret_list)
+{
+    struct files files = {.env = env};
+    int r = names->file ? add_file(&files, names->file) : io_list(env, "", add_any_file, &files);
+
+    if (r == 0 && names->file)
+        r = err_new(-EUCLEAN, "it does not begin as a log segment does");
+    if (r < 0) {
+        segment_list_release(&files.list);
+        return r;
+    }
+    if (files.list.count > 0)
+        qsort(files.list.all, files.list.count, sizeof(*files.list.all), compare_places);
+    *ret_list = files.list;
+    return 0;
+}
+
 void segment_list_release(struct segment_list *list)
 {
     free(list->all);

@@ -14,8 +14,8 @@ enum slot_kind { SLOT_RECORDS = 'r', SLOT_VALUES = 'v' };
 /** Slots are numbered from 0; a log in need may have more of them than it will keep. */
 #define SLOT_NUMBERS_MAX 64
 #define SLOT_PATH_BYTES sizeof(COMMITLOG_FOLDER "/r00")
-/** Of a slot or of an archived segment. */
-#define SEGMENT_PATH_BYTES 32
+/** Of a slot, an archived segment, or a file of any name in the env's folder. */
+#define SEGMENT_PATH_BYTES 272
 
 #define SEGMENT_HEADER_BYTES 4096
 #define SEGMENT_BYTES_MAX (2u << 30) /* an offset is 32 bits */
@@ -130,6 +130,14 @@ struct segment_list {
  */
 MUST_USE int segment_list(
     struct env *env, const uint8_t *store_uuid, struct segment_list *ret_list);
+
+/** Segments that are no store's any more: in the env's folder, in files of any name. */
+struct segment_files {
+    const char *file; /* this one alone; NULL: all that begin as segments do */
+};
+/** The same of these. -EUCLEAN: the one file is no segment. */
+MUST_USE int segment_list_files(
+    struct env *env, const struct segment_files *files, struct segment_list *ret_list);
 void segment_list_release(struct segment_list *list);
 
 /* ---- records ---- */

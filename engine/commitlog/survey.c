@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "commitlog/reader.h"
@@ -45,6 +46,9 @@ static int survey_list(
 {
     unsigned first;
 
+    survey->cuts = calloc(list->count, sizeof(*survey->cuts));
+    if (!survey->cuts)
+        return -ENOMEM;
     for (unsigned i = 0; i < list->count; i++) {
         struct segment_note note;
         int r = commitlog_read_note(env, &list->all[i], &note);
@@ -80,9 +84,10 @@ static int step_over(void *arg, const struct commitlog_hole *hole)
     return HOLE_STEP;
 }
 
-static int read_notes(struct env *env, const uint8_t *store_uuid, struct commitlog_survey *survey)
+static int read_notes(struct env *env, const uint8_t *store_uuid, const struct segment_files *files,
+    struct commitlog_survey *survey)
 {
-    static const struct commitlog_visitor visitor = {.note = take_flushed, .hole = step_over};
+    struct commitlog_visitor visitor = {.note = take_flushed, .hole = step_over, .files = files};
     uint64_t from[COMMITLOG_TABLES_MAX];
     struct commitlog_replay_result result;
 
@@ -91,12 +96,18 @@ static int read_notes(struct env *env, const uint8_t *store_uuid, struct commitl
         survey->cuts, survey->cut_count, &visitor, survey, &result);
 }
 
-int commitlog_survey(
-    struct env *env, const uint8_t *store_uuid, struct commitlog_survey *ret_survey)
+void commitlog_survey_release(struct commitlog_survey *survey)
+{
+    free(survey->cuts);
+    *survey = (struct commitlog_survey){0};
+}
+
+int commitlog_survey(struct env *env, const uint8_t *store_uuid, const struct segment_files *files,
+    struct commitlog_survey *ret_survey)
 {
     struct commitlog_survey survey = {0};
     struct segment_list list;
-    int r = segment_list(env, store_uuid, &list);
+    int r = files ? segment_list_files(env, files, &list) : segment_list(env, store_uuid, &list);
 
     if (r < 0)
         return r;
@@ -104,10 +115,13 @@ int commitlog_survey(
         r = survey_list(env, &list, &survey);
     segment_list_release(&list);
     if (r == 0 && survey.has_note)
-        r = read_notes(env, store_uuid, &survey);
-    if (r == 0)
-        *ret_survey = survey;
-    return r < 0 ? err_with(r, "look at the commit log") : 0;
+        r = read_notes(env, store_uuid, files, &survey);
+    if (r < 0) {
+        commitlog_survey_release(&survey);
+        return err_with(r, "look at the commit log");
+    }
+    *ret_survey = survey;
+    return 0;
 }
 
 /* ---- stepping over what is damaged, for good ---- */

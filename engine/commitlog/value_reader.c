@@ -19,12 +19,15 @@ void value_reader_release(struct value_reader *reader)
 static int open_slot(struct value_reader *reader, unsigned number)
 {
     char path[SLOT_PATH_BYTES];
+    const char *name = path;
     int r;
 
     if (reader->open >> number & 1)
         return 1;
     slot_path(SLOT_VALUES, number, path);
-    r = io_open(reader->env, path, reader->writes_back ? O_RDWR : O_RDONLY, &reader->fds[number]);
+    if (reader->is_bare)
+        name += sizeof(COMMITLOG_FOLDER);
+    r = io_open(reader->env, name, reader->writes_back ? O_RDWR : O_RDONLY, &reader->fds[number]);
     if (r == -ENOENT)
         return 0;
     if (r < 0)

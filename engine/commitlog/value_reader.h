@@ -13,6 +13,7 @@ struct value_reader {
     struct commitlog_flushed flushed;
     struct commitlog_value_use *uses; /* of VALUE_SLOTS_MAX slots: what was read is added */
     bool writes_back;                 /* what is good, to be synced */
+    bool is_bare;                     /* slots lie in the env's folder itself */
     uint64_t open;                    /* a bit for each slot */
     int fds[VALUE_SLOTS_MAX];
     bool is_lenient;  /* a value that is not there is zeros */

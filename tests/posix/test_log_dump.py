@@ -104,6 +104,38 @@ def a_folder_of_segments_will_do(place):
     assert rows_named(records, 'third-file')
 
 
+def an_archive_will_do_and_one_segment(place):
+    place.mount('archive=on')
+    sets = place.top / 'sets'
+    sets.mkdir()
+    for name in ['first-file', 'second-file', 'third-file', 'fourth-file']:
+        place.snapshot(f'before-{name}')
+        synced(place.mnt / name, name.encode())
+        sstfs('backup', '--tag', f'before-{name}', place.mnt, sets)  # ends a segment
+    log = sets / 'log'
+    whole = dump(log)
+    segments = sorted(log.iterdir())
+    assert len(segments) == 4 and whole[-1]['end'] and not any('hole' in record for record in whole)
+    for path, name in zip(segments, ['first-file', 'second-file', 'third-file', 'fourth-file']):
+        assert rows_named(whole, name)
+        records = dump(path)
+        assert rows_named(records, name) and records[-1]['batches'] == len(records) - 1
+        assert {f"{record['segment']:016x}.log" for record in records[:-1]} == {path.name}
+        # Whatever its name is.
+        path.rename(place.top / ('a segment of yesterday ' + 20 * 'x'))
+        assert dump(place.top / ('a segment of yesterday ' + 20 * 'x')) == records
+        (place.top / ('a segment of yesterday ' + 20 * 'x')).rename(path)
+    segments[1].unlink()
+    (log / 'folder').mkdir()
+    (log / 'note').write_text('of something else')
+    records = dump(log, code=1)
+    assert [record['hole']['next_segment'] for record in records if 'hole' in record] == [int(segments[2].stem, 16)]
+    assert rows_named(records, 'first-file') and rows_named(records, 'third-file')
+    assert not rows_named(records, 'second-file')
+    done = sstfs('log', 'dump', log / 'note', code=1)
+    assert 'does not begin as a log segment' in done.stderr and not done.stdout, done
+
+
 def a_hole_is_shown(place):
     logged(place)
     path = next(p for p in (place.store / 'commitlog').iterdir()
@@ -122,5 +154,6 @@ if __name__ == '__main__':
         mutations_are_shown_in_their_order,
         a_store_that_is_mounted_or_none_is_refused,
         a_folder_of_segments_will_do,
+        an_archive_will_do_and_one_segment,
         a_hole_is_shown,
     ]))

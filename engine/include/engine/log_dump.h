@@ -17,10 +17,15 @@ typedef int (*log_dump_sink)(void *arg, struct buf *text);
  * (engine/print.h), and the tables whose large values are gone, as they are when they were flushed.
  * One for each hole, and a last one that says where the log ends.
  *
- * The env's folder is a store; with `is_bare` it has a folder `commitlog` with segments, of
- * whatever store. `ret_holes`: how many holes there are. -EBUSY: somebody has the store open.
+ * The env's folder is a store. `ret_holes`: how many holes there are. -EBUSY: somebody has the
+ * store open.
  */
 MUST_USE int engine_dump_log(struct env *env, const struct table_schema *tables,
-    unsigned table_count, bool is_bare, log_dump_sink sink, void *arg, uint64_t *ret_holes);
+    unsigned table_count, log_dump_sink sink, void *arg, uint64_t *ret_holes);
+/** The same of segments in files of any name in the env's folder, of whatever store: a copy of its
+ * folder `commitlog`, an archive. `file` not NULL: of this one alone; -EUCLEAN: it is none. */
+MUST_USE int engine_dump_segments(struct env *env, const char *file,
+    const struct table_schema *tables, unsigned table_count, log_dump_sink sink, void *arg,
+    uint64_t *ret_holes);
 
 #endif

@@ -488,10 +488,11 @@ static void before_a_segment_is_cleared_the_log_says_what_is_flushed(void **stat
     assert_int_equal(discard(f, flushed), 0);
     abandon_log(f);
     env_fault_crash(f->env, ENV_FAULT_LOST);
-    assert_int_equal(commitlog_survey(f->env, uuid, &survey), 0);
+    assert_int_equal(commitlog_survey(f->env, uuid, NULL, &survey), 0);
     assert_true(survey.has_note);
     assert_int_equal(survey.flushed[0], flushed);
     assert_int_equal(position_segment(survey.from), position_segment(flushed));
+    commitlog_survey_release(&survey);
     fixture_free(f);
 }
 
