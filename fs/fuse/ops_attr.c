@@ -4,6 +4,8 @@
 #include "fuse/request.h"
 
 #include <errno.h>
+#include <linux/xattr.h>
+#include <string.h>
 
 #include "engine/buf.h"
 
@@ -149,15 +151,35 @@ void op_statfs(fuse_req_t fuse, fuse_ino_t ino)
 
 static bool is_acl(const char *name)
 {
-    return strncmp(name, "system.posix_acl_", 17) == 0;
+    return strcmp(name, XATTR_NAME_POSIX_ACL_ACCESS) == 0 ||
+           strcmp(name, XATTR_NAME_POSIX_ACL_DEFAULT) == 0;
 }
 
-/* Of system.* there are ACLs, and these only where the kernel enforces them. */
+/* Of system.* there are the two ACLs, and these only where the kernel enforces them. Of what else
+ * begins so, it does not ask who may set it. */
 static bool is_refused(const struct session *session, const char *name)
 {
     if (strncmp(name, "system.", 7) != 0)
         return false;
     return !session->has_acls || !is_acl(name);
+}
+
+/* 0 if there may be one of that name: other names no file system takes, so no copy could keep them.
+ */
+static int check_new_xattr(const char *name)
+{
+    static const char *const namespaces[] = {
+        XATTR_USER_PREFIX, XATTR_TRUSTED_PREFIX, XATTR_SECURITY_PREFIX};
+
+    if (is_acl(name))
+        return 0;
+    for (size_t i = 0; i < ARRAY_COUNT(namespaces); i++) {
+        size_t size = strlen(namespaces[i]);
+
+        if (strncmp(name, namespaces[i], size) == 0)
+            return name[size] ? 0 : EINVAL;
+    }
+    return EOPNOTSUPP;
 }
 
 static struct request *request_xattr(
@@ -203,8 +225,14 @@ void op_setxattr(
         .table = TABLE_DIRENTS,
         .run = run_setxattr,
         .reply = reply_done};
-    struct request *request = request_xattr(fuse, &type, ino, name);
+    int code = check_new_xattr(name);
+    struct request *request;
 
+    if (code != 0) {
+        fuse_reply_err(fuse, code);
+        return;
+    }
+    request = request_xattr(fuse, &type, ino, name);
     if (!request)
         return;
     request->data = bytes_of(value, size);

@@ -450,6 +450,26 @@ def extended_attributes_are_set_listed_and_removed(place):
         assert sorted(os.listxattr(place.mnt / name)) == ['user.big', 'user.one']
 
 
+def attributes_are_of_a_namespace_that_somebody_guards(place):
+    place.mount()
+    place.top.chmod(0o755)
+    path = place.mnt / 'file'
+    path.touch(0o600)
+    for name in 'system.posix_acl_other', 'system.posix_acl_access_', 'system.other', 'other.name', 'name', 'USER.name':
+        raises(errno.EOPNOTSUPP, os.setxattr, path, name, b'x')
+        raises(errno.ENODATA if not name.startswith('system.') else errno.EOPNOTSUPP, os.removexattr, path, name)
+    for name in 'user.', 'trusted.', 'security.':
+        raises(errno.EINVAL, os.setxattr, path, name, b'x')
+    for name in 'trusted.name', 'security.name':
+        if os.geteuid() == 0:
+            os.setxattr(path, name, b'x')
+            os.removexattr(path, name)
+    if os.geteuid() == 0:
+        # The kernel asks for no permission where it leaves a namespace to the file system.
+        support.as_user(1000, lambda: raises(errno.EOPNOTSUPP, os.setxattr, path, 'system.posix_acl_other', b'x'))
+    assert os.listxattr(path) == []
+
+
 def a_big_directory_lists_every_name_once(place):
     place.mount()
     names = {f'{i:05}-{"n" * (i % 100)}' for i in range(5000)}
@@ -581,6 +601,7 @@ if __name__ == '__main__':
         birth_times_stay,
         setgid_directories_hand_on_their_group,
         extended_attributes_are_set_listed_and_removed,
+        attributes_are_of_a_namespace_that_somebody_guards,
         a_big_directory_lists_every_name_once,
         removing_while_listing_misses_no_name,
         special_files_are_made,
