@@ -37,6 +37,9 @@ void control_stop(struct control *control);
 MUST_USE int control_run(
     const struct metrics_sources *sources, const json_t *question, json_t **ret_result);
 
+/** What `{"command":"sstables"}` answers: appends each that is live, as {"table":…,"id":…}. */
+MUST_USE int control_list_sstables(struct engine *engine, json_t *to);
+
 /* ---- the commands' side ---- */
 
 /** Asks the daemon of the mount that `path` lies in (or of the store that it is). `ret_result`

@@ -73,6 +73,35 @@ static int run_reopen(
     return 0;
 }
 
+/* ---- SSTables ---- */
+
+static int add_sstable(void *arg, const struct engine_sstable *sstable)
+{
+    json_t *one =
+        json_pack("{s:i, s:s}", "table", (int)sstable->table, "id", sstable->facts->id.text);
+
+    return json_array_append_new(arg, one) < 0 ? -ENOMEM : 0;
+}
+
+int control_list_sstables(struct engine *engine, json_t *to)
+{
+    return engine_sstables(engine, add_sstable, to);
+}
+
+static int run_sstables(
+    const struct metrics_sources *sources, const json_t *question, json_t **ret_result)
+{
+    json_t *list = json_array();
+    int r = list ? control_list_sstables(sources->engine, list) : -ENOMEM;
+
+    (void)question;
+    if (r < 0)
+        json_decref(list);
+    else
+        *ret_result = list;
+    return r;
+}
+
 /* ---- snapshots ---- */
 
 #define PUT(object, stats, field)                                                                  \
@@ -191,6 +220,7 @@ int control_run(const struct metrics_sources *sources, const json_t *question, j
         {"archive-log", run_archive_log},
         {"compact", run_compact},
         {"reopen", run_reopen},
+        {"sstables", run_sstables},
         {"snapshots", run_snapshots},
         {"snapshot-hold", run_hold},
         {"snapshot-release", run_release},

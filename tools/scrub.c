@@ -2,7 +2,8 @@
  * sstfs scrub: reads every SSTable of a store, mounted or not, or of a copy of a snapshot, and
  * proves it; heals a damaged one from any folder that holds it too.
  *
- *   what        all that data/ and the tags hold, each once; those checked longest ago first
+ *   what        all that the manifest names or that lies in data/ and the tags, each once; those
+ *               checked longest ago first
  *   how fast    at the lowest priority for processor and disk
  *   scrub.log   in the store: when each was last found whole; so a scrub that was interrupted goes
  *               on with --older-than
@@ -35,8 +36,10 @@
 #include "tools.h"
 
 #define LOG_NAME "scrub.log"
+#define DATA_TABLES "data/sstfs"
 #define LOG_BYTES_MAX (64u << 20)
 #define COPY_BYTES (1u << 20)
+#define MEMORY_BYTES (256ull << 20)
 #define PATH_BYTES 1024
 #define IOPRIO_IDLE (3 << 13) /* ioprio_set(2) */
 
@@ -66,22 +69,22 @@ struct scrub {
 
 /* ---- what there is ---- */
 
+/*
+ * By TOC.txt, which an obsolete one has lost, and in a store what the manifest names: that may have
+ * lost it, too. The daemon says that, or the store if there is none; if another has it open, whose
+ * mountpoint we were not told, TOC.txt is all there is.
+ */
 struct listing {
     struct scrub *scrub;
     unsigned table;
     const char *folder;
 };
 
-static int add_item(void *arg, const char *name)
+static int add_item(
+    struct scrub *scrub, unsigned table, const char *folder, const struct sstable_id *id)
 {
-    const struct listing *listing = arg;
-    struct scrub *scrub = listing->scrub;
-    enum sstable_component component;
-    struct item item = {.table = listing->table};
+    struct item item = {.table = table, .id = *id};
 
-    /* An obsolete one has lost its TOC.txt. */
-    if (!sstable_parse_file_name(name, &item.id, &component) || component != COMPONENT_TOC)
-        return 0;
     for (size_t i = 0; i < scrub->count; i++)
         if (scrub->items[i].table == item.table &&
             strcmp(scrub->items[i].id.text, item.id.text) == 0)
@@ -95,9 +98,89 @@ static int add_item(void *arg, const char *name)
         scrub->items = grown;
         scrub->capacity = capacity;
     }
-    snprintf(item.folder, sizeof(item.folder), "%s", listing->folder);
+    snprintf(item.folder, sizeof(item.folder), "%s", folder);
     scrub->items[scrub->count++] = item;
     return 0;
+}
+
+static int add_listed(void *arg, const char *name)
+{
+    const struct listing *listing = arg;
+    enum sstable_component component;
+    struct sstable_id id;
+
+    if (!sstable_parse_file_name(name, &id, &component) || component != COMPONENT_TOC)
+        return 0;
+    return add_item(listing->scrub, listing->table, listing->folder, &id);
+}
+
+static int ask_store(struct scrub *scrub, json_t *to)
+{
+    struct engine_options options = {.tables = fs_tables,
+        .table_count = FS_TABLE_COUNT,
+        .memory_bytes = MEMORY_BYTES,
+        .sync_mode = SYNC_PERIODIC,
+        .sync_period_us = 5000000,
+        .read_only = true};
+    struct engine *engine = NULL;
+    int r = engine_open(scrub->env, &options, &engine), closed;
+
+    if (r < 0)
+        return r;
+    r = control_list_sstables(engine, to);
+    closed = engine_close(engine, 0);
+    return r < 0 ? r : closed;
+}
+
+/* What is live, as [{table, id}]; to be released. None of a snapshot, or if it cannot be known. */
+static json_t *live_sstables(struct scrub *scrub)
+{
+    json_t *live = NULL;
+
+    if (scrub->is_store && control_ask(scrub->path, "sstables", &live) < 0) {
+        live = json_array();
+        if (ask_store(scrub, live) < 0)
+            json_array_clear(live);
+    }
+    return live ? live : json_array();
+}
+
+static bool is_live(struct scrub *scrub, const struct item *item)
+{
+    json_t *live = live_sstables(scrub), *one;
+    bool found = false;
+    size_t i;
+
+    json_array_foreach(live, i, one)
+    {
+        found |= json_integer_value(json_object_get(one, "table")) == item->table &&
+                 strcmp(json_string_value(json_object_get(one, "id")), item->id.text) == 0;
+    }
+    json_decref(live);
+    return found;
+}
+
+static int list_live(struct scrub *scrub)
+{
+    json_t *live = live_sstables(scrub), *one;
+    size_t i;
+    int r = 0;
+
+    json_array_foreach(live, i, one)
+    {
+        unsigned table = (unsigned)json_integer_value(json_object_get(one, "table"));
+        char name[TABLE_FOLDER_NAME_MAX + 1], folder[PATH_BYTES];
+        struct sstable_id id;
+
+        if (r < 0 || table >= FS_TABLE_COUNT)
+            continue;
+        table_folder_name(&fs_tables[table], name);
+        snprintf(folder, sizeof(folder), DATA_TABLES "/%s", name);
+        snprintf(id.text, sizeof(id.text), "%s", json_string_value(json_object_get(one, "id")));
+        r = add_item(scrub, table, folder, &id);
+    }
+    json_decref(live);
+    return r;
 }
 
 static int add_tag(void *arg, const char *name)
@@ -118,7 +201,7 @@ static int list_tables(struct scrub *scrub, const char *tables)
 
         table_folder_name(&fs_tables[table], name);
         snprintf(folder, sizeof(folder), "%s/%s", tables, name);
-        r = io_list(scrub->env, folder, add_item, &listing);
+        r = io_list(scrub->env, folder, add_listed, &listing);
         if (r == -ENOENT) /* no SSTables, or a tag that has just gone */
             r = 0;
     }
@@ -133,7 +216,7 @@ static int each_place(
 
     if (!scrub->is_store)
         return each(scrub, "sstfs", arg);
-    r = each(scrub, "data/sstfs", arg);
+    r = each(scrub, DATA_TABLES, arg);
     for (size_t at = 0; r >= 0 && at < scrub->tags.size;
          at += strlen((char *)scrub->tags.data + at) + 1) {
         char tables[PATH_BYTES];
@@ -207,53 +290,28 @@ static int oldest_first(const void *a, const void *b)
 
 /* ---- one SSTable ---- */
 
-/* TOC.txt names components and nothing else. */
-static int check_toc(struct env *env, const char *folder, const struct item *item)
-{
-    char path[PATH_BYTES + SSTABLE_FILE_NAME_MAX], name[SSTABLE_FILE_NAME_MAX + 1];
-    struct buf text = BUF_INIT;
-    char *rest, *line;
-    int r;
-
-    sstable_file_name(&item->id, COMPONENT_TOC, name);
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    r = io_read_file(env, path, COPY_BYTES, &text);
-    buf_append_u8(&text, 0);
-    if (r == 0)
-        r = buf_error(&text);
-    rest = r == 0 ? (char *)text.data : NULL;
-    while (r == 0 && rest && (line = strsep(&rest, "\n"))) {
-        char listed[PATH_BYTES];
-        enum sstable_component component;
-        struct sstable_id id;
-
-        snprintf(listed, sizeof(listed), "nb-%s-big-%s", item->id.text, line);
-        if (*line && !sstable_parse_file_name(listed, &id, &component))
-            r = err_new(-EUCLEAN, "%s: it names no component", name);
-    }
-    buf_release(&text);
-    return r;
-}
-
 static int check(struct env *env, const char *folder, const struct item *item)
 {
     AUTO(sstable_unrefp) struct sstable *sstable = NULL;
-    int r = check_toc(env, folder, item);
+    int r = sstable_open(env, folder, &item->id, &fs_tables[item->table], NULL, &sstable);
 
-    if (r == 0)
-        r = sstable_open(env, folder, &item->id, &fs_tables[item->table], NULL, &sstable);
     return r < 0 ? r : sstable_verify(sstable);
+}
+
+static bool has_toc(struct scrub *scrub, const char *folder, const struct sstable_id *id)
+{
+    char path[PATH_BYTES * 2], name[SSTABLE_FILE_NAME_MAX + 1];
+    struct io_stat unused;
+
+    sstable_file_name(id, COMPONENT_TOC, name);
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return io_stat(scrub->env, path, &unused) != -ENOENT;
 }
 
 /* Whether it went because it was replaced, or its tag deleted, while it was read. */
 static bool has_gone(struct scrub *scrub, const struct item *item)
 {
-    char path[PATH_BYTES + SSTABLE_FILE_NAME_MAX], name[SSTABLE_FILE_NAME_MAX + 1];
-    struct io_stat unused;
-
-    sstable_file_name(&item->id, COMPONENT_TOC, name);
-    snprintf(path, sizeof(path), "%s/%s", item->folder, name);
-    return scrub->is_store && io_stat(scrub->env, path, &unused) == -ENOENT;
+    return scrub->is_store && !has_toc(scrub, item->folder, &item->id) && !is_live(scrub, item);
 }
 
 /* ---- healing ---- */
@@ -288,25 +346,24 @@ static int copy_file(struct scrub *scrub, const char *from_path, const char *to_
 struct replacement {
     const char *table; /* name of the table's folder */
     const char *name;  /* of the component */
+    bool is_in_use;    /* so data/ holds it, whatever is left of it there */
     const char *fresh; /* path of the whole file */
 };
 
 static int replace_in_place(struct scrub *scrub, const char *tables, void *arg)
 {
     const struct replacement *replacement = arg;
-    char folder[PATH_BYTES + TABLE_FOLDER_NAME_MAX], toc[SSTABLE_FILE_NAME_MAX + 1];
+    char folder[PATH_BYTES + TABLE_FOLDER_NAME_MAX];
     char path[PATH_BYTES * 2], link[PATH_BYTES * 2];
     enum sstable_component component;
     struct sstable_id id;
-    struct io_stat unused;
     int r;
 
     snprintf(folder, sizeof(folder), "%s/%s", tables, replacement->table);
     if (!sstable_parse_file_name(replacement->name, &id, &component))
         return -EINVAL;
-    sstable_file_name(&id, COMPONENT_TOC, toc);
-    snprintf(path, sizeof(path), "%s/%s", folder, toc);
-    if (io_stat(scrub->env, path, &unused) == -ENOENT)
+    if (!has_toc(scrub, folder, &id) &&
+        !(replacement->is_in_use && strcmp(tables, DATA_TABLES) == 0))
         return 0; /* it does not hold this SSTable */
     snprintf(path, sizeof(path), "%s/%s", folder, replacement->name);
     snprintf(link, sizeof(link), "%s.link", replacement->fresh);
@@ -317,10 +374,10 @@ static int replace_in_place(struct scrub *scrub, const char *tables, void *arg)
 }
 
 static int heal_component(struct scrub *scrub, const struct item *item, const char *table,
-    enum sstable_component component)
+    enum sstable_component component, bool is_in_use)
 {
     char name[SSTABLE_FILE_NAME_MAX + 1], from[PATH_BYTES * 2], fresh[PATH_BYTES];
-    struct replacement replacement = {table, name, fresh};
+    struct replacement replacement = {table, name, is_in_use, fresh};
     struct io_stat unused;
     int r, removed;
 
@@ -349,6 +406,7 @@ static int have_reopened(struct scrub *scrub)
 static int heal(struct scrub *scrub, const struct item *item)
 {
     char table[TABLE_FOLDER_NAME_MAX + 1], folder[PATH_BYTES];
+    bool is_in_use = is_live(scrub, item);
     int r;
 
     table_folder_name(&fs_tables[item->table], table);
@@ -358,7 +416,7 @@ static int heal(struct scrub *scrub, const struct item *item)
         return err_with(r, "the copy in '%s'", scrub->repair_from);
     /* The last is TOC.txt, by which a place is known to hold it. */
     for (unsigned c = 0; r == 0 && c < COMPONENT_COUNT; c++)
-        r = heal_component(scrub, item, table, (enum sstable_component)c);
+        r = heal_component(scrub, item, table, (enum sstable_component)c, is_in_use);
     if (r == 0)
         r = check(scrub->env, item->folder, item);
     return r < 0 ? r : have_reopened(scrub);
@@ -367,17 +425,17 @@ static int heal(struct scrub *scrub, const struct item *item)
 /* ---- all of it ---- */
 
 /* What was told of it, borrowed; NULL: in words. */
-static json_t *tell_damage(struct scrub *scrub, const struct item *item, int r)
+static json_t *tell_damage(struct scrub *scrub, const struct item *item, const char *text)
 {
     const char *table = fs_tables[item->table].name;
     json_t *one;
 
     if (!scrub->told) {
-        printf("damage: %s nb-%s-big: %s\n", table, item->id.text, err_text(r));
+        printf("damage: %s nb-%s-big: %s\n", table, item->id.text, text);
         return NULL;
     }
     one = json_pack("{s:s, s:s, s:o, s:b}", "table", table, "id", item->id.text, "text",
-        json_of_name(err_text(r)), "healed", 0);
+        json_of_name(text), "healed", 0);
     json_array_append_new(scrub->told, one);
     return one;
 }
@@ -385,6 +443,7 @@ static json_t *tell_damage(struct scrub *scrub, const struct item *item, int r)
 static void scrub_one(struct scrub *scrub, struct item *item)
 {
     int r = check(scrub->env, item->folder, item);
+    AUTO(freep) char *text = r < 0 ? strdup(err_text(r)) : NULL;
     json_t *one;
 
     if (r < 0 && has_gone(scrub, item))
@@ -395,7 +454,7 @@ static void scrub_one(struct scrub *scrub, struct item *item)
         return;
     }
     scrub->damaged++;
-    one = tell_damage(scrub, item, r);
+    one = tell_damage(scrub, item, text ? text : "no memory for the words");
     if (!scrub->repair_from)
         return;
     r = heal(scrub, item);
@@ -473,6 +532,8 @@ static int run(struct scrub *scrub)
     int code, r = scrub->is_store ? io_list(scrub->env, "snapshots", add_tag, scrub) : 0;
 
     if (r >= 0)
+        r = list_live(scrub); /* first: each is to be looked at where it is in use */
+    if (r >= 0)
         r = each_place(scrub, list_place, NULL);
     if (r < 0)
         return complain_of(r, "scrub '%s'", scrub->store);
@@ -524,7 +585,7 @@ static int open_folders(struct scrub *scrub)
     if (kind != FOLDER_STORE && kind != FOLDER_SNAPSHOT)
         return complain_no_tree(scrub->repair_from, kind);
     scrub->repair_is_store = kind == FOLDER_STORE;
-    scrub->repair_tables = kind == FOLDER_STORE ? "data/sstfs" : "sstfs";
+    scrub->repair_tables = kind == FOLDER_STORE ? DATA_TABLES : "sstfs";
     r = env_posix_new(scrub->repair_from, &scrub->repair_env);
     return r < 0 ? complain_of(r, "open '%s'", scrub->repair_from) : EXIT_DONE;
 }

@@ -9,7 +9,7 @@
 #include "sstable/digest.h"
 
 /*
- *   1. TOC.txt lists the files there are; Digest.crc32 is that of all of Data.db
+ *   1. TOC.txt is there and lists the files there are; Digest.crc32 is that of all of Data.db
  *   2. the stream from its first byte to its last, beside Index.db: partitions ascend, each has its
  *      entry, each row decodes and ascends, each block of a promoted index begins and ends with
  *      the rows that it names
@@ -48,17 +48,13 @@ static int damaged(const struct verifier *verifier, enum sstable_component compo
 
 static int verify_files(struct sstable *sstable)
 {
-    struct buf toc = BUF_INIT;
+    AUTO(buf_release) struct buf toc = BUF_INIT;
     component_set listed;
-    int r;
+    int r = sstable_read_component(sstable, COMPONENT_TOC, 1u << 16, &toc);
 
-    if (!component_set_has(sstable->components, COMPONENT_TOC))
-        return 0;
-    r = sstable_read_component(sstable, COMPONENT_TOC, 1u << 16, &toc);
     if (r < 0)
         return r;
     listed = toc_decode(buf_bytes(&toc));
-    buf_release(&toc);
     for (unsigned c = 0; c < COMPONENT_COUNT; c++) {
         bool is_listed = component_set_has(listed, (enum sstable_component)c);
 

@@ -68,6 +68,49 @@ def a_damaged_component_is_healed(place):
     support.no_damage(copy)
 
 
+def a_lost_component_is_healed(place):
+    copy = filled(place)
+    kinds = components(place.store / 'data' / 'sstfs')
+    assert len(kinds) == 8 and any(path.name.endswith('TOC.txt') for path in kinds), kinds
+    for is_mounted in True, False:
+        where = place.mnt if is_mounted else place.store
+        if not is_mounted:
+            place.umount()
+        for path in kinds:
+            wanted, kind = path.read_bytes(), path.name.split('-big-')[1]
+            tag = place.store / 'snapshots' / 'one' / 'sstfs' / path.parent.name / path.name
+            for lost in path, tag, copy / 'sstfs' / path.parent.name / path.name:
+                is_copy = lost.is_relative_to(copy)
+                lost.unlink()
+                if not is_mounted and lost == path:
+                    assert kind in sstfs('check', place.store, code=1).stdout, lost
+                if is_copy or lost == tag:
+                    folder = copy if is_copy else tag.parents[2]
+                    assert kind in sstfs('verify', folder, code=1).stdout, lost
+                else:
+                    assert kind in sstfs('scrub', where, code=1).stdout, lost
+                source, target = (place.store / 'snapshots' / 'one', copy) if is_copy else (copy, where)
+                done = sstfs('scrub', '--repair-from', source, target)
+                assert '1 damaged, 1 healed' in done.stdout and kind in done.stdout, (lost, done)
+                assert lost.read_bytes() == wanted
+                assert '0 damaged' in sstfs('scrub', target).stdout, lost
+    sstfs('check', place.store)
+    support.no_damage(copy)
+
+
+def a_list_of_components_that_is_wrong_is_found(place):
+    copy = filled(place)
+    place.umount()
+    toc = next(path for path in components(place.store / 'data' / 'sstfs') if path.name.endswith('TOC.txt'))
+    for wrong in 'Filter.db\n', '', toc.read_text().replace('Filter.db\n', ''), toc.read_text() + 'CRC.db\n':
+        toc.chmod(0o600)
+        toc.write_text(wrong)
+        assert toc.name in sstfs('check', place.store, code=1).stdout, wrong
+        assert '1 damaged' in sstfs('scrub', place.store, code=1).stdout, wrong
+        assert '1 healed' in sstfs('scrub', '--repair-from', copy, place.store).stdout, wrong
+    sstfs('check', place.store)
+
+
 def reads_go_on_after_healing(place):
     copy = filled(place)
     place.remount()
@@ -193,6 +236,8 @@ def a_copy_that_is_damaged_too_heals_nothing(place):
 if __name__ == '__main__':
     sys.exit(support.main([
         a_damaged_component_is_healed,
+        a_lost_component_is_healed,
+        a_list_of_components_that_is_wrong_is_found,
         whatever_is_flipped_in_a_copy_is_named_and_healed,
         another_snapshot_is_no_source_for_its_lists,
         reads_go_on_after_healing,
