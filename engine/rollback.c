@@ -1,7 +1,8 @@
 /*
  * A store taken back to one of its snapshots.
  *
- *   opened and closed again: the log's content is in SSTables, and in a snapshot
+ *   opened and closed again: the log's content is in SSTables, and in a snapshot; and in the
+ *                            archive, if there is one, for whoever restores to a moment before
  *     -> the SSTables of the wanted snapshot that are not live are linked back into data/
  *     -> store.json with a new node number
  *     -> one manifest edit: these are live, those of now are not
@@ -10,6 +11,7 @@
  */
 #include <stdio.h>
 
+#include "commitlog/archive.h"
 #include "commitlog/segment.h"
 #include "engine/error.h"
 #include "identity.h"
@@ -36,13 +38,25 @@ static int check_tag(struct engine *engine, const char *tag)
     return r < 0 ? err_with(r, "roll back to '%s'", tag) : 0;
 }
 
-static int keep_now(
-    struct env *env, const struct engine_options *options, const char *tag, const char *keep_as)
+/* Whether this store ever archived: whoever mounts it says so, and that is not known here. */
+static int has_archive(struct env *env, bool *ret_has)
 {
-    struct engine *engine = NULL;
-    int r = engine_open(env, options, &engine);
-    int closed;
+    struct io_stat unused;
+    int r = io_stat(env, ARCHIVE_FOLDER, &unused);
 
+    *ret_has = r == 0;
+    return r == -ENOENT ? 0 : r;
+}
+
+static int keep_now(
+    struct env *env, const struct engine_options *given, const char *tag, const char *keep_as)
+{
+    struct engine_options options = *given;
+    struct engine *engine = NULL;
+    int r = has_archive(env, &options.archive), closed;
+
+    if (r == 0)
+        r = engine_open(env, &options, &engine);
     if (r < 0)
         return r;
     r = check_tag(engine, tag);
@@ -50,6 +64,8 @@ static int keep_now(
         r = engine_snapshot_create(engine, keep_as);
     if (r == 0)
         r = engine_snapshot_await(engine, keep_as, NULL, NULL);
+    if (r == 0)
+        r = engine_archive_log(engine);
     closed = engine_close(engine, CLOSE_FLUSH);
     return r < 0 ? r : closed;
 }

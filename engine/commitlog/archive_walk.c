@@ -2,7 +2,8 @@
  *   1. List the segments from that of the position on, each once, and the cuts that their notes
  *      tell: where the log ended before a daemon that began a segment.
  *   2. Record after record: an END leads to the segment with the next id, a cut to the one that
- *      goes on. The first batch that is too late ends it.
+ *      goes on. The first record that is too late ends it: timestamps ascend along the log, and a
+ *      NOTE has one of its own.
  *   3. Where no good record is: the end, if no segment comes after it and no SYNC record behind it
  *      says that something was there; else damage.
  */
@@ -225,15 +226,10 @@ static int judge(struct walker *walker)
     return r;
 }
 
-/* 1; 0: it is later than what is wanted. */
 static int take_batch(struct walker *walker, const struct record *record)
 {
     int r = 0;
 
-    if (record->timestamp_us > walker->plan->until_us) {
-        walker->result.is_past = true;
-        return 0;
-    }
     if (record->value_count > 0)
         return err_new(-EUCLEAN,
             "segment %016" PRIx64 " of the log has large values elsewhere, at %" PRIu64
@@ -247,7 +243,7 @@ static int take_batch(struct walker *walker, const struct record *record)
             position_segment(walker->position), position_offset(walker->position));
     walker->result.batches++;
     walker->result.last_timestamp_us = record->timestamp_us;
-    return 1;
+    return 0;
 }
 
 /* 1: it goes on; 0: that was all. */
@@ -269,9 +265,13 @@ static int take_next(struct walker *walker)
     r = segment_reader_record(&walker->reader, position_offset(walker->position), &record);
     if (r <= 0)
         return r < 0 ? r : judge(walker);
+    if (record.timestamp_us > walker->plan->until_us) {
+        walker->result.is_past = true;
+        return 0;
+    }
     if (record.type == RECORD_BATCH) {
         r = take_batch(walker, &record);
-        if (r <= 0)
+        if (r < 0)
             return r;
     }
     walker->position = record.type == RECORD_END

@@ -23,7 +23,7 @@ struct archive_walk {
 struct archive_walk_result {
     uint64_t batches;
     int64_t last_timestamp_us; /* of them; 0: there is none */
-    bool is_past; /* a batch later than `until_us` was met: nothing before is missing */
+    bool is_past; /* a record later than `until_us` was met: nothing before is missing */
 };
 
 /**

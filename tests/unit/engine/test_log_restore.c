@@ -15,6 +15,7 @@
 #include "engine/error.h"
 #include "engine/log.h"
 #include "engine/log_restore.h"
+#include "io/fault.h"
 #include "io/mem.h"
 #include "support/copy_tree.h"
 #include "support/engine_model.h"
@@ -291,6 +292,69 @@ static void the_archive_alone_has_all_that_was_archived(void **state)
     expect_archive_alone_has_all(f, 700);
 }
 
+static void nothing_is_lost_to_a_rollback(void **state)
+{
+    struct engine_options options = model_options();
+    struct fixture *f = *state;
+
+    begin(f);
+    write_to(f, 2000);
+    close_store(f); /* what is not flushed is in the log alone */
+    check(engine_rollback(f->env, &options, "begin", "kept"));
+    check(restore(f, f->at_us[2000]));
+    expect_restored(f, 2000);
+    check(restore(f, f->at_us[1000]));
+    expect_restored(f, 1000);
+    check(restore(f, LOG_RESTORE_LATEST)); /* nothing came after it yet */
+    expect_restored(f, 2000);
+    f->engine = open_in(f->env, true);
+    f->written = BEGIN;
+    write_to(f, 1500);
+    close_store(f);
+    expect_refused(restore(f, LOG_RESTORE_LATEST), -EUCLEAN, "rolled back");
+}
+
+/* A store with some changes that are in the log alone, closed; the nth I/O from here on fails. */
+static void begin_again(struct fixture *f, uint64_t nth)
+{
+    env_free(f->env);
+    check(env_fault_new(SEED, &f->env));
+    env_mem_set_space(f->env, 16 << 20);
+    check(engine_create(f->env, model_tables, MODEL_TABLES));
+    f->engine = open_in(f->env, true);
+    f->written = 0;
+    take_snapshot(f);
+    write_to(f, 20);
+    close_store(f);
+    env_fault_fail_at(f->env, nth, -ENOSPC);
+}
+
+static void want_of_space_at_a_rollback_loses_nothing(void **state)
+{
+    struct engine_options options = model_options();
+    struct fixture *f = *state;
+    uint64_t calls, failed = 0;
+
+    close_store(f);
+    begin_again(f, 0);
+    calls = env_fault_io_count(f->env);
+    check(engine_rollback(f->env, &options, "begin", "kept"));
+    calls = env_fault_io_count(f->env) - calls;
+    for (uint64_t nth = 1; nth <= calls; nth++) {
+        int r;
+
+        begin_again(f, nth);
+        r = engine_rollback(f->env, &options, "begin", "kept");
+        failed += r < 0;
+        env_fault_fail_at(f->env, 0, 0);
+        if (r < 0)
+            check(engine_rollback(f->env, &options, "begin", "again"));
+        check(restore(f, f->at_us[20]));
+        expect_restored(f, 20);
+    }
+    assert_true(failed > 0);
+}
+
 static void what_the_log_has_not_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -338,6 +402,8 @@ int main(void)
         CASE(a_restored_store_lives_on),
         CASE(all_is_as_of_when_it_was_logged),
         CASE(the_archive_alone_has_all_that_was_archived),
+        CASE(nothing_is_lost_to_a_rollback),
+        CASE(want_of_space_at_a_rollback_loses_nothing),
         CASE(what_the_log_has_not_is_refused),
     };
 
