@@ -146,6 +146,7 @@ int session_open(const struct session_options *options, struct fs *fs, struct se
     session->main_thread = pthread_self();
     pthread_mutex_init(&session->mutex, NULL);
     pthread_cond_init(&session->is_quiet, NULL);
+    mounted_init(&session->mounted);
     fuse_set_log_func(on_libfuse_message);
 
     r = new_fuse_session(session);
@@ -175,6 +176,8 @@ static void ask_to_forget(void *arg, uint64_t parent, struct bytes name)
 {
     struct session *session = arg;
 
+    if (mounted_may_be(&session->mounted, name))
+        return;
     /* What fails is asked for again, if there still are too many. */
     (void)fuse_lowlevel_notify_inval_entry(
         session->fuse, parent, (const char *)name.data, name.size);
@@ -223,6 +226,7 @@ void session_close(struct session *session)
         fuse_session_unmount(session->fuse);
         fuse_session_destroy(session->fuse);
     }
+    mounted_release(&session->mounted);
     pthread_cond_destroy(&session->is_quiet);
     pthread_mutex_destroy(&session->mutex);
     free(session);

@@ -11,11 +11,13 @@
 #include <stdatomic.h>
 
 #include "fs/session.h"
+#include "fuse/mounted.h"
 
 struct session {
     struct session_options options;
     struct fs *fs;
     struct fuse_session *fuse;
+    struct mounted mounted;
     pthread_t main_thread;
 
     pthread_t signal_thread;

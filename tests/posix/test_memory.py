@@ -13,6 +13,7 @@ from support import Failed
 MIB = 1 << 20
 MEMORY = 32 * MIB
 BESIDES = 64 * MIB
+FILES = 60_000  # more than twice as many as may be remembered
 
 
 def resident_max(pid):
@@ -46,5 +47,34 @@ def no_more_is_resident_than_was_said(place):
         raise Failed(f'{most >> 20} MiB were resident, memory= was {MEMORY >> 20} MiB')
 
 
+def what_is_mounted_on_a_file_stays_when_names_are_forgotten(place):
+    if os.geteuid() != 0:
+        return
+    place.mount(f'memory={MEMORY >> 20}M')
+    above = place.top / 'above'
+    above.write_text('above')
+    for name in 'file', 'with blank':
+        path = place.mnt / name
+        path.write_text('below')
+        support.run('mount', '--bind', above, path)
+    try:
+        for i in range(FILES):
+            folder = place.mnt / f'd{i // 2000}'
+            if i % 2000 == 0:
+                folder.mkdir()
+            os.mknod(folder / f'{i}')
+        subprocess.run(['ls', '-lR', place.mnt], stdout=subprocess.DEVNULL, check=True)
+        nodes = place.stats()['nodes']
+        assert nodes < FILES // 2, f'{nodes} are remembered, so nothing was asked for'
+        for name in 'file', 'with blank':
+            assert (place.mnt / name).read_text() == 'above', name
+    finally:
+        for name in 'file', 'with blank':
+            support.run('umount', place.mnt / name, code=None)
+
+
 if __name__ == '__main__':
-    sys.exit(support.main([no_more_is_resident_than_was_said]))
+    sys.exit(support.main([
+        no_more_is_resident_than_was_said,
+        what_is_mounted_on_a_file_stays_when_names_are_forgotten,
+    ]))
