@@ -76,6 +76,7 @@ static int open_source(struct restore *restore, const struct engine_options *opt
         return r;
     walk->cuts = manifest_state(restore->manifest)->cuts;
     walk->cut_count = manifest_state(restore->manifest)->cut_count;
+    walk->flushed_max = manifest_flushed_max(manifest_state(restore->manifest));
     return 0;
 }
 

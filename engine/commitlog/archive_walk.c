@@ -4,13 +4,15 @@
  *   2. Record after record: an END leads to the segment with the next id, a cut to the one that
  *      goes on. The first record that is too late ends it: timestamps ascend along the log, and a
  *      NOTE has one of its own.
- *   3. Where no good record is: the end, if no segment comes after it and no SYNC record behind it
- *      says that something was there; else damage.
+ *   3. Where no good record is: the end, if nothing says that something was there once: a SYNC
+ *      record behind it, a flush, a segment behind it that was archived, or that another daemon
+ *      began; else damage. Slots behind the end are those of a daemon that the power was cut under.
  */
 #include "commitlog/archive_walk.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,6 +20,9 @@
 #include "commitlog/reader.h"
 #include "commitlog/survey.h"
 #include "engine/error.h"
+
+/* In the place of a slot's number. */
+#define ARCHIVED UINT_MAX
 
 struct walker {
     const struct archive_walk *plan;
@@ -52,6 +57,7 @@ static int add_archived(struct walker *walker, uint64_t segment)
     char name[ARCHIVE_NAME_BYTES];
     int r;
 
+    place.slot = ARCHIVED;
     archive_name(segment, name);
     snprintf(place.path, sizeof(place.path), "%s%s%s", folder, *folder ? "/" : "", name);
     r = segment_read_header(walker->plan->env, place.path, &place.header);
@@ -65,13 +71,14 @@ static int add_archived(struct walker *walker, uint64_t segment)
 
 static int compare_places(const void *a, const void *b)
 {
-    uint64_t left = ((const struct segment_place *)a)->header.id;
-    uint64_t right = ((const struct segment_place *)b)->header.id;
+    const struct segment_place *left = a, *right = b;
 
-    return left < right ? -1 : left > right;
+    if (left->header.id != right->header.id)
+        return left->header.id < right->header.id ? -1 : 1;
+    return left->slot > right->slot ? -1 : left->slot < right->slot;
 }
 
-/* Each once: in a slot and in the archive it is the same file. */
+/* Each once: in a slot and in the archive it is the same file, which counts as archived. */
 static void sort_places(struct walker *walker)
 {
     size_t count = 0;
@@ -164,6 +171,17 @@ static bool is_last(const struct walker *walker, uint64_t segment)
     return walker->count == 0 || walker->places[walker->count - 1].header.id <= segment;
 }
 
+static int refuse_missing(uint64_t segment)
+{
+    return err_new(-EUCLEAN,
+        "segment %016" PRIx64 " of the log is missing: it was removed, or logged without "
+        "archive=on, or the store was rolled back then",
+        segment);
+}
+
+/* 1: what comes behind the position proves that it had reached the device. */
+static int was_durable(struct walker *walker);
+
 /* 1; 0: the log ends before it. */
 static int enter(struct walker *walker)
 {
@@ -181,10 +199,8 @@ static int enter(struct walker *walker)
     /* A log with nothing in it is one whose slots say so; a folder without may be any. */
     if (is_last(walker, wanted) && (walker->reader.id || walker->plan->with_slots))
         return 0;
-    return err_new(-EUCLEAN,
-        "segment %016" PRIx64 " of the log is missing: it was removed, or logged without "
-        "archive=on, or the store was rolled back then",
-        wanted);
+    r = walker->plan->with_slots ? was_durable(walker) : 1;
+    return r > 0 ? refuse_missing(wanted) : r;
 }
 
 /* ---- records ---- */
@@ -197,33 +213,58 @@ static int refuse(const struct walker *walker)
         position_segment(walker->position), position_offset(walker->position));
 }
 
-/* 0: the log ends where no good record is. */
-static int judge(struct walker *walker)
+/* 1: a good SYNC record of the open segment, from the offset on, says that the position was on the
+ * device: the one kind that says what had reached it. */
+static int find_sync(struct walker *walker, uint64_t offset)
 {
-    uint64_t offset = position_offset(walker->position);
-    int r = 1;
-
-    if (!is_last(walker, position_segment(walker->position)))
-        return refuse(walker);
-    while (r > 0) {
+    for (;; offset += RECORD_ALIGN) {
         const uint8_t *bytes;
         struct record record;
+        int r = segment_reader_get(&walker->reader, offset, RECORD_SYNC_BYTES, &bytes);
 
-        offset += RECORD_ALIGN;
-        r = segment_reader_get(&walker->reader, offset, RECORD_SYNC_BYTES, &bytes);
         if (r <= 0)
             return r;
-        /* The one kind that says what had reached the device. */
         if (record_plausible_size(bytes) != RECORD_SYNC_BYTES)
             continue;
         r = segment_reader_record(&walker->reader, offset, &record);
         if (r < 0)
             return r;
         if (r > 0 && record.type == RECORD_SYNC && record_sync_covered(&record) > walker->position)
-            return refuse(walker);
-        r = 1;
+            return 1;
     }
+}
+
+/* The same of a segment behind the one of the position. */
+static int proves(struct walker *walker, const struct segment_place *place)
+{
+    struct segment_note note;
+    int r = place->slot == ARCHIVED ? 1 : commitlog_read_note(walker->plan->env, place, &note);
+
+    if (place->slot == ARCHIVED || r < 0 || (r > 0 && note.begins))
+        return r;
+    r = segment_reader_open(&walker->reader, place);
+    return r < 0 ? r : find_sync(walker, SEGMENT_HEADER_BYTES);
+}
+
+static int was_durable(struct walker *walker)
+{
+    int r = walker->plan->flushed_max > walker->position;
+
+    for (size_t i = 0; r == 0 && i < walker->count; i++)
+        if (walker->places[i].header.id > position_segment(walker->position))
+            r = proves(walker, &walker->places[i]);
     return r;
+}
+
+/* 0: the log ends where no good record is. */
+static int judge(struct walker *walker)
+{
+    bool is_torn = walker->plan->with_slots || is_last(walker, position_segment(walker->position));
+    int r = is_torn ? find_sync(walker, position_offset(walker->position) + RECORD_ALIGN) : 1;
+
+    if (r == 0)
+        r = was_durable(walker);
+    return r > 0 ? refuse(walker) : r;
 }
 
 static int take_batch(struct walker *walker, const struct record *record)

@@ -1,7 +1,8 @@
 /*
  * Reading a log that was kept: archived segments, and maybe the slots of a store that nobody has
  * open, as one, from a position on. Unlike replay it may begin and end anywhere, and takes no gap:
- * what is missing or damaged before the end is an error.
+ * what is missing or damaged before the end is an error. The end, in the slots, is where the next
+ * open of the store would find it, also after a power loss that tore some of them.
  */
 #ifndef SSTFS_COMMITLOG_ARCHIVE_WALK_H
 #define SSTFS_COMMITLOG_ARCHIVE_WALK_H
@@ -15,6 +16,7 @@ struct archive_walk {
     bool with_slots;                  /* those in commitlog/ too, which come after them */
     const struct commitlog_cut *cuts; /* with slots: what their store's manifest says of them */
     size_t cut_count;
+    uint64_t flushed_max; /* … and the highest position up to which it says a table is flushed */
     uint8_t store_uuid[16];
     uint64_t from_position;
     int64_t until_us; /* the newest timestamp wanted; INT64_MAX: all there is */

@@ -48,6 +48,14 @@ struct world {
     uint64_t seen;             /* by it */
 };
 
+static int open_to_read(struct world *world)
+{
+    struct engine_options options = {
+        .tables = tables, .table_count = 1, .memory_bytes = 32 << 20, .read_only = true};
+
+    return engine_open(world->env, &options, &world->engine);
+}
+
 static int open_store(struct world *world, bool archive)
 {
     struct engine_options options = {.tables = tables,
@@ -157,6 +165,7 @@ static uint64_t read_back(struct world *world)
 
     world->walk.cuts = manifest_state(world->engine->manifest)->cuts;
     world->walk.cut_count = manifest_state(world->engine->manifest)->cut_count;
+    world->walk.flushed_max = manifest_flushed_max(manifest_state(world->engine->manifest));
     world->seen = 0;
     r = archive_walk(&world->walk, take_batch, world, &result);
     if (r < 0)
@@ -164,16 +173,25 @@ static uint64_t read_back(struct world *world)
     return world->seen;
 }
 
+/* What the log has before it was opened to be written to, is what it has then. */
 static void cut_and_open(struct world *world, unsigned variant, bool archive)
 {
+    uint64_t seen;
     int r;
 
     env_fault_stop(world->env);
     (void)engine_close(world->engine, 0);
     env_fault_crash(world->env, variant);
+    r = open_to_read(world);
+    if (r < 0)
+        fail_msg("open to read: %d %s", r, err_text(r));
+    seen = read_back(world);
+    assert_int_equal(engine_close(world->engine, 0), 0);
     r = open_store(world, archive);
     if (r < 0)
         fail_msg("open: %d %s", r, err_text(r));
+    if (seen != read_back(world))
+        fail_msg("variant %u: %d before the open", variant, (int)seen);
 }
 
 static uint64_t count_changes(void)

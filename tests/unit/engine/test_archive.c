@@ -441,6 +441,107 @@ static void what_is_missing_is_named(void **state)
     fixture_free(f);
 }
 
+static void damage(struct fixture *f, uint64_t number)
+{
+    uint64_t position = f->at[number].position;
+    struct segment_list list;
+    int fd;
+
+    check(segment_list(f->env, uuid, &list));
+    for (unsigned i = 0; i < list.count; i++) {
+        if (list.all[i].header.id != position_segment(position))
+            continue;
+        check(io_open(f->env, list.all[i].path, O_RDWR, &fd));
+        check(io_write(f->env, fd, "damage", 6, position_offset(position) + RECORD_HEADER_BYTES));
+        io_close(f->env, fd);
+    }
+    segment_list_release(&list);
+}
+
+/* Nobody has opened it since the power was cut: what never was durable is not missed, and what was
+ * is, as the next open would have it. */
+static void a_torn_tail_is_the_end_and_nothing_else(void **state)
+{
+    struct archive_walk_result result;
+    struct fixture *f = fixture_new();
+    struct archive_walk walk;
+
+    (void)state;
+    check(append(f, 4));
+    check(sync_log(f));
+    check(append(f, 8)); /* several segments */
+    assert_true(f->at[12].position >> 32 > f->at[7].position >> 32);
+    walk = (struct archive_walk){.env = f->env,
+        .folder = ARCHIVE_FOLDER,
+        .with_slots = true,
+        .from_position = f->at[1].position,
+        .until_us = INT64_MAX};
+    memcpy(walk.store_uuid, uuid, sizeof(uuid));
+    f->expected = 1;
+    check(archive_walk(&walk, expect_number, f, &result));
+    assert_int_equal(result.batches, 12);
+
+    damage(f, 7);
+    f->expected = 1;
+    check(archive_walk(&walk, expect_number, f, &result));
+    assert_int_equal(result.batches, 6);
+    walk.with_slots = false; /* of what was archived nothing is torn */
+    assert_int_equal(archive_walk(&walk, NULL, NULL, &result), -EUCLEAN);
+    walk.with_slots = true;
+    walk.flushed_max = f->at[8].position;
+    assert_int_equal(archive_walk(&walk, NULL, NULL, &result), -EUCLEAN);
+    walk.flushed_max = 0;
+    damage(f, 2); /* which a later record says was synced */
+    assert_int_equal(archive_walk(&walk, NULL, NULL, &result), -EUCLEAN);
+    assert_int_equal(result.batches, 1);
+    fixture_free(f);
+}
+
+static void damage_before_a_sync_record_is_no_torn_tail(void **state)
+{
+    struct archive_walk_result result;
+    struct fixture *f = fixture_new();
+    struct archive_walk walk = {
+        .env = f->env, .folder = ARCHIVE_FOLDER, .with_slots = true, .until_us = INT64_MAX};
+
+    (void)state;
+    memcpy(walk.store_uuid, uuid, sizeof(uuid));
+    check(append(f, 1));
+    check(sync_log(f));
+    check(append(f, 2));
+    walk.from_position = f->at[1].position;
+    damage(f, 3);
+    check(archive_walk(&walk, NULL, NULL, &result));
+    assert_int_equal(result.batches, 2);
+    damage(f, 1);
+    assert_int_equal(archive_walk(&walk, NULL, NULL, &result), -EUCLEAN);
+    fixture_free(f);
+}
+
+/* Another daemon would not have begun behind it. */
+static void damage_before_another_daemon_is_no_torn_tail(void **state)
+{
+    struct archive_walk_result result;
+    struct fixture *f = fixture_new();
+    struct archive_walk walk = {
+        .env = f->env, .folder = ARCHIVE_FOLDER, .with_slots = true, .until_us = INT64_MAX};
+
+    (void)state;
+    memcpy(walk.store_uuid, uuid, sizeof(uuid));
+    check(append(f, 4));
+    commitlog_abandon(f->log);
+    f->log = NULL;
+    open_log(f);
+    check(append(f, 1));
+    walk.from_position = f->at[1].position;
+    check(archive_walk(&walk, NULL, NULL, &result));
+    assert_int_equal(result.batches, 5);
+    damage(f, 3);
+    assert_int_equal(archive_walk(&walk, NULL, NULL, &result), -EUCLEAN);
+    assert_int_equal(result.batches, 2);
+    fixture_free(f);
+}
+
 static void a_log_of_another_store_is_refused(void **state)
 {
     struct fixture *f = fixture_new();
@@ -572,6 +673,9 @@ int main(void)
         cmocka_unit_test(flushed_ones_of_before_are_kept_at_the_open),
         cmocka_unit_test(want_of_space_loses_nothing),
         cmocka_unit_test(what_is_missing_is_named),
+        cmocka_unit_test(a_torn_tail_is_the_end_and_nothing_else),
+        cmocka_unit_test(damage_before_a_sync_record_is_no_torn_tail),
+        cmocka_unit_test(damage_before_another_daemon_is_no_torn_tail),
         cmocka_unit_test(a_log_of_another_store_is_refused),
         cmocka_unit_test(without_hard_links_it_is_refused_in_time),
         cmocka_unit_test(the_log_is_kept_from_the_oldest_snapshot_on),
