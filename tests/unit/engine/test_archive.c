@@ -17,7 +17,9 @@
 #include "commitlog/commitlog.h"
 #include "engine/error.h"
 #include "engine/log.h"
+#include "io/env.h"
 #include "io/fault.h"
+#include "io/mem.h"
 #include "support/engine_model.h"
 
 #define SEGMENT_BYTES 8192
@@ -256,6 +258,62 @@ static void all_is_in_the_archive_when_that_is_asked_for(void **state)
     f->archives = false;
     open_log(f);
     assert_int_equal(commitlog_archive_all(f->log), 0);
+    fixture_free(f);
+}
+
+/* How the space of slots was taken. */
+static struct env_ops counting;
+static const struct env_ops *counted;
+static unsigned prewritten, allocated;
+
+static int count_prewrite(struct env *env, int fd, uint64_t size)
+{
+    prewritten++;
+    return counted->prewrite(env, fd, size);
+}
+
+static int count_allocate(struct env *env, int fd, uint64_t size)
+{
+    allocated++;
+    return counted->allocate(env, fd, size);
+}
+
+static void count_slots(struct env *env)
+{
+    counted = env->ops;
+    counting = *counted;
+    counting.prewrite = count_prewrite;
+    counting.allocate = count_allocate;
+    env->ops = &counting;
+}
+
+/* Writing zeros is worth it when there is time for it, and not to who fills segment after segment:
+ * each slot is used but once. */
+static void slots_are_prewritten_while_there_is_time(void **state)
+{
+    struct fixture *f = fixture_new();
+    unsigned large = 0;
+
+    (void)state;
+    count_slots(f->env);
+    work(f, 2); /* makes those of the begin */
+    prewritten = allocated = 0;
+    work(f, 10);
+    assert_int_equal(prewritten, 0);
+    assert_true(allocated > 5);
+    allocated = 0;
+    for (unsigned i = 0; i < 60; i++) {
+        if (i == 20) /* how long it took to fill one is known by now */
+            prewritten = allocated = large = 0;
+        env_mem_advance(f->env, 3000000);
+        check(append(f, 1));
+        check(sync_log(f));
+        check(discard(f));
+        run_tasks(f);
+        large += payload_of(f->appended) > SEGMENT_BYTES;
+    }
+    assert_int_equal(allocated, large); /* a slot made longer for one record */
+    assert_true(prewritten > 5);
     fixture_free(f);
 }
 
@@ -666,6 +724,7 @@ int main(void)
         cmocka_unit_test(segments_are_kept_and_follow_on_each_other),
         cmocka_unit_test(one_is_in_the_archive_before_it_is_flushed),
         cmocka_unit_test(all_is_in_the_archive_when_that_is_asked_for),
+        cmocka_unit_test(slots_are_prewritten_while_there_is_time),
         cmocka_unit_test(large_values_stand_in_the_segments),
         cmocka_unit_test(a_log_of_many_lives_is_one),
         cmocka_unit_test(what_is_not_wanted_is_not_kept),
