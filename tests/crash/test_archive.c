@@ -23,6 +23,7 @@
 #include "io/mem.h"
 #include "rows/update.h"
 #include "state.h"
+#include "support/cut_power.h"
 #include "support/test_tables.h"
 
 #define SEED 7
@@ -179,9 +180,7 @@ static void cut_and_open(struct world *world, unsigned variant, bool archive)
     uint64_t seen;
     int r;
 
-    env_fault_stop(world->env);
-    (void)engine_close(world->engine, 0);
-    env_fault_crash(world->env, variant);
+    cut_power(world->env, world->engine, variant);
     r = open_to_read(world);
     if (r < 0)
         fail_msg("open to read: %d %s", r, err_text(r));

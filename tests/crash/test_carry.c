@@ -17,6 +17,7 @@
 #include "engine/log.h"
 #include "io/fault.h"
 #include "io/mem.h"
+#include "support/cut_power.h"
 #include "support/test_tables.h"
 
 #define SEED 5
@@ -150,9 +151,7 @@ static void cut_and_open(struct world *world, unsigned variant)
     int64_t number;
     int r;
 
-    env_fault_stop(world->env);
-    (void)engine_close(world->engine, 0);
-    env_fault_crash(world->env, variant);
+    cut_power(world->env, world->engine, variant);
     r = open_store(world);
     if (r < 0)
         fail_msg("open: %d %s", r, err_text(r));

@@ -19,6 +19,7 @@
 #include "io/mem.h"
 #include "state.h"
 #include "support/engine_model.h"
+#include "support/model_expect.h"
 #include "support/random.h"
 
 #define SHELVES 1
@@ -585,20 +586,6 @@ static void a_partition_of_any_width_is_merged_in_little_memory(void **state)
 
 /* ---- random jobs ---- */
 
-static void expect_model(struct world *world, uint64_t seed, uint64_t count)
-{
-    AUTO(buf_release) struct buf expected = BUF_INIT, found = BUF_INIT;
-    struct model model = {0};
-
-    for (uint64_t number = 1; number <= count; number++)
-        model_batch(seed, number, PAYLOAD_MAX, NULL, &model);
-    model_print(&model, TABLES_ALL, &expected);
-    check(model_print_store(engine_live(world->engine), seed, PAYLOAD_MAX, TABLES_ALL, &found));
-    if (!bytes_equal(buf_bytes(&expected), buf_bytes(&found)))
-        fail_msg("SSTFS_SEED=%" PRIu64 "\nexpected:\n%.*s\nfound:\n%.*s", seed, (int)expected.size,
-            (char *)expected.data, (int)found.size, (char *)found.data);
-}
-
 /* Any of the SSTables of a table merged, or one in view of all others. */
 static void run_random_job(struct world *world, struct random *random)
 {
@@ -655,10 +642,10 @@ static void no_choice_of_sstables_changes_what_is_read(void **state)
                 break;
             default:
                 run_random_job(&world, &random);
-                expect_model(&world, seed, written);
+                model_expect(engine_live(world.engine), seed, PAYLOAD_MAX, written);
             }
         }
-        expect_model(&world, seed, written);
+        model_expect(engine_live(world.engine), seed, PAYLOAD_MAX, written);
         end_world(&world);
     }
 }

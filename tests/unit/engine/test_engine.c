@@ -19,6 +19,7 @@
 #include "io/fault.h"
 #include "state.h"
 #include "support/engine_model.h"
+#include "support/model_expect.h"
 
 #define SEED 7
 #define PAYLOAD_MAX 400
@@ -68,23 +69,9 @@ static void write_batches(struct engine *engine, uint64_t from, uint64_t to)
     }
 }
 
-static void expect_source(struct source *source, uint64_t count)
-{
-    AUTO(buf_release) struct buf expected = BUF_INIT, found = BUF_INIT;
-    struct model model = {0};
-
-    for (uint64_t number = 1; number <= count; number++)
-        model_batch(SEED, number, PAYLOAD_MAX, NULL, &model);
-    model_print(&model, TABLES_ALL, &expected);
-    check(model_print_store(source, SEED, PAYLOAD_MAX, TABLES_ALL, &found));
-    buf_append_u8(&expected, 0);
-    buf_append_u8(&found, 0);
-    assert_string_equal((const char *)found.data, (const char *)expected.data);
-}
-
 static void expect(struct engine *engine, uint64_t count)
 {
-    expect_source(engine_live(engine), count);
+    model_expect(engine_live(engine), SEED, PAYLOAD_MAX, count);
 }
 
 static void run_tasks(struct env *env)

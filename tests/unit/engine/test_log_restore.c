@@ -19,6 +19,7 @@
 #include "io/mem.h"
 #include "support/copy_tree.h"
 #include "support/engine_model.h"
+#include "support/model_expect.h"
 
 #define SEED 11
 #define PAYLOAD_MAX 900
@@ -137,25 +138,11 @@ static int restore(struct fixture *f, int64_t until_us)
     return restore_from(f, &log, until_us);
 }
 
-static void expect(struct engine *engine, uint64_t count)
-{
-    AUTO(buf_release) struct buf expected = BUF_INIT, found = BUF_INIT;
-    struct model model = {0};
-
-    for (uint64_t number = 1; number <= count; number++)
-        model_batch(SEED, number, PAYLOAD_MAX, NULL, &model);
-    model_print(&model, TABLES_ALL, &expected);
-    check(model_print_store(engine_live(engine), SEED, PAYLOAD_MAX, TABLES_ALL, &found));
-    buf_append_u8(&expected, 0);
-    buf_append_u8(&found, 0);
-    assert_string_equal((const char *)found.data, (const char *)expected.data);
-}
-
 static void expect_restored(struct fixture *f, uint64_t count)
 {
     struct engine *engine = open_in(f->restored_env, false);
 
-    expect(engine, count);
+    model_expect(engine_live(engine), SEED, PAYLOAD_MAX, count);
     check(engine_close(engine, 0));
 }
 
@@ -220,10 +207,10 @@ static void a_restored_store_lives_on(void **state)
         check(model_write(engine, SEED, number, PAYLOAD_MAX, &position));
         run_tasks(f->restored_env);
     }
-    expect(engine, 1400);
+    model_expect(engine_live(engine), SEED, PAYLOAD_MAX, 1400);
     check(engine_flush(engine, TABLES_ALL));
     check(engine_compact(engine, TABLES_ALL));
-    expect(engine, 1400);
+    model_expect(engine_live(engine), SEED, PAYLOAD_MAX, 1400);
     check(engine_close(engine, CLOSE_FLUSH));
     expect_restored(f, 1400);
 }

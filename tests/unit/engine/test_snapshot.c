@@ -21,6 +21,7 @@
 #include "snapshot.h"
 #include "support/copy_tree.h"
 #include "support/engine_model.h"
+#include "support/model_expect.h"
 
 #define SEED 11
 #define PAYLOAD_MAX 400
@@ -59,23 +60,9 @@ static void write_batches(struct engine *engine, uint64_t from, uint64_t to)
     }
 }
 
-static void expect_in(struct source *source, uint64_t count)
-{
-    AUTO(buf_release) struct buf expected = BUF_INIT, found = BUF_INIT;
-    struct model model = {0};
-
-    for (uint64_t number = 1; number <= count; number++)
-        model_batch(SEED, number, PAYLOAD_MAX, NULL, &model);
-    model_print(&model, TABLES_ALL, &expected);
-    check(model_print_store(source, SEED, PAYLOAD_MAX, TABLES_ALL, &found));
-    buf_append_u8(&expected, 0);
-    buf_append_u8(&found, 0);
-    assert_string_equal((const char *)found.data, (const char *)expected.data);
-}
-
 static void expect(struct engine *engine, uint64_t count)
 {
-    expect_in(engine_live(engine), count);
+    model_expect(engine_live(engine), SEED, PAYLOAD_MAX, count);
 }
 
 static void run_tasks(struct env *env)
@@ -278,7 +265,7 @@ static void a_snapshot_is_read_beside_the_store(void **state)
         check(engine_flush(engine, TABLES_ALL));
         check(engine_compact(engine, TABLES_ALL));
         run_tasks(env);
-        expect_in(source, 60);
+        model_expect(source, SEED, PAYLOAD_MAX, 60);
         expect(engine, is_compacted ? 180 : 120);
         engine_close_snapshot(source);
         if (is_compacted)

@@ -16,6 +16,7 @@
 #include "engine/error.h"
 #include "support/copy_tree.h"
 #include "support/engine_model.h"
+#include "support/model_expect.h"
 
 #define SEED 5
 #define PAYLOAD_MAX 400
@@ -93,9 +94,7 @@ static void find_data(struct env *env, char to[256])
 
 static void all_that_lies_there_is_the_store(void **state)
 {
-    AUTO(buf_release) struct buf expected = BUF_INIT, found = BUF_INIT;
     struct engine_options options = model_options();
-    struct model model = {0};
     struct env *env = new_folder();
     struct engine *engine = NULL;
     struct store_identity identity;
@@ -104,11 +103,7 @@ static void all_that_lies_there_is_the_store(void **state)
     options.read_only = true;
     assert_int_equal(engine_open(env, &options, &engine), -ENOTDIR); /* nobody said so */
     check(open_all(env, model_tables, &engine));
-    for (uint64_t number = 1; number <= BATCHES; number++)
-        model_batch(SEED, number, PAYLOAD_MAX, NULL, &model);
-    model_print(&model, TABLES_ALL, &expected);
-    check(model_print_store(engine_live(engine), SEED, PAYLOAD_MAX, TABLES_ALL, &found));
-    assert_true(bytes_equal(buf_bytes(&found), buf_bytes(&expected)));
+    model_expect(engine_live(engine), SEED, PAYLOAD_MAX, BATCHES);
     engine_identity(engine, &identity);
     assert_int_equal(identity.node, 0);
     check(engine_close(engine, 0));

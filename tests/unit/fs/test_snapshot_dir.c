@@ -14,49 +14,24 @@
 
 #include "core/tables.h"
 #include "engine/buf.h"
-#include "io/mem.h"
+#include "support/fs_store.h"
 
 #define PATH_BYTES_MAX 512u
+#define RUN_SECONDS 20u
 
 struct fixture {
-    struct env *env;
-    struct engine *engine;
-    struct fs *fs;
+    struct fs_store store;
     uint64_t snapshots; /* nodeid of .snapshots */
 };
 
-static void run_tasks(struct fixture *f)
-{
-    unsigned steps = 0;
-
-    /* Some tasks come back for ever, after a while. */
-    for (unsigned rounds = 0; rounds < 20; rounds++) {
-        while (env_run_task(f->env) && steps++ < 100000)
-            continue;
-        env_mem_advance(f->env, 1000000);
-    }
-}
-
 static int set_up(void **state)
 {
-    static const struct fs_options fs_options = {.owner = UINT64_C(1000) << 32 | 100};
-    struct engine_options options = {
-        .tables = fs_tables,
-        .table_count = FS_TABLE_COUNT,
-        .memory_bytes = 64u << 20,
-        .sync_mode = SYNC_PERIODIC,
-        .sync_period_us = 1000000,
-    };
     struct fixture *f = calloc(1, sizeof(*f));
     struct fs_entry entry;
 
     assert_non_null(f);
-    assert_int_equal(env_mem_new(1, &f->env), 0);
-    env_mem_set_space(f->env, UINT64_C(1) << 30); /* small segments of the log */
-    assert_int_equal(engine_create(f->env, fs_tables, FS_TABLE_COUNT), 0);
-    assert_int_equal(engine_open(f->env, &options, &f->engine), 0);
-    assert_int_equal(fs_open(f->engine, f->env, &fs_options, &f->fs), 0);
-    assert_int_equal(fs_lookup(f->fs, FS_ROOT_INO, BYTES_LITERAL(".snapshots"), &entry), 0);
+    fs_store_open(&f->store);
+    assert_int_equal(fs_lookup(f->store.fs, FS_ROOT_INO, BYTES_LITERAL(".snapshots"), &entry), 0);
     f->snapshots = entry.nodeid;
     *state = f;
     return 0;
@@ -66,9 +41,7 @@ static int tear_down(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(fs_close(f->fs), 0);
-    assert_int_equal(engine_close(f->engine, 0), 0);
-    env_free(f->env);
+    fs_store_close(&f->store);
     free(f);
     return 0;
 }
@@ -82,17 +55,17 @@ static void write_file(struct fixture *f, const char *name, const char *content)
     struct fs_handle *handle;
     struct fs_entry entry;
 
-    assert_int_equal(fs_begin(f->fs, &request, TABLE_DIRENTS, 0, false, NULL, NULL), 0);
-    assert_int_equal(fs_create(f->fs, &request, &caller, FS_ROOT_INO, bytes_of_string(name), 0644,
-                         O_RDWR, &entry, &handle),
+    assert_int_equal(fs_begin(f->store.fs, &request, TABLE_DIRENTS, 0, false, NULL, NULL), 0);
+    assert_int_equal(fs_create(f->store.fs, &request, &caller, FS_ROOT_INO, bytes_of_string(name),
+                         0644, O_RDWR, &entry, &handle),
         0);
-    assert_int_equal(fs_end(f->fs, &request, NULL, NULL), 0);
-    fs_release(f->fs, entry.nodeid, handle);
+    assert_int_equal(fs_end(f->store.fs, &request, NULL, NULL), 0);
+    fs_release(f->store.fs, entry.nodeid, handle);
     request = FS_REQUEST_INIT;
-    assert_int_equal(fs_begin(f->fs, &request, TABLE_SMALL, 100, false, NULL, NULL), 0);
+    assert_int_equal(fs_begin(f->store.fs, &request, TABLE_SMALL, 100, false, NULL, NULL), 0);
     assert_int_equal(
-        fs_write(f->fs, &request, entry.nodeid, bytes_of_string(content), 0, false), 0);
-    assert_int_equal(fs_end(f->fs, &request, NULL, NULL), 0);
+        fs_write(f->store.fs, &request, entry.nodeid, bytes_of_string(content), 0, false), 0);
+    assert_int_equal(fs_end(f->store.fs, &request, NULL, NULL), 0);
 }
 
 static int make_tag_in(
@@ -102,9 +75,9 @@ static int make_tag_in(
     struct fs_caller caller = {.uid = 1000};
     int r;
 
-    assert_int_equal(fs_begin(f->fs, &request, TABLE_DIRENTS, 0, false, NULL, NULL), 0);
-    r = fs_mkdir(f->fs, &request, &caller, parent, bytes_of_string(tag), 0755, ret_entry);
-    assert_int_equal(fs_end(f->fs, &request, NULL, NULL), 0);
+    assert_int_equal(fs_begin(f->store.fs, &request, TABLE_DIRENTS, 0, false, NULL, NULL), 0);
+    r = fs_mkdir(f->store.fs, &request, &caller, parent, bytes_of_string(tag), 0755, ret_entry);
+    assert_int_equal(fs_end(f->store.fs, &request, NULL, NULL), 0);
     return r;
 }
 
@@ -120,9 +93,9 @@ static int remove_tag(struct fixture *f, const char *tag)
     struct fs_request request = FS_REQUEST_INIT;
     int r;
 
-    assert_int_equal(fs_begin(f->fs, &request, TABLE_DIRENTS, 0, true, NULL, NULL), 0);
-    r = fs_rmdir(f->fs, &request, f->snapshots, bytes_of_string(tag));
-    assert_int_equal(fs_end(f->fs, &request, NULL, NULL), 0);
+    assert_int_equal(fs_begin(f->store.fs, &request, TABLE_DIRENTS, 0, true, NULL, NULL), 0);
+    r = fs_rmdir(f->store.fs, &request, f->snapshots, bytes_of_string(tag));
+    assert_int_equal(fs_end(f->store.fs, &request, NULL, NULL), 0);
     return r;
 }
 
@@ -131,10 +104,10 @@ static int rename_tag(struct fixture *f, const char *tag, const char *to)
     struct fs_request request = FS_REQUEST_INIT;
     int r;
 
-    assert_int_equal(fs_begin(f->fs, &request, TABLE_DIRENTS, 0, true, NULL, NULL), 0);
-    r = fs_rename(
-        f->fs, &request, f->snapshots, bytes_of_string(tag), f->snapshots, bytes_of_string(to), 0);
-    assert_int_equal(fs_end(f->fs, &request, NULL, NULL), 0);
+    assert_int_equal(fs_begin(f->store.fs, &request, TABLE_DIRENTS, 0, true, NULL, NULL), 0);
+    r = fs_rename(f->store.fs, &request, f->snapshots, bytes_of_string(tag), f->snapshots,
+        bytes_of_string(to), 0);
+    assert_int_equal(fs_end(f->store.fs, &request, NULL, NULL), 0);
     return r;
 }
 
@@ -145,7 +118,7 @@ static int walk(struct fixture *f, const char *path, struct fs_entry *ret_entry)
 
     for (;;) {
         size_t size = strcspn(path, "/");
-        int r = fs_lookup(f->fs, at, bytes_of(path, size), ret_entry);
+        int r = fs_lookup(f->store.fs, at, bytes_of(path, size), ret_entry);
 
         if (r < 0 || path[size] == 0)
             return r;
@@ -196,13 +169,14 @@ static void list(struct fixture *f, uint64_t nodeid, bool plus, unsigned fit, st
 
     memset(to, 0, sizeof(*to));
     to->fit = fit;
-    assert_int_equal(fs_open_directory(f->fs, nodeid, &handle), 0);
+    assert_int_equal(fs_open_directory(f->store.fs, nodeid, &handle), 0);
     do {
         before = to->count;
         to->left = fit;
-        assert_int_equal(fs_read_directory(f->fs, handle, to->cookie, plus, take_dirent, to), 0);
+        assert_int_equal(
+            fs_read_directory(f->store.fs, handle, to->cookie, plus, take_dirent, to), 0);
     } while (to->count > before);
-    fs_release_directory(f->fs, handle);
+    fs_release_directory(f->store.fs, handle);
 }
 
 static void assert_listed(struct fixture *f, uint64_t nodeid, const char *expected)
@@ -246,7 +220,7 @@ static void an_empty_store_has_no_tags_and_no_latest(void **state)
     struct fs_entry entry;
     struct stat attributes;
 
-    assert_int_equal(fs_getattr(f->fs, f->snapshots, &attributes), 0);
+    assert_int_equal(fs_getattr(f->store.fs, f->snapshots, &attributes), 0);
     assert_int_equal(attributes.st_mode, S_IFDIR | 0750);
     assert_int_equal(attributes.st_uid, 1000);
     assert_int_equal(attributes.st_gid, 100);
@@ -270,8 +244,8 @@ static void a_tag_is_listed_when_it_is_complete(void **state)
     assert_int_equal(make_tag(f, "monday"), -EEXIST);
     assert_listed(f, f->snapshots, "");
     /* Its maker may go in at once, and waits. */
-    assert_int_equal(fs_settle(f->fs, f->snapshots, NULL, NULL), 0);
-    assert_int_equal(fs_settle(f->fs, tag.nodeid, NULL, NULL), 0);
+    assert_int_equal(fs_settle(f->store.fs, f->snapshots, NULL, NULL), 0);
+    assert_int_equal(fs_settle(f->store.fs, tag.nodeid, NULL, NULL), 0);
     assert_listed(f, f->snapshots, "latest/monday/");
     assert_listed(f, tag.nodeid, "SHA256SUMS/snapshot.json/sstfs/");
     assert_int_equal(tag.attributes.st_mode, S_IFDIR | 0550);
@@ -295,27 +269,28 @@ static void files_of_a_tag_are_read_and_never_written(void **state)
 
     write_file(f, "file", "content");
     assert_int_equal(make_tag(f, "monday"), 0);
-    run_tasks(f);
+    fs_store_run_tasks(&f->store, RUN_SECONDS);
     entry = walked(f, "monday/snapshot.json");
     assert_int_equal(entry.attributes.st_mode, S_IFREG | 0440);
     assert_int_equal(entry.attributes.st_nlink, 1);
-    assert_int_equal(fs_open_file(f->fs, NULL, entry.nodeid, O_RDWR, &handle), -EROFS);
-    assert_int_equal(fs_open_file(f->fs, NULL, entry.nodeid, O_RDONLY, &handle), 0);
-    assert_int_equal(fs_read(f->fs, entry.nodeid, handle, 0, 1 << 20, &content), 0);
+    assert_int_equal(fs_open_file(f->store.fs, NULL, entry.nodeid, O_RDWR, &handle), -EROFS);
+    assert_int_equal(fs_open_file(f->store.fs, NULL, entry.nodeid, O_RDONLY, &handle), 0);
+    assert_int_equal(fs_read(f->store.fs, entry.nodeid, handle, 0, 1 << 20, &content), 0);
     assert_int_equal(content.size, entry.attributes.st_size);
     assert_int_equal(content.data[0], '{');
     buf_clear(&content);
-    assert_int_equal(fs_read(f->fs, entry.nodeid, handle, 1, 3, &content), 0);
+    assert_int_equal(fs_read(f->store.fs, entry.nodeid, handle, 1, 3, &content), 0);
     assert_int_equal(content.size, 3);
-    fs_release(f->fs, entry.nodeid, handle);
+    fs_release(f->store.fs, entry.nodeid, handle);
 
-    assert_int_equal(fs_begin(f->fs, &request, TABLE_DIRENTS, 0, false, NULL, NULL), 0);
-    assert_int_equal(fs_setattr(f->fs, &request, entry.nodeid, &change, &attributes), -EROFS);
-    assert_int_equal(fs_write(f->fs, &request, entry.nodeid, BYTES_LITERAL("x"), 0, false), -EROFS);
+    assert_int_equal(fs_begin(f->store.fs, &request, TABLE_DIRENTS, 0, false, NULL, NULL), 0);
+    assert_int_equal(fs_setattr(f->store.fs, &request, entry.nodeid, &change, &attributes), -EROFS);
     assert_int_equal(
-        fs_unlink(f->fs, &request, walked(f, "monday").nodeid, BYTES_LITERAL("snapshot.json")),
+        fs_write(f->store.fs, &request, entry.nodeid, BYTES_LITERAL("x"), 0, false), -EROFS);
+    assert_int_equal(fs_unlink(f->store.fs, &request, walked(f, "monday").nodeid,
+                         BYTES_LITERAL("snapshot.json")),
         -EROFS);
-    fs_cancel(f->fs, &request);
+    fs_cancel(f->store.fs, &request);
     assert_int_equal(make_tag_in(f, walked(f, "monday").nodeid, "in", &entry), -EROFS);
     assert_int_equal(walk(f, "monday/absent", &entry), -ENOENT);
     assert_int_equal(walk(f, "monday/..", &entry), -ENOENT);
@@ -331,12 +306,12 @@ static void an_sstable_is_one_file_in_all_tags(void **state)
 
     write_file(f, "file", "content");
     assert_int_equal(make_tag(f, "monday"), 0);
-    run_tasks(f);
+    fs_store_run_tasks(&f->store, RUN_SECONDS);
     data_path(f, "monday", first_path);
     first = walked(f, first_path);
     assert_int_equal(first.attributes.st_nlink, 1);
     assert_int_equal(make_tag(f, "tuesday"), 0);
-    run_tasks(f);
+    fs_store_run_tasks(&f->store, RUN_SECONDS);
     (void)snprintf(second_path, sizeof(second_path), "tuesday%s", strchr(first_path, '/'));
     second = walked(f, second_path);
     assert_int_equal(second.attributes.st_nlink, 2);
@@ -345,7 +320,7 @@ static void an_sstable_is_one_file_in_all_tags(void **state)
     assert_true(first.nodeid != second.nodeid);
     assert_memory_equal(
         &first.attributes.st_mtim, &second.attributes.st_mtim, sizeof(struct timespec));
-    assert_int_equal(fs_getattr(f->fs, first.nodeid, &attributes), 0);
+    assert_int_equal(fs_getattr(f->store.fs, first.nodeid, &attributes), 0);
     assert_int_equal(attributes.st_nlink, 2);
     /* Other components, other tables' folders and the tags themselves have other numbers. */
     assert_true(walked(f, "monday").attributes.st_ino != walked(f, "tuesday").attributes.st_ino);
@@ -362,7 +337,7 @@ static void latest_is_the_newest_complete_tag(void **state)
 
     write_file(f, "a", "content");
     assert_int_equal(make_tag(f, "monday"), 0);
-    run_tasks(f);
+    fs_store_run_tasks(&f->store, RUN_SECONDS);
     latest = walked(f, "latest");
     assert_int_equal(latest.entry_timeout_s, 0);
     before = walked(f, "latest/snapshot.json");
@@ -372,7 +347,7 @@ static void latest_is_the_newest_complete_tag(void **state)
     write_file(f, "b", "content");
     assert_int_equal(make_tag(f, "tuesday"), 0);
     assert_true(walked(f, "latest/snapshot.json").nodeid == before.nodeid);
-    run_tasks(f);
+    fs_store_run_tasks(&f->store, RUN_SECONDS);
     after = walked(f, "latest/snapshot.json");
     assert_true(after.nodeid != before.nodeid);
     assert_true(after.attributes.st_ino == walked(f, "tuesday/snapshot.json").attributes.st_ino);
@@ -391,22 +366,22 @@ static void a_tag_with_an_open_file_stays(void **state)
 
     write_file(f, "a", "content");
     assert_int_equal(make_tag(f, "monday"), 0);
-    run_tasks(f);
+    fs_store_run_tasks(&f->store, RUN_SECONDS);
     tag = walked(f, "monday");
     entry = walked(f, "monday/snapshot.json");
-    assert_int_equal(fs_open_file(f->fs, NULL, entry.nodeid, O_RDONLY, &handle), 0);
+    assert_int_equal(fs_open_file(f->store.fs, NULL, entry.nodeid, O_RDONLY, &handle), 0);
     assert_int_equal(remove_tag(f, "monday"), -EBUSY);
-    fs_release(f->fs, entry.nodeid, handle);
+    fs_release(f->store.fs, entry.nodeid, handle);
     assert_int_equal(remove_tag(f, "monday"), 0);
     assert_int_equal(remove_tag(f, "monday"), -ENOENT);
     /* What the kernel still knows below it is gone. */
-    assert_int_equal(fs_getattr(f->fs, entry.nodeid, &attributes), -ENOENT);
-    assert_int_equal(fs_open_file(f->fs, NULL, entry.nodeid, O_RDONLY, &handle), -ENOENT);
+    assert_int_equal(fs_getattr(f->store.fs, entry.nodeid, &attributes), -ENOENT);
+    assert_int_equal(fs_open_file(f->store.fs, NULL, entry.nodeid, O_RDONLY, &handle), -ENOENT);
     assert_int_equal(walk(f, "monday", &entry), -ENOENT);
     /* The same name again is another directory. */
     write_file(f, "b", "content");
     assert_int_equal(make_tag(f, "monday"), 0);
-    run_tasks(f);
+    fs_store_run_tasks(&f->store, RUN_SECONDS);
     entry = walked(f, "monday");
     assert_true(entry.nodeid != tag.nodeid);
     assert_true(entry.attributes.st_ino != tag.attributes.st_ino);
@@ -421,7 +396,7 @@ static void a_tag_renamed_keeps_its_numbers(void **state)
     write_file(f, "a", "content");
     assert_int_equal(make_tag(f, "monday"), 0);
     assert_int_equal(make_tag(f, "tuesday"), 0);
-    run_tasks(f);
+    fs_store_run_tasks(&f->store, RUN_SECONDS);
     before = walked(f, "monday");
     inside = walked(f, "monday/sstfs");
     assert_int_equal(rename_tag(f, "monday", "tuesday"), -EEXIST);
@@ -429,12 +404,12 @@ static void a_tag_renamed_keeps_its_numbers(void **state)
     assert_int_equal(rename_tag(f, "monday", "not a tag"), -EINVAL);
     assert_int_equal(rename_tag(f, "monday", "latest"), -EPERM);
     assert_int_equal(rename_tag(f, "monday", "sunday"), 0);
-    run_tasks(f);
+    fs_store_run_tasks(&f->store, RUN_SECONDS);
     assert_int_equal(walk(f, "monday", &entry), -ENOENT);
     entry = walked(f, "sunday");
     assert_true(entry.nodeid == before.nodeid);
     assert_true(entry.attributes.st_ino == before.attributes.st_ino);
-    assert_int_equal(fs_getattr(f->fs, inside.nodeid, &attributes), 0);
+    assert_int_equal(fs_getattr(f->store.fs, inside.nodeid, &attributes), 0);
     assert_true(walked(f, "sunday/sstfs").nodeid == inside.nodeid);
     assert_listed(f, f->snapshots, "latest/sunday/tuesday/");
 }
@@ -459,9 +434,10 @@ static void the_archive_of_the_log_is_shown(void **state)
     struct listing listing;
 
     assert_int_equal(walk(f, "log", &entry), -ENOENT);
-    assert_int_equal(io_mkdir(f->env, "archive"), 0);
-    assert_int_equal(
-        io_write_file(f->env, "archive/000000000000002a.log", BYTES_LITERAL("segment"), false), 0);
+    assert_int_equal(io_mkdir(f->store.env, "archive"), 0);
+    assert_int_equal(io_write_file(f->store.env, "archive/000000000000002a.log",
+                         BYTES_LITERAL("segment"), false),
+        0);
     assert_listed(f, f->snapshots, "log/");
     entry = walked(f, "log");
     assert_int_equal(entry.attributes.st_mode, S_IFDIR | 0550);
@@ -469,29 +445,30 @@ static void the_archive_of_the_log_is_shown(void **state)
     assert_true(listing.attributes[2].st_ino == entry.attributes.st_ino);
     assert_listed(f, entry.nodeid, "000000000000002a.log/");
 
-    assert_int_equal(fs_lookup(f->fs, entry.nodeid, bytes_of_string(name), &again), 0);
+    assert_int_equal(fs_lookup(f->store.fs, entry.nodeid, bytes_of_string(name), &again), 0);
     assert_int_equal(again.attributes.st_mode, S_IFREG | 0440);
     assert_int_equal(again.attributes.st_size, 7);
     list(f, entry.nodeid, false, 0, &listing);
     assert_true(listing.attributes[2].st_ino == again.attributes.st_ino);
     /* It may be gone at the next look. */
     assert_true(again.entry_timeout_s <= 1);
-    assert_int_equal(fs_open_file(f->fs, NULL, again.nodeid, O_RDWR, &handle), -EROFS);
-    assert_int_equal(fs_open_file(f->fs, NULL, again.nodeid, O_RDONLY, &handle), 0);
-    assert_int_equal(fs_read(f->fs, again.nodeid, handle, 0, 100, &content), 0);
+    assert_int_equal(fs_open_file(f->store.fs, NULL, again.nodeid, O_RDWR, &handle), -EROFS);
+    assert_int_equal(fs_open_file(f->store.fs, NULL, again.nodeid, O_RDONLY, &handle), 0);
+    assert_int_equal(fs_read(f->store.fs, again.nodeid, handle, 0, 100, &content), 0);
     assert_true(bytes_equal(buf_bytes(&content), BYTES_LITERAL("segment")));
-    fs_release(f->fs, again.nodeid, handle);
+    fs_release(f->store.fs, again.nodeid, handle);
 
-    assert_int_equal(fs_lookup(f->fs, entry.nodeid, bytes_of_string(later), &again), -ENOENT);
+    assert_int_equal(fs_lookup(f->store.fs, entry.nodeid, bytes_of_string(later), &again), -ENOENT);
     assert_int_equal(
-        io_write_file(f->env, "archive/000000000000002b.log", BYTES_LITERAL("next"), false), 0);
-    assert_int_equal(fs_lookup(f->fs, entry.nodeid, bytes_of_string(later), &again), 0);
+        io_write_file(f->store.env, "archive/000000000000002b.log", BYTES_LITERAL("next"), false),
+        0);
+    assert_int_equal(fs_lookup(f->store.fs, entry.nodeid, bytes_of_string(later), &again), 0);
     assert_listed(f, entry.nodeid, "000000000000002a.log/000000000000002b.log/");
 
     /* Beside tags, and none itself. */
     write_file(f, "file", "content");
     assert_int_equal(make_tag(f, "monday"), 0);
-    run_tasks(f);
+    fs_store_run_tasks(&f->store, RUN_SECONDS);
     assert_listed(f, f->snapshots, "latest/log/monday/");
     assert_int_equal(walk(f, "latest/log", &again), -ENOENT);
     assert_int_equal(make_tag(f, "log"), -EINVAL);
@@ -510,26 +487,26 @@ static void lookups_are_given_back(void **state)
 
     write_file(f, "a", "content");
     assert_int_equal(make_tag(f, "monday"), 0);
-    run_tasks(f);
+    fs_store_run_tasks(&f->store, RUN_SECONDS);
     tag = walked(f, "monday");
     sstfs = walked(f, "monday/sstfs");
     list(f, tag.nodeid, true, 2, &listing);
     assert_int_equal(listing.count, 5);
     for (unsigned i = 2; i < listing.count; i++) {
         assert_true(listing.attributes[i].st_size > 0);
-        fs_forget(f->fs, listing.nodeids[i], 1);
+        fs_forget(f->store.fs, listing.nodeids[i], 1);
     }
-    assert_int_equal(fs_getattr(f->fs, sstfs.nodeid, &attributes), 0);
-    fs_forget(f->fs, sstfs.nodeid, 1);
-    assert_int_equal(fs_getattr(f->fs, sstfs.nodeid, &attributes), -ESTALE);
+    assert_int_equal(fs_getattr(f->store.fs, sstfs.nodeid, &attributes), 0);
+    fs_forget(f->store.fs, sstfs.nodeid, 1);
+    assert_int_equal(fs_getattr(f->store.fs, sstfs.nodeid, &attributes), -ESTALE);
     /* Looked up thrice: by mkdir, here, and on the way to sstfs. */
-    fs_forget(f->fs, tag.nodeid, 2);
-    assert_int_equal(fs_getattr(f->fs, tag.nodeid, &attributes), 0);
-    fs_forget(f->fs, tag.nodeid, 1);
-    assert_int_equal(fs_getattr(f->fs, tag.nodeid, &attributes), -ESTALE);
+    fs_forget(f->store.fs, tag.nodeid, 2);
+    assert_int_equal(fs_getattr(f->store.fs, tag.nodeid, &attributes), 0);
+    fs_forget(f->store.fs, tag.nodeid, 1);
+    assert_int_equal(fs_getattr(f->store.fs, tag.nodeid, &attributes), -ESTALE);
     /* .snapshots stays for as long as the mount. */
-    fs_forget(f->fs, f->snapshots, 1);
-    assert_int_equal(fs_getattr(f->fs, f->snapshots, &attributes), 0);
+    fs_forget(f->store.fs, f->snapshots, 1);
+    assert_int_equal(fs_getattr(f->store.fs, f->snapshots, &attributes), 0);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
