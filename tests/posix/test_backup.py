@@ -152,6 +152,14 @@ def another_host_is_as_good(place):
     support.no_damage(sets / 'two')
     backup(place, f'backup-host:{sets}', '--keep-last', '1', env=env)
     assert len(sets_in(sets)) == 1
+    place.remount('archive=on')
+    for i in range(3):
+        place.snapshot(f'log-{i}')
+        (place.mnt / 'file').write_text(f'closer {i}')
+        backup(place, f'backup-host:{sets}', '--tag', f'log-{i}', '--verify', '--keep-last', '2', env=env)
+    assert sets_in(sets) == ['log', 'log-1', 'log-2'] and len(os.listdir(sets / 'log')) == 2
+    sstfs('restore', '--at', 'latest', sets / 'log-1', place.top / 'new')
+    assert sstfs('cat', f"{place.top / 'new'}:file").stdout == 'closer 2'
     backup(place, f'no-host:{sets}', env=env, code=10)
 
 

@@ -4,11 +4,14 @@
  * Method: numbered batches into a log on the simulated disk, read back from the archive alone.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 #include "../../support/numbered_batch.h"
@@ -259,6 +262,91 @@ static void all_is_in_the_archive_when_that_is_asked_for(void **state)
     open_log(f);
     assert_int_equal(commitlog_archive_all(f->log), 0);
     fixture_free(f);
+}
+
+/* ---- with others ---- */
+
+#define WRITERS 4
+#define REQUESTS 40
+#define LARGE_SEGMENT_BYTES (4u << 20)
+
+struct writer {
+    struct commitlog *log;
+    _Atomic bool stops;
+    _Atomic uint64_t position; /* of the newest record appended */
+};
+
+static void *write_on(void *arg)
+{
+    struct writer *writer = arg;
+
+    for (uint64_t number = 1; !writer->stops; number++) {
+        struct batch *batch = numbered_batch(number, number % 300);
+        uint64_t position, end;
+        int64_t timestamp_us;
+        int r = commitlog_append(writer->log, batch, &position, &end, &timestamp_us);
+
+        batch_free(batch);
+        if (r == 0 && number % 8 == 0)
+            r = commitlog_sync(writer->log, end);
+        if (r < 0)
+            return writer;
+        writer->position = position;
+    }
+    return NULL;
+}
+
+static uint64_t newest_of(struct writer *writers)
+{
+    uint64_t newest = 0;
+
+    for (unsigned i = 0; i < WRITERS; i++)
+        if (writers[i].position > newest)
+            newest = writers[i].position;
+    return newest;
+}
+
+/* Wherever in a group of appends the request comes, its segment ends there. */
+static void all_is_in_the_archive_while_others_write(void **state)
+{
+    struct writer writers[WRITERS] = {0};
+    struct commitlog_options options = {
+        .segment_bytes = LARGE_SEGMENT_BYTES, .next_segment = 1, .archives = true};
+    char folder[] = "/tmp/sstfs-archive-XXXXXX", command[64];
+    pthread_t threads[WRITERS];
+    struct commitlog *log;
+    struct env *env;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    check(env_posix_new(folder, &env));
+    memcpy(options.store_uuid, uuid, sizeof(uuid));
+    check(commitlog_open(env, &options, &log));
+    for (unsigned i = 0; i < WRITERS; i++) {
+        writers[i].log = log;
+        assert_int_equal(pthread_create(&threads[i], NULL, write_on, &writers[i]), 0);
+    }
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        uint64_t before = newest_of(writers);
+        struct archive_list list;
+
+        assert_int_equal(commitlog_archive_all(log), 1);
+        check(archive_list(env, ARCHIVE_FOLDER, &list));
+        assert_true(list.count > 0 && list.segments[list.count - 1] >= position_segment(before));
+        archive_list_release(&list);
+        check(commitlog_discard(log, (struct commitlog_flushed){&before, 1}));
+    }
+    for (unsigned i = 0; i < WRITERS; i++) {
+        void *failed;
+
+        writers[i].stops = true;
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    check(commitlog_close(log));
+    env_free(env);
+    snprintf(command, sizeof(command), "rm -r '%s'", folder);
+    assert_int_equal(system(command), 0);
 }
 
 /* How the space of slots was taken. */
@@ -724,6 +812,7 @@ int main(void)
         cmocka_unit_test(segments_are_kept_and_follow_on_each_other),
         cmocka_unit_test(one_is_in_the_archive_before_it_is_flushed),
         cmocka_unit_test(all_is_in_the_archive_when_that_is_asked_for),
+        cmocka_unit_test(all_is_in_the_archive_while_others_write),
         cmocka_unit_test(slots_are_prewritten_while_there_is_time),
         cmocka_unit_test(large_values_stand_in_the_segments),
         cmocka_unit_test(a_log_of_many_lives_is_one),
