@@ -112,6 +112,29 @@ static int look_up_tag(struct fs *fs, uint64_t base, struct bytes name, struct f
     return r;
 }
 
+int past_settle(struct fs *fs, uint64_t nodeid, struct bytes name, engine_go go, void *arg)
+{
+    char text[SNAPSHOT_TAG_MAX + 1];
+    struct snapshot_tag_info info;
+    struct past_use use;
+    bool is_list;
+    int r;
+
+    if (name.size == 0)
+        return 0;
+    r = past_enter(fs->past, nodeid, &use);
+    if (r < 0)
+        return r;
+    is_list = !use.tree;
+    past_leave(fs->past, &use);
+    if (!is_list || !snapshot_tag_of_name(name, text))
+        return 0;
+    r = snapshot_tag_search(fs, text, &info);
+    if (r <= 0 || info.complete)
+        return r < 0 ? r : 0;
+    return engine_snapshot_await(fs->engine, text, go, arg);
+}
+
 int past_lookup(struct fs *fs, uint64_t parent, struct bytes name, struct fs_entry *ret_entry)
 {
     struct past_use use;

@@ -19,6 +19,8 @@ void past_unbound_nodes(struct fs *fs);
 MUST_USE int past_lookup_list(struct fs *fs, uint64_t base, struct fs_entry *ret_entry);
 
 /* As the functions fs_…() of fs.h. */
+MUST_USE int past_settle(
+    struct fs *fs, uint64_t nodeid, struct bytes name, engine_go go, void *arg);
 MUST_USE int past_lookup(
     struct fs *fs, uint64_t parent, struct bytes name, struct fs_entry *ret_entry);
 MUST_USE int past_statx(

@@ -418,7 +418,7 @@ void snapshot_dir_forget(struct fs *fs, uint64_t nodeid, uint64_t count)
     pthread_mutex_unlock(&dir->mutex);
 }
 
-int fs_settle(struct fs *fs, uint64_t ino, engine_go go, void *arg)
+int fs_settle(struct fs *fs, uint64_t ino, struct bytes name_looked_up, engine_go go, void *arg)
 {
     struct snapshot_dir *dir = fs->snapshots;
     char name[SNAPSHOT_TAG_MAX + 1];
@@ -429,6 +429,8 @@ int fs_settle(struct fs *fs, uint64_t ino, engine_go go, void *arg)
 
     if (!ino_is_synthetic(ino))
         return 0;
+    if (ino_is_past(ino))
+        return past_settle(fs, ino, name_looked_up, go, arg);
     pthread_mutex_lock(&dir->mutex);
     node = snapshot_node_find(dir, ino);
     tag = node ? node->tag : NULL;

@@ -225,7 +225,7 @@ void request_start(struct request *request)
             request->name.size + request->new_name.size + request->data.size + request->payload,
             request->reclaims, request_admitted, request);
     else
-        r = fs_settle(fs, request->ino, request_admitted, request);
+        r = fs_settle(fs, request->ino, request->name, request_admitted, request);
     if (r != -EINPROGRESS) {
         request_run(request, r);
         return;

@@ -20,12 +20,12 @@ int __real_engine_admit(struct engine *engine, unsigned table, uint64_t bytes,
     enum admission admission, engine_go go, void *arg, struct batch **ret_batch);
 int __real_engine_await(
     struct engine *engine, uint64_t position, bool force, engine_go go, void *arg);
-int __real_fs_settle(struct fs *fs, uint64_t ino, engine_go go, void *arg);
+int __real_fs_settle(struct fs *fs, uint64_t ino, struct bytes name, engine_go go, void *arg);
 int __wrap_engine_admit(struct engine *engine, unsigned table, uint64_t bytes,
     enum admission admission, engine_go go, void *arg, struct batch **ret_batch);
 int __wrap_engine_await(
     struct engine *engine, uint64_t position, bool force, engine_go go, void *arg);
-int __wrap_fs_settle(struct fs *fs, uint64_t ino, engine_go go, void *arg);
+int __wrap_fs_settle(struct fs *fs, uint64_t ino, struct bytes name, engine_go go, void *arg);
 
 struct parked {
     struct parked *next;
@@ -106,9 +106,9 @@ int __wrap_engine_await(
     return go ? park(go, arg, r) : r;
 }
 
-int __wrap_fs_settle(struct fs *fs, uint64_t ino, engine_go go, void *arg)
+int __wrap_fs_settle(struct fs *fs, uint64_t ino, struct bytes name, engine_go go, void *arg)
 {
-    int r = __real_fs_settle(fs, ino, NULL, NULL);
+    int r = __real_fs_settle(fs, ino, name, NULL, NULL);
 
     return go ? park(go, arg, r) : r;
 }

@@ -186,6 +186,19 @@ def tags_come_and_go_under_those_who_look(place):
     support.no_damage(place.store)
 
 
+def a_tag_just_made_has_its_past(place):
+    place.mount()
+    folder = place.mnt / 'folder'
+    folder.mkdir()
+    for i in range(8):
+        tag = f'tag{i}'
+        (folder / f'{i}').write_text(tag)
+        (place.mnt / '.snapshots' / tag).mkdir()
+        assert sorted(os.listdir(past(folder, tag))) == [f'{n}' for n in range(i + 1)]
+        assert (past(folder, tag) / f'{i}').read_text() == tag
+        raises(errno.ENOENT, os.listdir, past(folder, 'none'))
+
+
 if __name__ == '__main__':
     sys.exit(support.main([
         the_past_is_the_tree_as_it_was,
@@ -194,4 +207,5 @@ if __name__ == '__main__':
         modes_and_owners_are_those_of_then,
         a_tag_in_use_stays_and_another_goes,
         tags_come_and_go_under_those_who_look,
+        a_tag_just_made_has_its_past,
     ]))

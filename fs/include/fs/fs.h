@@ -254,9 +254,10 @@ MUST_USE int fs_read_directory(struct fs *fs, struct fs_handle *handle, uint64_t
 
 /* ---- snapshots (under .snapshots) and the inside ---- */
 
-/** A request that concerns what is inside a tag that is not complete waits outside of workers:
- * 0, or -EINPROGRESS and go() is called. Cheap for inodes that are not synthetic. */
-MUST_USE int fs_settle(struct fs *fs, uint64_t ino, engine_go go, void *arg);
+/** A request that concerns what is inside a tag that is not complete, or looks such a tag up in a
+ * `.past` (`name`; else none), waits outside of workers: 0, or -EINPROGRESS and go() is called.
+ * Cheap for inodes that are not synthetic. */
+MUST_USE int fs_settle(struct fs *fs, uint64_t ino, struct bytes name, engine_go go, void *arg);
 
 /** When the tag is deleted by itself, µs since 1970 (0: never), unless it is held or open then. */
 MUST_USE int fs_snapshot_set_expiry(struct fs *fs, const char *tag, uint64_t expires_us);

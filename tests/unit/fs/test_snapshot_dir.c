@@ -244,8 +244,8 @@ static void a_tag_is_listed_when_it_is_complete(void **state)
     assert_int_equal(make_tag(f, "monday"), -EEXIST);
     assert_listed(f, f->snapshots, "");
     /* Its maker may go in at once, and waits. */
-    assert_int_equal(fs_settle(f->store.fs, f->snapshots, NULL, NULL), 0);
-    assert_int_equal(fs_settle(f->store.fs, tag.nodeid, NULL, NULL), 0);
+    assert_int_equal(fs_settle(f->store.fs, f->snapshots, BYTES_NONE, NULL, NULL), 0);
+    assert_int_equal(fs_settle(f->store.fs, tag.nodeid, BYTES_NONE, NULL, NULL), 0);
     assert_listed(f, f->snapshots, "latest/monday/");
     assert_listed(f, tag.nodeid, "SHA256SUMS/snapshot.json/sstfs/");
     assert_int_equal(tag.attributes.st_mode, S_IFDIR | 0550);
