@@ -37,6 +37,9 @@ class Pair:
         """A name beside the link that points to it."""
         return 'a'
 
+    def facts(self, status):
+        return facts_of(status)
+
     def both(self, call):
         """The result on both, or its errno; they must be the same."""
         results = []
@@ -120,7 +123,7 @@ class Pair:
 
     def do_stat(self):
         path = self.path()
-        return path, self.both(lambda root: facts_of(os.lstat(root / path)))
+        return path, self.both(lambda root: self.facts(os.lstat(root / path)))
 
     def do_open(self):
         """Keeps the file open, whatever becomes of its name."""
@@ -141,7 +144,7 @@ class Pair:
         if not self.open:
             return None
         fds = self.open.pop(self.chance.randrange(len(self.open)))
-        seen = [(facts_of(os.fstat(fd)), os.pread(fd, 1 << 20, 0)) for fd in fds]
+        seen = [(self.facts(os.fstat(fd)), os.pread(fd, 1 << 20, 0)) for fd in fds]
         self.close(fds)
         if seen[0] != seen[1]:
             raise Failed(f'open file: the disk says {seen[0][0]}, the mount {seen[1][0]}')
@@ -160,7 +163,7 @@ class Pair:
             self.close(self.open.pop())
 
     def compare(self):
-        trees = [tree_of(root) for root in self.roots]
+        trees = [tree_of(root, self.facts) for root in self.roots]
         if trees[0] == trees[1]:
             return
         for path in sorted(set(trees[0]) | set(trees[1])):
@@ -175,7 +178,7 @@ def facts_of(s):
     return oct(s.st_mode), s.st_uid, s.st_gid, s.st_nlink, size, s.st_rdev
 
 
-def tree_of(root):
+def tree_of(root, facts_of):
     """path -> what can be seen of it; links of one file name the first of them."""
     found, first = {}, {}
     for folder, folders, files in os.walk(os.fsencode(root)):
