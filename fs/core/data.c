@@ -346,6 +346,22 @@ int fs_write_pieces(struct fs *fs, struct fs_request *request, uint64_t ino,
     return 0;
 }
 
+/* Nothing is reserved. But what a file that grows cannot get is not promised either: programs ask
+ * for the size of a download or a disk image to see whether it fits. */
+static int check_room(struct fs *fs, const struct node *node, uint64_t offset, uint64_t end)
+{
+    uint64_t from = offset > node->inode.size ? offset : node->inode.size;
+    struct engine_stats stats;
+
+    if (end <= from)
+        return 0;
+    engine_get_stats(fs->engine, &stats);
+    if (end - from > stats.disk_available_bytes)
+        return err_new(-ENOSPC, "%" PRIu64 " bytes more, of %" PRIu64 " that are available",
+            end - from, stats.disk_available_bytes);
+    return 0;
+}
+
 static int fallocate_locked(struct fs *fs, struct fs_request *request, struct node *node, int mode,
     uint64_t offset, uint64_t end, bool kill_suid)
 {
@@ -356,6 +372,10 @@ static int fallocate_locked(struct fs *fs, struct fs_request *request, struct no
     int r, deletes;
 
     r = node_check_content(node);
+    if (r < 0)
+        return r;
+    if (!(mode & FALLOC_FL_PUNCH_HOLE))
+        r = check_room(fs, node, offset, end);
     if (r < 0)
         return r;
     deletes = content_allocate(&change, mode, offset, end, &range, &changed);

@@ -82,6 +82,9 @@ def what_is_removed_from_a_full_store_comes_back(place):
         first, _ = fill(place.mnt / 'first', seed=1, size=100 * MIB)
         second, digest = fill(place.mnt / 'second', seed=2)
         assert second > 90 * MIB, second
+        with open(place.mnt / 'second', 'r+b') as file:
+            support.raises(errno.ENOSPC, os.posix_fallocate, file.fileno(), 0, second + 50 * MIB)
+            assert os.fstat(file.fileno()).st_size == second
         before = available(place)
         (place.mnt / 'first').unlink()
         await_space(place, before + first * 9 // 10)

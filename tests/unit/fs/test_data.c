@@ -206,6 +206,17 @@ static void step_write(
         model->size = offset + size;
 }
 
+/* Windows are near each other, or gigabytes apart: what is available counts roughly. */
+static bool is_beyond_the_disk(
+    struct world *world, const struct model *model, uint64_t offset, uint64_t end)
+{
+    uint64_t from = offset > model->size ? offset : model->size;
+    struct engine_stats stats;
+
+    engine_get_stats(world->engine, &stats);
+    return end > from && end - from > stats.disk_available_bytes;
+}
+
 static void step_allocate(
     struct world *world, struct model *model, uint64_t ino, struct random *random, unsigned windows)
 {
@@ -219,6 +230,10 @@ static void step_allocate(
 
     if (end <= offset)
         end = offset + PAGE_BYTES;
+    if (!(mode & FALLOC_FL_PUNCH_HOLE) && is_beyond_the_disk(world, model, offset, end)) {
+        assert_int_equal(allocate(world, ino, mode, offset, end - offset), -ENOSPC);
+        return;
+    }
     assert_int_equal(allocate(world, ino, mode, offset, end - offset), 0);
     if (mode & ~FALLOC_FL_KEEP_SIZE)
         model_zero(model, offset, end);
@@ -385,6 +400,30 @@ static void handles_open_at_one_time_are_of_one_kind(void **state)
     reader = opened(world, ino, O_RDONLY);
     assert_true(fs_handle_keep_cache(reader));
     fs_release(world->fs, ino, reader);
+}
+
+/* ---- space ---- */
+
+static void what_the_disk_cannot_hold_is_not_allocated(void **state)
+{
+    struct world *world = *state;
+    struct random random = {3};
+    struct engine_stats stats;
+    uint64_t ino, left;
+
+    assert_int_equal(world_create(world, FS_ROOT_INO, "file", 0644, &ino), 0);
+    fill(&random, scratch, BLOCK_BYTES);
+    assert_int_equal(world_write(world, ino, scratch, BLOCK_BYTES, 0), 0);
+    engine_get_stats(world->engine, &stats);
+    /* Twice: what is available may change meanwhile by what is flushed. */
+    left = 2 * stats.disk_available_bytes;
+    assert_int_equal(allocate(world, ino, 0, 0, BLOCK_BYTES + left), -ENOSPC);
+    assert_int_equal(allocate(world, ino, FALLOC_FL_KEEP_SIZE, BLOCK_BYTES, left), -ENOSPC);
+    assert_int_equal(world_stat(world, ino).st_size, BLOCK_BYTES);
+    /* What is there, or goes, needs none. */
+    assert_int_equal(allocate(world, ino, 0, 0, BLOCK_BYTES), 0);
+    assert_int_equal(allocate(world, ino, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, left), 0);
+    world_verify(world);
 }
 
 /* ---- promises ---- */
@@ -720,6 +759,7 @@ int main(void)
         CASE(a_file_of_two_names_holds_what_was_written),
         CASE(an_open_file_without_a_name_holds_what_was_written),
         CASE(handles_open_at_one_time_are_of_one_kind),
+        CASE(what_the_disk_cannot_hold_is_not_allocated),
         CASE(writing_whole_pages_in_sequence_reads_nothing),
         CASE(the_largest_write_is_one_batch_wherever_it_begins),
         CASE(a_file_goes_from_small_to_blocks_when_it_outgrows_it),
