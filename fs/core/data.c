@@ -419,7 +419,7 @@ int fs_fallocate(struct fs *fs, struct fs_request *request, uint64_t ino, int mo
 /*
  * A page that a mapping has written may lie in the kernel's page cache for long, and the kernel
  * does not write it back before it asks: in what is a hole here there may be data there. Such a
- * page was read before it was written.
+ * page was read before it was written, by a handle that may do both.
  */
 static bool holes_are_doubtful(const struct node *node)
 {
@@ -437,7 +437,7 @@ static int seek_locked(
         return r;
     if (offset >= inode->size)
         return err_new(-ENXIO, "seek to %" PRIu64 " of %" PRIu64, offset, inode->size);
-    if (inode->allocated == ALLOCATED_ALL || holes_are_doubtful(node)) {
+    if (inode->allocated == ALLOCATED_ALL) {
         *ret_offset = data ? offset : inode->size;
         return 0;
     }
@@ -457,15 +457,36 @@ static int seek_locked(
     return 0;
 }
 
-int fs_seek(struct fs *fs, uint64_t ino, uint64_t offset, int whence, uint64_t *ret_offset)
+/* The hole that an answer rests on, if there is one and it is doubtful. */
+static int note_hole(struct fs *fs, const struct node *node, uint64_t offset, bool data, int answer,
+    uint64_t found, struct fs_hole *hole)
+{
+    uint64_t size = node->inode.size;
+    int r = 0;
+
+    if (offset >= size || !holes_are_doubtful(node))
+        return 0;
+    hole->file_size = size;
+    hole->start = data ? offset : found;
+    hole->end = answer == 0 ? found : size;
+    if (!data && found < size)
+        r = seek_locked(fs, node, found, true, &hole->end);
+    if (r == -ENXIO)
+        hole->end = size;
+    return r == -ENXIO ? 0 : r;
+}
+
+int fs_seek(struct fs *fs, uint64_t ino, uint64_t offset, int whence, uint64_t *ret_offset,
+    struct fs_hole *ret_hole)
 {
     AUTO(node_unpinp) struct node *node = NULL;
-    int r;
+    int r, noted = 0;
 
+    *ret_hole = (struct fs_hole){0};
     if (whence != SEEK_DATA && whence != SEEK_HOLE)
         return err_new(-EINVAL, "whence %d", whence);
     if (ino_is_past(ino))
-        return past_seek(fs, ino, offset, whence, ret_offset);
+        return past_seek(fs, ino, offset, whence, ret_offset, ret_hole);
     if (ino_is_info(ino))
         return err_new(-ENXIO, "a file whose end is not known");
     if (ino_is_synthetic(ino)) {
@@ -484,6 +505,8 @@ int fs_seek(struct fs *fs, uint64_t ino, uint64_t offset, int whence, uint64_t *
         return r;
     node_lock_shared(node);
     r = seek_locked(fs, node, offset, whence == SEEK_DATA, ret_offset);
+    if (r == 0 || r == -ENXIO)
+        noted = note_hole(fs, node, offset, whence == SEEK_DATA, r, *ret_offset, ret_hole);
     node_unlock(node);
-    return r;
+    return noted < 0 ? noted : r;
 }

@@ -249,14 +249,15 @@ int past_read(struct fs *fs, uint64_t nodeid, struct fs_handle *handle, uint64_t
     return r;
 }
 
-int past_seek(struct fs *fs, uint64_t nodeid, uint64_t offset, int whence, uint64_t *ret_offset)
+int past_seek(struct fs *fs, uint64_t nodeid, uint64_t offset, int whence, uint64_t *ret_offset,
+    struct fs_hole *ret_hole)
 {
     struct past_use use;
     int r = past_enter(fs->past, nodeid, &use);
 
     if (r < 0)
         return r;
-    r = use.tree ? fs_seek(use.tree->fs, use.ino, offset, whence, ret_offset)
+    r = use.tree ? fs_seek(use.tree->fs, use.ino, offset, whence, ret_offset, ret_hole)
                  : err_new(-EISDIR, "a directory of snapshots");
     past_leave(fs->past, &use);
     return r;

@@ -32,8 +32,8 @@ MUST_USE int past_open_file(
     struct fs *fs, uint64_t nodeid, int open_flags, struct fs_handle **ret_handle);
 MUST_USE int past_read(struct fs *fs, uint64_t nodeid, struct fs_handle *handle, uint64_t offset,
     size_t size, struct buf *to);
-MUST_USE int past_seek(
-    struct fs *fs, uint64_t nodeid, uint64_t offset, int whence, uint64_t *ret_offset);
+MUST_USE int past_seek(struct fs *fs, uint64_t nodeid, uint64_t offset, int whence,
+    uint64_t *ret_offset, struct fs_hole *ret_hole);
 void past_release(struct fs *fs, uint64_t nodeid, struct fs_handle *handle);
 MUST_USE int past_open_directory(struct fs *fs, uint64_t nodeid, struct fs_handle **ret_handle);
 MUST_USE int past_read_directory(struct fs *fs, struct fs_handle *handle, uint64_t cookie,

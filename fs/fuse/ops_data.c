@@ -214,10 +214,49 @@ void op_fallocate(fuse_req_t fuse, fuse_ino_t ino, int mode, off_t offset, off_t
     request_start(request);
 }
 
+/* Holes that are doubtful are data. */
+static int answer_without_holes(struct request *request, const struct fs_hole *hole)
+{
+    request->position = request->flags == SEEK_DATA ? request->offset : hole->file_size;
+    return 0;
+}
+
+/*
+ * Has the kernel write back what mappings have put into the hole, and forget its pages, so that
+ * nobody writes there again without a READ. It waits for WRITE requests of its own, which the other
+ * workers serve: so this is done by one at a time.
+ */
+static bool write_back(struct session *session, uint64_t ino, const struct fs_hole *hole)
+{
+    int r;
+
+    if (atomic_exchange(&session->is_writing_back, true))
+        return false;
+    r = fuse_lowlevel_notify_inval_inode(
+        session->fuse, ino, (off_t)hole->start, (off_t)(hole->end - hole->start));
+    atomic_store(&session->is_writing_back, false);
+    return r == 0;
+}
+
+/* Asks again after each hole that was written back; what is found then is true, or lies behind. */
 static int run_lseek(struct request *request)
 {
-    return fs_seek(
-        request->session->fs, request->ino, request->offset, request->flags, &request->position);
+    struct session *session = request->session;
+    uint64_t certain = 0; /* there is no doubt of holes before this */
+    struct fs_hole hole;
+    bool is_certain;
+    int r;
+
+    for (;;) {
+        r = fs_seek(
+            session->fs, request->ino, request->offset, request->flags, &request->position, &hole);
+        is_certain = request->flags == SEEK_DATA ? hole.end <= certain : hole.start < certain;
+        if (hole.start == hole.end || is_certain)
+            return r;
+        if (!write_back(session, request->ino, &hole))
+            return answer_without_holes(request, &hole);
+        certain = hole.end;
+    }
 }
 
 static int reply_lseek(struct request *request)

@@ -22,8 +22,9 @@ struct session {
 
     pthread_t signal_thread;
     bool has_signal_thread;
-    bool has_acls;        /* the kernel checks access by ACLs, and leaves the umask to us */
-    _Atomic bool is_over; /* the loop has ended: nobody needs to be woken */
+    bool has_acls;                /* the kernel checks access by ACLs, and leaves the umask to us */
+    _Atomic bool is_over;         /* the loop has ended: nobody needs to be woken */
+    _Atomic bool is_writing_back; /* a worker waits for the kernel, which waits for others */
 
     struct latency_histogram latencies[SESSION_OPERATIONS];
 

@@ -191,12 +191,23 @@ def a_hole_that_a_mapping_has_filled_is_none(place):
     with open(path, 'r+b') as file:
         mapped = mmap.mmap(file.fileno(), 0)
         mapped[500_000:500_004] = b'data'
-        assert os.lseek(file.fileno(), 0, SEEK_DATA) <= 500_000
-        assert os.lseek(file.fileno(), 500_000, SEEK_HOLE) > 500_000
+        assert os.lseek(file.fileno(), 0, SEEK_DATA) == 499_712
+        assert os.lseek(file.fileno(), 0, SEEK_HOLE) == 0
+        assert os.lseek(file.fileno(), 500_000, SEEK_HOLE) == 503_808
+        mapped[510_000:510_004] = b'more'
+        assert os.lseek(file.fileno(), 503_808, SEEK_DATA) == 507_904
+        # All of a hole: what is behind it counts.
+        mapped[:499_712] = b'x' * 499_712
+        assert os.lseek(file.fileno(), 0, SEEK_HOLE) == 503_808
+        mapped[1_000_000:1_000_004] = b'last'
+        assert os.lseek(file.fileno(), 512_000, SEEK_DATA) == 999_424
+        assert os.lseek(file.fileno(), 1_000_000, SEEK_HOLE) == 1_003_520
+        assert mapped[500_000:500_004] == b'data' and mapped[510_000:510_004] == b'more'
         mapped.close()
     with open(path, 'rb') as file:
-        assert os.lseek(file.fileno(), 0, SEEK_DATA) == 500_000 // 4096 * 4096
-        assert file.read().strip(b'\0') == b'data'
+        assert os.lseek(file.fileno(), 499_712, SEEK_DATA) == 499_712
+        content = path.read_bytes()
+        assert len(content) == 1 << 20 and len(content.replace(b'\0', b'')) == 499_712 + 12
 
 
 def mappings_share_pages_with_reads_and_writes(place):

@@ -224,9 +224,19 @@ void fs_allow_direct_writes(struct fs *fs);
 /** Appends exactly min(size, file size - offset) bytes to `to`; holes are zeros. */
 MUST_USE int fs_read(struct fs *fs, uint64_t ino, struct fs_handle *handle, uint64_t offset,
     size_t size, struct buf *to);
-/** SEEK_DATA and SEEK_HOLE; -ENXIO past the end. */
-MUST_USE int fs_seek(
-    struct fs *fs, uint64_t ino, uint64_t offset, int whence, uint64_t *ret_offset);
+/** Bytes [start, end) of a file; start = end: none. */
+struct fs_hole {
+    uint64_t start, end;
+    uint64_t file_size;
+};
+/**
+ * SEEK_DATA and SEEK_HOLE; -ENXIO past the end. `ret_hole`: the hole that the answer rests on, also
+ * that of -ENXIO, if a mapping may have written there what the kernel has not written back yet.
+ * When that has been done, and no page of it is cached any more, the answer is to be asked for
+ * again.
+ */
+MUST_USE int fs_seek(struct fs *fs, uint64_t ino, uint64_t offset, int whence, uint64_t *ret_offset,
+    struct fs_hole *ret_hole);
 /** Never fails: the last close of an unlinked file deletes its data in the background. */
 void fs_release(struct fs *fs, uint64_t ino, struct fs_handle *handle);
 /** fsync, fdatasync, fsyncdir: all earlier changes of the inode and the names that lead to it. */

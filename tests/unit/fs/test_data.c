@@ -68,7 +68,8 @@ static int truncate_to(struct world *world, uint64_t ino, uint64_t size)
 static uint64_t seek(struct world *world, uint64_t ino, uint64_t offset, int whence)
 {
     uint64_t found = 0;
-    int r = fs_seek(world->fs, ino, offset, whence, &found);
+    struct fs_hole hole;
+    int r = fs_seek(world->fs, ino, offset, whence, &found, &hole);
 
     if (r == -ENXIO)
         return UINT64_MAX;
