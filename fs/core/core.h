@@ -43,8 +43,7 @@ struct fs {
     _Atomic uint64_t forgotten_changes; /* nodes freed whose rows had been written: node.c */
     _Atomic uint64_t handle_count;
     _Atomic uint64_t open_orphans;
-    _Atomic bool direct_writes; /* who only writes may go past the kernel's page cache */
-    struct node *root;          /* pinned */
+    struct node *root; /* pinned */
 
     pthread_mutex_t lease_mutex;
     uint64_t lease_next, lease_end; /* counters of inode numbers: ino.c */
@@ -92,7 +91,7 @@ struct fs_handle {
     uint64_t ino;
     int flags; /* of open(2) */
     bool keep_cache;
-    bool is_direct;                  /* not through the kernel's page cache */
+    bool is_direct;                  /* st_size does not say how much there is to read */
     struct directory_cursor *cursor; /* directories */
     void *synthetic;                 /* snapshot_handle.c's, past.c's, info.c's own */
 };

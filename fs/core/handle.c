@@ -11,29 +11,6 @@
 #include "core/past.h"
 #include "engine/assert.h"
 
-/*
- * A file that is only written need not be copied into the kernel's page cache. But a write that
- * passes it by drops what the cache has of the range *before* the write comes here: who reads
- * meanwhile would put the old pages back, to stay. So the handles that are open at one time are all
- * of one kind, which is that of the first. (Those that pass it by can still be mapped, and so have
- * the cache filled: after several of them were open at once, the next open drops what it has.)
- */
-static void choose_page_cache(struct node *node, struct fs_handle *handle)
-{
-    bool only_writes = atomic_load(&node->fs->direct_writes) && node->type == S_IFREG &&
-                       (handle->flags & O_ACCMODE) == O_WRONLY;
-    int32_t before = atomic_load(&node->page_cache), after;
-
-    do
-        after = before < 0 || (before == 0 && only_writes) ? before - 1 : before + 1;
-    while (!atomic_compare_exchange_weak(&node->page_cache, &before, after));
-    handle->is_direct = after < 0;
-    if (after < -1)
-        atomic_store(&node->page_cache_is_doubtful, true);
-    else if (after == 1)
-        handle->keep_cache = !atomic_exchange(&node->page_cache_is_doubtful, false);
-}
-
 /* One that only writes cannot map. */
 static uint32_t maps_to_write(const struct fs_handle *handle)
 {
@@ -54,7 +31,6 @@ int handle_new(
     if (node) {
         atomic_fetch_add(&node->handles, 1);
         atomic_fetch_add(&node->mappable, maps_to_write(handle));
-        choose_page_cache(node, handle);
     }
     atomic_fetch_add(&fs->handle_count, 1);
     *ret_handle = handle;
@@ -63,7 +39,6 @@ int handle_new(
 
 uint32_t handle_leave(struct fs_handle *handle)
 {
-    atomic_fetch_add(&handle->node->page_cache, handle->is_direct ? 1 : -1);
     atomic_fetch_sub(&handle->node->mappable, maps_to_write(handle));
     return atomic_fetch_sub(&handle->node->handles, 1);
 }
@@ -77,11 +52,6 @@ void handle_free(struct fs *fs, struct fs_handle *handle)
 bool fs_handle_keep_cache(const struct fs_handle *handle)
 {
     return handle->keep_cache;
-}
-
-void fs_allow_direct_writes(struct fs *fs)
-{
-    atomic_store(&fs->direct_writes, true);
 }
 
 bool fs_handle_is_direct(const struct fs_handle *handle)

@@ -66,11 +66,9 @@ struct node {
     uint32_t pins;    /* guarded by the shard */
     bool used;        /* since forget.c came by; guarded by the shard */
     _Atomic uint32_t handles;
-    _Atomic int32_t page_cache;          /* handles that use the kernel's; negative: that do not */
-    _Atomic bool page_cache_is_doubtful; /* readers and writers passed it by at once */
-    _Atomic bool was_read;               /* so the page cache may have any page of it */
-    _Atomic uint32_t mappable;           /* handles by which a mapping may be written to */
-    uint32_t type;                       /* S_IFMT of mode; constant once `loaded` */
+    _Atomic bool was_read;     /* so the page cache may have any page of it */
+    _Atomic uint32_t mappable; /* handles by which a mapping may be written to */
+    uint32_t type;             /* S_IFMT of mode; constant once `loaded` */
     pthread_rwlock_t lock;
 
     /* Below: guarded by `lock`. */

@@ -267,7 +267,6 @@ int reply_entry(struct request *request)
         return fuse_reply_entry(request->fuse, &entry);
     request->file.fh = (uint64_t)(uintptr_t)request->handle;
     request->file.keep_cache = fs_handle_keep_cache(request->handle);
-    request->file.direct_io = fs_handle_is_direct(request->handle);
     return fuse_reply_create(request->fuse, &entry, &request->file);
 }
 

@@ -16,13 +16,11 @@
 #include "fuse/statx.h"
 
 #define WANTED_FLAGS (FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2)
-/* FUSE_DIRECT_IO_ALLOW_MMAP of Linux 6.6, in the second word of flags. */
-#define WANTED_FLAGS2 (1u << 4)
 
 /* One session in a process. INIT is read and answered by one thread, before any other request
  * comes; the last of these tells the other threads that there is nothing to look for. */
 static uint64_t init_unique;
-static uint32_t init_offered, init_offered2;
+static uint32_t init_offered;
 static _Atomic bool init_is_answered;
 
 static _Thread_local bool kills_suid;
@@ -72,8 +70,6 @@ static void look_at_request(void *request, size_t size)
             init_unique = header.unique;
             init_offered = init.flags;
         }
-        if (argument(request, size, &init, sizeof(init)) && init.flags & FUSE_INIT_EXT)
-            init_offered2 = init.flags2;
         break;
     case FUSE_WRITE:
         if (argument(request, size, &write, sizeof(write)))
@@ -91,7 +87,7 @@ static void look_at_request(void *request, size_t size)
     }
 }
 
-static void amend_init(struct session *session, const struct iovec *vector, int count)
+static void amend_init(const struct iovec *vector, int count)
 {
     struct fuse_out_header header;
     struct fuse_init_out *init;
@@ -105,12 +101,6 @@ static void amend_init(struct session *session, const struct iovec *vector, int 
         return;
     init = vector[1].iov_base;
     init->flags |= init_offered & WANTED_FLAGS;
-    if (vector[1].iov_len >= offsetof(struct fuse_init_out, flags2) + sizeof(init->flags2) &&
-        init_offered2 & WANTED_FLAGS2) {
-        init->flags |= FUSE_INIT_EXT;
-        init->flags2 |= WANTED_FLAGS2;
-        fs_allow_direct_writes(session->fs);
-    }
     log_info("kernel interface %u.%u, flags 0x%x%s%s", init->major, init->minor, init->flags,
         init->flags & FUSE_PARALLEL_DIROPS ? ", parallel lookups" : "",
         init->flags & FUSE_HANDLE_KILLPRIV_V2 ? ", privileges killed here" : "");
@@ -180,8 +170,9 @@ static ssize_t read_hook(int fd, void *to, size_t size, void *userdata)
 
 static ssize_t writev_hook(int fd, struct iovec *vector, int count, void *userdata)
 {
+    (void)userdata;
     if (!init_is_answered)
-        amend_init(userdata, vector, count);
+        amend_init(vector, count);
     return writev(fd, vector, count);
 }
 

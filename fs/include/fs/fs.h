@@ -214,13 +214,8 @@ MUST_USE int fs_open_file(struct fs *fs, struct fs_request *request, uint64_t in
 /** Whether the kernel may keep cached pages of this file over opens (false: snapshot SHA256SUMS).
  */
 bool fs_handle_keep_cache(const struct fs_handle *handle);
-/**
- * Whether the kernel's page cache is to be passed by: a handle that only writes, if those may, or
- * one that is open beside it; and files of .sstfs, whose st_size does not say where they end.
- */
+/** Whether reads end where the content does, not at st_size (files of .sstfs). */
 bool fs_handle_is_direct(const struct fs_handle *handle);
-/** The kernel can map what passes its page cache by, so handles that only write may do so. */
-void fs_allow_direct_writes(struct fs *fs);
 /** Appends exactly min(size, file size - offset) bytes to `to`; holes are zeros. */
 MUST_USE int fs_read(struct fs *fs, uint64_t ino, struct fs_handle *handle, uint64_t offset,
     size_t size, struct buf *to);

@@ -344,65 +344,6 @@ static void an_open_file_without_a_name_holds_what_was_written(void **state)
     world_verify(world);
 }
 
-/* ---- the kernel's page cache ---- */
-
-static struct fs_handle *opened(struct world *world, uint64_t ino, int flags)
-{
-    struct fs_handle *handle;
-
-    assert_int_equal(fs_open_file(world->fs, NULL, ino, flags, &handle), 0);
-    return handle;
-}
-
-/* Pages are put back by who reads while a write that has dropped them is on its way: so there is
- * nobody who reads through the cache while somebody writes past it. */
-static void handles_open_at_one_time_are_of_one_kind(void **state)
-{
-    struct world *world = *state;
-    struct fs_handle *writer, *reader, *other;
-    uint64_t ino;
-
-    assert_int_equal(world_create(world, FS_ROOT_INO, "file", 0644, &ino), 0);
-    writer = opened(world, ino, O_WRONLY);
-    assert_false(fs_handle_is_direct(writer)); /* not before the kernel can map such a file */
-    fs_release(world->fs, ino, writer);
-    fs_allow_direct_writes(world->fs);
-
-    writer = opened(world, ino, O_WRONLY | O_APPEND);
-    assert_true(fs_handle_is_direct(writer));
-    fs_release(world->fs, ino, writer);
-    reader = opened(world, ino, O_RDONLY);
-    assert_false(fs_handle_is_direct(reader));
-    assert_true(fs_handle_keep_cache(reader));
-
-    writer = opened(world, ino, O_WRONLY);
-    assert_false(fs_handle_is_direct(writer));
-    fs_release(world->fs, ino, reader);
-    other = opened(world, ino, O_WRONLY);
-    assert_false(fs_handle_is_direct(other));
-    fs_release(world->fs, ino, other);
-    fs_release(world->fs, ino, writer);
-
-    writer = opened(world, ino, O_WRONLY);
-    assert_true(fs_handle_is_direct(writer));
-    reader = opened(world, ino, O_RDWR);
-    assert_true(fs_handle_is_direct(reader));
-    fs_release(world->fs, ino, writer);
-    other = opened(world, ino, O_RDONLY);
-    assert_true(fs_handle_is_direct(other));
-    fs_release(world->fs, ino, reader);
-    fs_release(world->fs, ino, other);
-
-    /* They may have been mapped, beside a writer: what the cache has goes, once. */
-    reader = opened(world, ino, O_RDONLY);
-    assert_false(fs_handle_is_direct(reader));
-    assert_false(fs_handle_keep_cache(reader));
-    fs_release(world->fs, ino, reader);
-    reader = opened(world, ino, O_RDONLY);
-    assert_true(fs_handle_keep_cache(reader));
-    fs_release(world->fs, ino, reader);
-}
-
 /* ---- space ---- */
 
 static void what_the_disk_cannot_hold_is_not_allocated(void **state)
@@ -759,7 +700,6 @@ int main(void)
         CASE(a_sparse_file_of_many_gigabytes_holds_what_was_written),
         CASE(a_file_of_two_names_holds_what_was_written),
         CASE(an_open_file_without_a_name_holds_what_was_written),
-        CASE(handles_open_at_one_time_are_of_one_kind),
         CASE(what_the_disk_cannot_hold_is_not_allocated),
         CASE(writing_whole_pages_in_sequence_reads_nothing),
         CASE(the_largest_write_is_one_batch_wherever_it_begins),
