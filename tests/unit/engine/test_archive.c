@@ -604,6 +604,19 @@ static void damage(struct fixture *f, uint64_t number)
     segment_list_release(&list);
 }
 
+/* From the first record to the end of the slots. */
+static struct archive_walk whole_walk(const struct fixture *f)
+{
+    struct archive_walk walk = {.env = f->env,
+        .folder = ARCHIVE_FOLDER,
+        .with_slots = true,
+        .from_position = f->at[1].position,
+        .until_us = INT64_MAX};
+
+    memcpy(walk.store_uuid, uuid, sizeof(uuid));
+    return walk;
+}
+
 /* Nobody has opened it since the power was cut: what never was durable is not missed, and what was
  * is, as the next open would have it. */
 static void a_torn_tail_is_the_end_and_nothing_else(void **state)
@@ -617,12 +630,7 @@ static void a_torn_tail_is_the_end_and_nothing_else(void **state)
     check(sync_log(f));
     check(append(f, 8)); /* several segments */
     assert_true(f->at[12].position >> 32 > f->at[7].position >> 32);
-    walk = (struct archive_walk){.env = f->env,
-        .folder = ARCHIVE_FOLDER,
-        .with_slots = true,
-        .from_position = f->at[1].position,
-        .until_us = INT64_MAX};
-    memcpy(walk.store_uuid, uuid, sizeof(uuid));
+    walk = whole_walk(f);
     f->expected = 1;
     check(archive_walk(&walk, expect_number, f, &result));
     assert_int_equal(result.batches, 12);
@@ -647,15 +655,13 @@ static void damage_before_a_sync_record_is_no_torn_tail(void **state)
 {
     struct archive_walk_result result;
     struct fixture *f = fixture_new();
-    struct archive_walk walk = {
-        .env = f->env, .folder = ARCHIVE_FOLDER, .with_slots = true, .until_us = INT64_MAX};
+    struct archive_walk walk;
 
     (void)state;
-    memcpy(walk.store_uuid, uuid, sizeof(uuid));
     check(append(f, 1));
     check(sync_log(f));
     check(append(f, 2));
-    walk.from_position = f->at[1].position;
+    walk = whole_walk(f);
     damage(f, 3);
     check(archive_walk(&walk, NULL, NULL, &result));
     assert_int_equal(result.batches, 2);
@@ -669,17 +675,15 @@ static void damage_before_another_daemon_is_no_torn_tail(void **state)
 {
     struct archive_walk_result result;
     struct fixture *f = fixture_new();
-    struct archive_walk walk = {
-        .env = f->env, .folder = ARCHIVE_FOLDER, .with_slots = true, .until_us = INT64_MAX};
+    struct archive_walk walk;
 
     (void)state;
-    memcpy(walk.store_uuid, uuid, sizeof(uuid));
     check(append(f, 4));
     commitlog_abandon(f->log);
     f->log = NULL;
     open_log(f);
     check(append(f, 1));
-    walk.from_position = f->at[1].position;
+    walk = whole_walk(f);
     check(archive_walk(&walk, NULL, NULL, &result));
     assert_int_equal(result.batches, 5);
     damage(f, 3);
