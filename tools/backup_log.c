@@ -56,7 +56,7 @@ static int add_segments(struct words *words, const char *folder, uint64_t first)
     if (count < 0)
         return errno == ENOENT ? 0 : err_new(-errno, "list '%s': %s", folder, strerror(errno));
     for (int i = 0; i < count; i++) {
-        if (destination_parse_segment(entries[i]->d_name, &segment) && segment >= first) {
+        if (archive_parse_name(entries[i]->d_name, &segment) && segment >= first) {
             words_add(words, "%s/%s", folder, entries[i]->d_name);
             found++;
         }
@@ -66,15 +66,15 @@ static int add_segments(struct words *words, const char *folder, uint64_t first)
     return found;
 }
 
-static int run(const struct backup_log *log, const char *options, const char *more,
-    const char *folder, uint64_t first, struct buf *output)
+static int run(const struct backup_log *log, const char *options, const char *folder,
+    uint64_t first, struct buf *output)
 {
     AUTO(words_release) struct words words = WORDS_INIT;
     int r;
 
     rsync_begin(&words, options);
     words_add(&words, "--ignore-missing-args"); /* its tag goes, and so does it */
-    words_add(&words, "%s", more);
+    words_add(&words, "--fsync");
     r = add_segments(&words, folder, first);
     if (r <= 0)
         return r;
@@ -86,18 +86,18 @@ static int run(const struct backup_log *log, const char *options, const char *mo
 static int copy_all(const struct backup_log *log, const char *folder, uint64_t first)
 {
     AUTO(buf_release) struct buf output = BUF_INIT;
-    int r = run(log, "-tpS", "--fsync", folder, first, &output);
+    int r = run(log, "-tpS", folder, first, &output);
 
     buf_clear(&output);
     if (r == 0 && log->verifies)
-        r = run(log, "-tnci", "--fsync", folder, first, &output);
+        r = run(log, "-tnci", folder, first, &output);
     if (r < 0 || output.size == 0)
         return r;
     complain(EXIT_DONE, "a copy of the log differs; it is copied again");
-    r = run(log, "-tpSc", "--fsync", folder, first, &output);
+    r = run(log, "-tpSc", folder, first, &output);
     buf_clear(&output);
     if (r == 0)
-        r = run(log, "-tnci", "--fsync", folder, first, &output);
+        r = run(log, "-tnci", folder, first, &output);
     return r < 0 || output.size == 0 ? r : err_new(-EUCLEAN, "the copy of the log differs");
 }
 

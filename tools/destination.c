@@ -1,7 +1,6 @@
 #include "destination.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +8,6 @@
 
 #include "engine/error.h"
 #include "tools.h"
-
-#define SEGMENT_NAME_BYTES (sizeof("0123456789abcdef.log") - 1)
 
 void backup_sets_release(struct backup_sets *sets)
 {
@@ -141,17 +138,10 @@ int destination_run(const char *destination, const char *command, const char *op
 
 void destination_segment(uint64_t segment, char to[DESTINATION_SEGMENT_BYTES])
 {
-    snprintf(to, DESTINATION_SEGMENT_BYTES, DESTINATION_LOG "/%016" PRIx64 ".log", segment);
-}
+    char name[ARCHIVE_NAME_BYTES];
 
-bool destination_parse_segment(const char *name, uint64_t *ret_segment)
-{
-    char again[DESTINATION_SEGMENT_BYTES];
-
-    if (strlen(name) != SEGMENT_NAME_BYTES || sscanf(name, "%16" SCNx64, ret_segment) != 1)
-        return false;
-    destination_segment(*ret_segment, again);
-    return strcmp(again + sizeof(DESTINATION_LOG), name) == 0;
+    archive_name(segment, name);
+    snprintf(to, DESTINATION_SEGMENT_BYTES, DESTINATION_LOG "/%s", name);
 }
 
 /* "-r--r-----          4,096 2026/11/28 07:00:00 TAG/snapshot.json": the path, and the time. NULL:
@@ -208,7 +198,7 @@ static int take_line(struct backup_sets *to, char *line)
         return 0;
     *slash = '\0';
     if (strcmp(path, DESTINATION_LOG) == 0)
-        return destination_parse_segment(slash + 1, &segment) ? add_segment(to, segment) : 0;
+        return archive_parse_name(slash + 1, &segment) ? add_segment(to, segment) : 0;
     if (strcmp(slash + 1, "snapshot.json") != 0 || !snapshot_tag_is_valid(path) ||
         strcmp(path, DESTINATION_INCOMPLETE) == 0)
         return 0;

@@ -10,6 +10,7 @@
 
 #include <time.h>
 
+#include "engine/archive_name.h"
 #include "engine/engine.h"
 #include "program.h"
 
@@ -37,10 +38,8 @@ MUST_USE int destination_list(const char *destination, struct backup_sets *ret_s
 /** What the snapshot.json of these sets say. -EUCLEAN: one says nothing. */
 MUST_USE int destination_read_sets(const char *destination, struct backup_set *sets, size_t count);
 /** The file of a segment, "log/0123456789abcdef.log". */
-#define DESTINATION_SEGMENT_BYTES sizeof(DESTINATION_LOG "/0123456789abcdef.log")
+#define DESTINATION_SEGMENT_BYTES (sizeof(DESTINATION_LOG "/") - 1 + ARCHIVE_NAME_BYTES)
 void destination_segment(uint64_t segment, char to[DESTINATION_SEGMENT_BYTES]);
-/** False: no segment has this name (that in its folder). */
-bool destination_parse_segment(const char *name, uint64_t *ret_segment);
 
 /** Runs `command option -- names…`, the names in DEST, where DEST is. `output` may be NULL. */
 MUST_USE int destination_run(const char *destination, const char *command, const char *option,

@@ -10,16 +10,13 @@
 #define SSTFS_COMMITLOG_ARCHIVE_H
 
 #include "commitlog/pool.h"
+#include "engine/archive_name.h"
 
 #define ARCHIVE_FOLDER "archive"
-/** "0123456789abcdef.log", and that in the folder; with the NUL. */
-#define ARCHIVE_NAME_BYTES sizeof("0123456789abcdef.log")
+/** A name in the folder, with the NUL. */
 #define ARCHIVE_PATH_BYTES (sizeof(ARCHIVE_FOLDER "/") - 1 + ARCHIVE_NAME_BYTES)
 
-void archive_name(uint64_t segment, char to[ARCHIVE_NAME_BYTES]);
 void archive_path(uint64_t segment, char to[ARCHIVE_PATH_BYTES]);
-/** False: no archived segment has this name. */
-bool archive_parse_name(const char *name, uint64_t *ret_segment);
 
 /** Makes the folder, durably. -EOPNOTSUPP: this disk has no hard links. */
 MUST_USE int archive_prepare(struct env *env);
