@@ -106,7 +106,7 @@ static int get_from_sstable(struct get *get, struct sstable_handle *handle)
     finding = finding_new(get);
     if (!finding)
         return -ENOMEM;
-    r = sstable_lookup_row(sstable, &get->key, get->clustering, &finding->lookup);
+    r = sstable_lookup_row(sstable, &get->key, get->clustering, get->columns, &finding->lookup);
     if (r <= 0) {
         finding_free(get, finding);
         return r;
@@ -140,12 +140,12 @@ static bool wanted_columns(const struct get *get, uint64_t *ret_wanted)
 
 /*
  * Whether nothing up to `timestamp_us` matters any more: a newer deletion hides it, or each wanted
- * column is known from later, and that the row exists (Cassandra: SinglePartitionReadCommand.java,
- * canRemoveRow()).
+ * column is known from later, and that the row exists: by its own timestamp (Cassandra:
+ * SinglePartitionReadCommand.java, canRemoveRow()), or by a value that does not expire.
  */
 static bool is_settled(const struct get *get, int64_t timestamp_us)
 {
-    uint64_t wanted, known = 0;
+    uint64_t wanted, known = 0, mortal = 0;
     bool exists = !get->clustering;
 
     if (deletion_deletes(get->deletion, timestamp_us))
@@ -156,10 +156,18 @@ static bool is_settled(const struct get *get, int64_t timestamp_us)
         if (deletion_deletes(row->deletion, timestamp_us))
             return true;
         exists |= row->liveness.timestamp_us > timestamp_us;
-        for (uint32_t i = 0; i < row->cell_count; i++)
-            if (row->cells[i].timestamp_us > timestamp_us && row->cells[i].column < 64)
-                known |= 1ull << row->cells[i].column;
+        for (uint32_t i = 0; i < row->cell_count; i++) {
+            const struct cell *cell = &row->cells[i];
+
+            if (cell->timestamp_us <= timestamp_us || cell->column >= 64)
+                continue;
+            known |= 1ull << cell->column;
+            if (cell_is_tombstone(cell) || cell_is_expiring(cell) ||
+                type_is_complex(columns_of(get)[cell->column].type))
+                mortal |= 1ull << cell->column;
+        }
     }
+    exists |= (known & ~mortal) != 0;
     return exists && wanted_columns(get, &wanted) && (wanted & ~known) == 0;
 }
 

@@ -74,10 +74,11 @@ static int bad_row(struct partition_cursor *cursor, int code)
     return sstable_damaged(cursor->data->sstable, code, COMPONENT_DATA, cursor->position);
 }
 
-/** The window over all of what was looked at; pointers of the head are into it. */
-static int widen_window(struct partition_cursor *cursor)
+/** The window over what was looked at and `body_bytes` behind it; pointers of the head are into it.
+ */
+static int widen_window(struct partition_cursor *cursor, uint64_t body_bytes)
 {
-    uint64_t size = cursor->head_bytes + cursor->head.body_bytes;
+    uint64_t size = cursor->head_bytes + body_bytes;
     struct decoder d;
     int r;
 
@@ -117,7 +118,7 @@ static int read_static_row(struct partition_cursor *cursor)
 
     r = look_at_static_row(cursor);
     if (r == 0)
-        r = widen_window(cursor);
+        r = widen_window(cursor, cursor->head.body_bytes);
     if (r < 0)
         return r;
     body = bytes_of(cursor->window.data + cursor->head_bytes, (size_t)cursor->head.body_bytes);
@@ -243,16 +244,86 @@ int partition_cursor_take(struct partition_cursor *cursor)
     struct bytes body;
     int r;
 
-    r = widen_window(cursor);
+    r = widen_window(cursor, cursor->head.body_bytes);
     if (r < 0)
         return r;
     body = bytes_of(cursor->window.data + cursor->head_bytes, (size_t)cursor->head.body_bytes);
     cursor->unfiltered.position = cursor->position;
+    cursor->body = body;
     r = data_get_body(
         cursor->header, &cursor->head, body, &cursor->row_memory, &cursor->unfiltered);
     if (r < 0)
         return bad_row(cursor, r);
     pass(cursor, cursor->head_bytes + cursor->head.body_bytes);
+    return 0;
+}
+
+bool sstable_find_part(const struct sstable *sstable, uint64_t columns, struct column_run *ret_part)
+{
+    const struct header_columns *header = &sstable->header.regulars;
+    unsigned first = header->count, end = 0;
+
+    if (!sstable->digests.rows_are_even)
+        return false;
+    for (unsigned i = 0; i < header->count; i++) {
+        unsigned number = header->columns[i].number;
+
+        if (number >= 64)
+            return false;
+        if (columns >> number & 1) {
+            first = i < first ? i : first;
+            end = i + 1;
+        }
+    }
+    if (first >= end || end - first > header->count / 2)
+        return false;
+    *ret_part = (struct column_run){first, end - first};
+    return true;
+}
+
+/** 1, and its shape: it is even. */
+static int look_for_even_row(struct partition_cursor *cursor, struct even_row *ret_even)
+{
+    struct bytes start;
+    int r;
+
+    if (cursor->head.body_bytes < EVEN_ROW_BYTES_MIN)
+        return 0;
+    r = widen_window(cursor, EVEN_ROW_START_BYTES);
+    if (r < 0)
+        return r;
+    start = bytes_of(cursor->window.data + cursor->head_bytes, EVEN_ROW_START_BYTES);
+    return data_may_be_even(cursor->header, &cursor->head, start, ret_even);
+}
+
+int partition_cursor_take_part(struct partition_cursor *cursor, const struct clustering *clustering,
+    const struct column_run *part)
+{
+    struct unfiltered *unfiltered = &cursor->unfiltered;
+    uint64_t body_at = cursor->position + cursor->head_bytes, cells_at, size;
+    struct even_row even;
+    struct bytes cells;
+    int r;
+
+    r = look_for_even_row(cursor, &even);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return partition_cursor_take(cursor);
+    cells_at = body_at + even.cells_at + part->first * even.cell_bytes;
+    size = part->count * even.cell_bytes;
+    r = stream_window(cursor->data, cells_at, size, &cells);
+    if (r < 0)
+        return r;
+    if (cells.size > size)
+        cells.size = size;
+    unfiltered->position = cursor->position;
+    unfiltered->is_marker = false;
+    r = data_get_part(cursor->header, &even, part, cells, &cursor->row_memory, &unfiltered->row);
+    if (r < 0)
+        return bad_row(cursor, r);
+    unfiltered->row.clustering = *clustering;
+    partition_cursor_jump(cursor, body_at + cursor->head.body_bytes);
     return 0;
 }
 

@@ -138,4 +138,40 @@ MUST_USE int data_get_body(const struct serialization_header *header,
     const struct unfiltered_head *head, struct bytes body, struct row_memory *memory,
     struct unfiltered *ret_unfiltered);
 
+/* ---- a part of a row ---- */
+
+/**
+ * An even row: all its cells take as many bytes, so each can be found without those before it. It
+ * is EVEN_ROW_BYTES_MIN long or longer, has all columns, which are simple and without a fixed
+ * width, and a timestamp that is that of all cells; no TTL, no deletion.
+ */
+struct even_row {
+    int64_t timestamp_us;
+    uint64_t cells_at; /* in the body */
+    uint64_t cell_bytes;
+};
+
+/** Below, a row is read as a whole. */
+#define EVEN_ROW_BYTES_MIN (32u << 10)
+/** What `start` must have of the body: three variable integers and a byte. */
+#define EVEN_ROW_START_BYTES 28u
+
+/**
+ * Whether, by its size and its first cell, the row may be even. Of an SSTable whose digests say so
+ * (digest.h), all that may be are. `start`: what the body begins with.
+ */
+bool data_may_be_even(const struct serialization_header *header, const struct unfiltered_head *head,
+    struct bytes start, struct even_row *ret_even);
+/** Whether one that may be is. */
+bool data_is_even(const struct row *row);
+/** Columns of a header that follow each other. */
+struct column_run {
+    unsigned first, count;
+};
+/** The cells `part` of an even row, which are all of `bytes`; as data_get_body(). The row has no
+ * clustering. */
+MUST_USE int data_get_part(const struct serialization_header *header, const struct even_row *even,
+    const struct column_run *part, struct bytes bytes, struct row_memory *memory,
+    struct row *ret_row);
+
 #endif

@@ -458,3 +458,72 @@ int data_get_body(const struct serialization_header *header, const struct unfilt
             head->is_marker ? "marker" : "row", body.size);
     return 0;
 }
+
+/* ---- a part of a row ---- */
+
+static bool has_only_blobs(const struct header_columns *columns)
+{
+    for (unsigned i = 0; i < columns->count; i++) {
+        if (columns->columns[i].is_complex || columns->columns[i].fixed_width > 0)
+            return false;
+    }
+    return columns->count > 0;
+}
+
+bool data_may_be_even(const struct serialization_header *header, const struct unfiltered_head *head,
+    struct bytes start, struct even_row *ret_even)
+{
+    struct decoder d = decoder_of(start);
+    uint8_t cell_flags;
+    int32_t value_bytes;
+
+    if (head->flags != (FLAG_TIMESTAMP | FLAG_ALL_COLUMNS) ||
+        head->body_bytes < EVEN_ROW_BYTES_MIN || !has_only_blobs(&header->regulars))
+        return false;
+    get_uvint(&d); /* size of the unfiltered before */
+    ret_even->timestamp_us = get_timestamp(&d, header);
+    ret_even->cells_at = (uint64_t)(d.at - start.data);
+    cell_flags = get_u8(&d);
+    value_bytes = get_uvint32(&d);
+    if (decoder_failed(&d) || cell_flags != CELL_FLAG_ROW_TIMESTAMP || value_bytes < 0)
+        return false;
+    ret_even->cell_bytes =
+        (uint64_t)(d.at - start.data) - ret_even->cells_at + (uint32_t)value_bytes;
+    return head->body_bytes == ret_even->cells_at + header->regulars.count * ret_even->cell_bytes;
+}
+
+/* What else a cell may have takes bytes that the first one lacks: then the sum is another. */
+bool data_is_even(const struct row *row)
+{
+    for (uint32_t i = 1; i < row->cell_count; i++) {
+        if (row->cells[i].value.size != row->cells[0].value.size)
+            return false;
+    }
+    return true;
+}
+
+int data_get_part(const struct serialization_header *header, const struct even_row *even,
+    const struct column_run *part, struct bytes bytes, struct row_memory *memory,
+    struct row *ret_row)
+{
+    const struct liveness liveness = {even->timestamp_us, 0, LOCAL_DELETION_TIME_NONE};
+    struct decoder d = decoder_of(bytes);
+
+    memory->cell_count = 0;
+    for (unsigned i = part->first; i < part->first + part->count; i++) {
+        const uint8_t *end = d.at + even->cell_bytes;
+        int r = add_cell(&d, header, &header->regulars.columns[i], &liveness, memory);
+
+        if (r < 0)
+            return r;
+        if (d.at != end)
+            return err_new(-EUCLEAN, "cell %u is not as long as the first", i);
+    }
+    *ret_row = (struct row){
+        .liveness = liveness,
+        .deletion = DELETION_LIVE,
+        .cells = memory->cells,
+        .cell_count = memory->cell_count,
+    };
+    return 0;
+}

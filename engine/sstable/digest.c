@@ -8,6 +8,8 @@
 
 #define CRC_DIGITS_MAX 10u
 
+static const char even_rows_line[] = "rows even";
+
 void digest_encode(struct buf *to, const struct component_digests *digests)
 {
     char text[64];
@@ -20,6 +22,8 @@ void digest_encode(struct buf *to, const struct component_digests *digests)
             (size_t)snprintf(text, sizeof(text), "\n%s %u",
                 component_name((enum sstable_component)i), digests->crc[i]));
     }
+    if (digests->rows_are_even)
+        buf_append(to, text, (size_t)snprintf(text, sizeof(text), "\n%s", even_rows_line));
 }
 
 static int decode_crc(struct bytes digits, uint32_t *ret_crc)
@@ -52,8 +56,13 @@ static struct bytes take_until(struct bytes *from, char end)
 
 static int decode_line(struct bytes line, struct component_digests *digests)
 {
-    struct bytes name = take_until(&line, ' ');
+    struct bytes name;
 
+    if (bytes_equal(line, bytes_of_string(even_rows_line))) {
+        digests->rows_are_even = true;
+        return 0;
+    }
+    name = take_until(&line, ' ');
     for (unsigned i = 0; i < COMPONENT_COUNT; i++) {
         enum sstable_component component = (enum sstable_component)i;
 

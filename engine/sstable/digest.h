@@ -12,10 +12,11 @@
 /** Cassandra's write buffer, hence the piece that one checksum of CRC.db covers. */
 #define CRC_CHUNK_BYTES 65536u
 
-/** CRC-32 of whole components, of those that are known. */
+/** CRC-32 of whole components, of those that are known; and what else the writer said of them. */
 struct component_digests {
     component_set known;
     uint32_t crc[COMPONENT_COUNT];
+    bool rows_are_even; /* those of Data.db that may be by their size (data.h) */
 };
 
 /** That of Data.db, and in lines behind it, which Cassandra does not look at, the others'. */

@@ -204,6 +204,7 @@ struct partition_cursor {
     size_t head_bytes;
     struct bytes window; /* begins at the position; empty: nothing is at hand */
     struct unfiltered unfiltered;
+    struct bytes body; /* of the unfiltered that was taken, as it is stored */
 };
 
 void partition_cursor_init(struct partition_cursor *cursor, struct stream *data);
@@ -226,6 +227,16 @@ MUST_USE int partition_cursor_peek(struct partition_cursor *cursor);
 void partition_cursor_skip(struct partition_cursor *cursor);
 /** Decodes what peek gave into cursor->unfiltered, valid until the next call, and goes over it. */
 MUST_USE int partition_cursor_take(struct partition_cursor *cursor);
+/**
+ * Whether all of `columns` (bits by the schema's numbers) are in a run of few, and rows may be
+ * large and even: then these are read without the others.
+ */
+bool sstable_find_part(
+    const struct sstable *sstable, uint64_t columns, struct column_run *ret_part);
+/** As take, but of an even row the cells of `part` only. Its clustering is `clustering`, which is
+ * equal and outlives it. */
+MUST_USE int partition_cursor_take_part(struct partition_cursor *cursor,
+    const struct clustering *clustering, const struct column_run *part);
 
 /**
  * Range tombstones nest never: what a marker closes must be open, what it opens must not. Follows

@@ -21,10 +21,11 @@ struct row_lookup {
 /**
  * 1 and `lookup`, if the partition is here; 0: it is not (also: the table has no such row and no
  * deletion that could matter); negative: error. `clustering`, of a row, NULL: the static row; it
- * and the key must outlive the lookup. The SSTable must be kept open by the caller.
+ * and the key must outlive the lookup. `columns`: bits of those that are needed, by the schema's
+ * numbers; of a large row the others may be missing. The SSTable must be kept open by the caller.
  */
 MUST_USE int sstable_lookup_row(struct sstable *sstable, const struct decorated_key *key,
-    const struct clustering *clustering, struct row_lookup *lookup);
+    const struct clustering *clustering, uint64_t columns, struct row_lookup *lookup);
 void row_lookup_release(struct row_lookup *lookup);
 
 #endif

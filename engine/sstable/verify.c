@@ -184,6 +184,20 @@ static int check_row_filter(struct verifier *verifier, const struct clustering *
     return damaged(verifier, COMPONENT_FILTER, 0, "a row of Data.db is not in it");
 }
 
+/** Readers rely on it. */
+static int check_evenness(struct verifier *verifier)
+{
+    const struct partition_cursor *cursor = &verifier->cursor;
+    const struct unfiltered *unfiltered = &cursor->unfiltered;
+    struct even_row even;
+
+    if (unfiltered->is_marker || !verifier->sstable->digests.rows_are_even ||
+        !data_may_be_even(cursor->header, &cursor->head, cursor->body, &even) ||
+        data_is_even(&unfiltered->row))
+        return 0;
+    return damaged(verifier, COMPONENT_DIGEST, 0, "a row is not even, as it says");
+}
+
 static int check_unfiltered(struct verifier *verifier)
 {
     const struct table_schema *schema = verifier->sstable->schema;
@@ -206,6 +220,8 @@ static int check_unfiltered(struct verifier *verifier)
     r = owned_clustering_set(&verifier->previous, clustering);
     if (r == 0 && !unfiltered->is_marker)
         r = check_cells(verifier, &unfiltered->row, schema->regulars, unfiltered->position);
+    if (r == 0)
+        r = check_evenness(verifier);
     if (r == 0)
         r = check_row_filter(verifier, unfiltered->is_marker ? NULL : clustering);
     if (r == 0)

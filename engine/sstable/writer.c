@@ -59,7 +59,8 @@ struct sstable_writer {
     struct decorated_key decorated;
     struct deletion deletion;
     uint64_t partition_start, header_bytes;
-    uint64_t previous_start; /* of the last unfiltered, from the partition's start */
+    uint64_t previous_start;             /* of the last unfiltered, from the partition's start */
+    bool has_even_rows, has_uneven_rows; /* among those that may be even by their size */
     int64_t first_token;
 };
 
@@ -283,6 +284,25 @@ int sstable_writer_begin_partition(struct sstable_writer *writer, const struct d
     return put_record(writer);
 }
 
+/** Of the row that is in the encoder's record. */
+static void note_evenness(struct sstable_writer *writer, const struct row *row)
+{
+    const struct record *record = &writer->encoder.record;
+    struct decoder d = decoder_of(buf_bytes(&record->head));
+    struct clustering_memory memory;
+    struct unfiltered_head head;
+    struct even_row even;
+
+    if (record_bytes(record) < EVEN_ROW_BYTES_MIN || record_error(record) < 0 ||
+        data_get_head(&d, &writer->header, &memory, &head) != DATA_OK ||
+        !data_may_be_even(&writer->header, &head, buf_bytes(&record->body), &even))
+        return;
+    if (data_is_even(row))
+        writer->has_even_rows = true;
+    else
+        writer->has_uneven_rows = true;
+}
+
 int sstable_writer_append(struct sstable_writer *writer, const struct unfiltered *unfiltered)
 {
     uint64_t start = writer->position - writer->partition_start;
@@ -292,6 +312,8 @@ int sstable_writer_append(struct sstable_writer *writer, const struct unfiltered
     if (!unfiltered->is_marker && row_is_empty(&unfiltered->row))
         return 0;
     data_put_unfiltered(&writer->encoder, unfiltered, start - writer->previous_start);
+    if (!unfiltered->is_marker)
+        note_evenness(writer, &unfiltered->row);
     r = put_record(writer);
     if (r < 0)
         return r;
@@ -397,6 +419,7 @@ static void encode_digests(const struct sstable_writer *writer, struct buf *to)
     digests.known &= ~(1u << COMPONENT_DIGEST | 1u << COMPONENT_TOC);
     for (unsigned i = 0; i < COMPONENT_COUNT; i++)
         digests.crc[i] = writer->outputs[i].crc;
+    digests.rows_are_even = writer->has_even_rows && !writer->has_uneven_rows;
     digest_encode(to, &digests);
 }
 

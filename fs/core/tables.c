@@ -171,7 +171,7 @@ const struct table_schema fs_tables[FS_TABLE_COUNT] = {
             .clustering_count = ARRAY_COUNT(blocks_clustering),
             .clustering = blocks_clustering,
             COLUMNS(regular, blocks_regulars),
-            .chunk_bytes = 64u << 10,
+            .chunk_bytes = 16u << 10,
             .compaction = COMPACT_GARBAGE,
             .memory_share = 16,
         },

@@ -94,6 +94,73 @@ static void what_is_applied_is_read(void **state)
     env_free(env);
 }
 
+static const uint8_t shelf_key[] = {0, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 4, 0, 0, 0, 2, 0};
+static const uint8_t shelf_slot[4] = {0, 0, 0, 3};
+
+/* One batch: column `column` of a row of "shelves", a tombstone if the text is NULL. */
+static void put_column(struct engine *engine, bool insert, unsigned column, const char *text)
+{
+    struct bytes key = bytes_of(shelf_key, sizeof(shelf_key));
+    struct bytes clustering = bytes_of(shelf_slot, sizeof(shelf_slot));
+    struct batch *batch;
+    uint64_t position;
+
+    check(engine_admit(engine, 1, 100, ADMIT_RECLAIM, NULL, NULL, &batch));
+    batch_row(batch, 1, key, &CLUSTERING_ROW(&clustering, 1), insert);
+    if (text)
+        batch_cell(batch, column, bytes_of_string(text));
+    else
+        batch_delete_cell(batch, column);
+    check(engine_apply(engine, batch, &position));
+}
+
+/* Whether SSTables were asked for a column of that row; its value, "" for none, must be `expected`.
+ */
+static bool reads_sstables(struct engine *engine, unsigned column, const char *expected)
+{
+    struct bytes key = bytes_of(shelf_key, sizeof(shelf_key));
+    struct bytes clustering = bytes_of(shelf_slot, sizeof(shelf_slot));
+    struct engine_stats before, after;
+    struct rowref row = ROWREF_INIT;
+    struct bytes value = BYTES_LITERAL("");
+
+    engine_get_stats(engine, &before);
+    assert_int_equal(engine_get(engine_live(engine), 1, key, &CLUSTERING_ROW(&clustering, 1),
+                         1ull << column, &row),
+        1);
+    engine_get_stats(engine, &after);
+    if (row.row.cell_count > 0)
+        value = row.row.cells[0].value;
+    assert_true(bytes_equal(value, bytes_of_string(expected)));
+    rowref_release(&row);
+    return after.key_cache_hits + after.key_cache_misses !=
+           before.key_cache_hits + before.key_cache_misses;
+}
+
+/* A value that was written over needs no look at what it was written over. */
+static void a_column_that_is_known_ends_the_search(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+
+    (void)state;
+    put_column(engine, true, 0, "old");
+    put_column(engine, false, 1, "other");
+    check(engine_flush(engine, TABLES_ALL));
+    assert_true(reads_sstables(engine, 0, "old"));
+    put_column(engine, false, 0, "new");
+    assert_false(reads_sstables(engine, 0, "new"));
+    assert_true(reads_sstables(engine, 1, "other"));
+    /* Without a value, whether there is a row is told by what is older. */
+    put_column(engine, false, 0, NULL);
+    assert_true(reads_sstables(engine, 0, ""));
+    check(engine_flush(engine, TABLES_ALL));
+    put_column(engine, false, 1, NULL);
+    assert_true(reads_sstables(engine, 1, ""));
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
 static void what_is_flushed_is_read_and_survives_reopening(void **state)
 {
     struct env *env = new_env(64 << 20);
@@ -1143,6 +1210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_applied_is_read),
+        cmocka_unit_test(a_column_that_is_known_ends_the_search),
         cmocka_unit_test(what_is_flushed_is_read_and_survives_reopening),
         cmocka_unit_test(sstables_are_closed_for_memory_and_opened_when_they_are_read),
         cmocka_unit_test(compaction_changes_nothing_that_is_read),

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "engine/engine.h"
 #include "engine/error.h"
 #include "io/mem.h"
 #include "rows/compare.h"
@@ -137,7 +138,7 @@ static struct answer answer_by_lookup(
 {
     struct answer answer = {BUF_INIT, TIMESTAMP_NONE};
     struct row_lookup lookup;
-    int r = sstable_lookup_row(f->sstable, key, clustering, &lookup);
+    int r = sstable_lookup_row(f->sstable, key, clustering, COLUMNS_ALL, &lookup);
 
     check(r);
     if (r == 0)
