@@ -88,10 +88,10 @@ int attr_set_locked(
 {
     AUTO(buf_release) struct buf acl = BUF_INIT;
     struct changes changes = CHANGES_NONE;
-    struct orphan range = {.kind = 0};
     int64_t now = core_now_ns(fs);
+    struct cut *cut = NULL;
+    struct orphan range;
     struct inode *to;
-    int cut = 0;
     int r;
 
     if (!atomic_load(&node->loaded))
@@ -103,7 +103,11 @@ int attr_set_locked(
     if (change->set & FS_SET_SIZE) {
         r = node_check_content(node);
         if (r == 0)
-            r = cut = data_truncate(fs, node, request->batch, to, change->size, &range);
+            r = cut_finish(fs, node->ino);
+        if (r == 0)
+            r = data_truncate(fs, node, request->batch, to, change->size, &range);
+        if (r > 0)
+            r = cut_begin(&range, &cut);
         if (r < 0)
             return r;
         inode_touch(to, now);
@@ -116,20 +120,25 @@ int attr_set_locked(
     /* After chown's own clearing: who sets both at once means this mode. */
     if (change->set & FS_SET_MODE) {
         r = set_mode(node, request->batch, change->mode, to, &acl);
-        if (r < 0)
+        if (r < 0) {
+            free(cut);
             return r;
+        }
     }
     set_times(change, now, to);
     r = changes_apply(fs, request, &changes);
-    if (r < 0)
+    if (r < 0) {
+        free(cut);
         return r;
+    }
     /* What was set is later than what was read. */
     if (change->set & (FS_SET_ATIME | FS_SET_ATIME_NOW))
         atomic_store(&node->read_ns, 0);
     if (acl.size > 0)
         xattr_change_acl(node, buf_bytes(&acl));
-    /* What was too much for one batch, before anybody can write there again. */
-    return cut > 0 ? reclaim_now(fs, &range) : 0;
+    if (cut)
+        cut_end(fs, cut);
+    return 0;
 }
 
 int fs_setattr(struct fs *fs, struct fs_request *request, uint64_t ino,

@@ -68,7 +68,7 @@ void blocks_writer_put_piece(
  * covers. `to_end`: nothing is stored from `end` on, so the last extent may go whole.
  *
  * 0; or 1: more than EXTENTS_PER_BATCH_MAX extents. Then these are not deleted, a row of `orphans`
- * in the batch and `*ret_range` say which, for reclaim_now().
+ * in the batch and `*ret_range` say which (cut.h).
  */
 MUST_USE int blocks_delete(struct source *source, struct batch *batch, uint64_t ino, uint64_t first,
     uint64_t end, bool to_end, struct orphan *ret_range);

@@ -15,6 +15,7 @@
 #include "engine/buf.h"
 #include "engine/error.h"
 #include "engine/mutex.h"
+#include "core/cut.h"
 #include "core/forget.h"
 #include "core/node.h"
 #include "core/reclaim.h"
@@ -49,6 +50,7 @@ struct fs {
     uint64_t lease_next, lease_end; /* counters of inode numbers: ino.c */
 
     struct reclaimer reclaimer;
+    struct cuts cuts;
     struct forgetter forgetter;
     struct snapshot_dir *snapshots; /* NULL: a tree of the past */
     struct past *past;              /* NULL: the same */
@@ -118,8 +120,8 @@ void atime_read(struct node *node);
  * lock held, node_check_content() done; `size` is checked against FS_FILE_BYTES_MAX here (-EFBIG).
  *
  * 0; or 1: over EXTENTS_PER_BATCH_MAX extents are to be cut. Then the batch holds a row of
- * `orphans` (reclaim_put()), `*ret_range` says it, and the caller, when it has applied the batch,
- * calls reclaim_now() with it under the same lock.
+ * `orphans` (reclaim_put()), `*ret_range` says it, and the caller goes on as cut.h says, under the
+ * same lock.
  */
 MUST_USE int data_truncate(struct fs *fs, const struct node *node, struct batch *batch,
     struct inode *to, uint64_t size, struct orphan *ret_range);

@@ -30,8 +30,12 @@ static int content_read(
     memset(to, 0, size);
     if (inode_is_hollow(&node->inode))
         return 0;
-    if (node->inode.small == 0)
-        return blocks_read(fs->live, node->ino, offset, size, to);
+    if (node->inode.small == 0) {
+        r = blocks_read(fs->live, node->ino, offset, size, to);
+        if (r == 0)
+            cut_hide(fs, node->ino, offset, size, to);
+        return r;
+    }
     r = small_read(fs, node->ino, &node->inode, &small);
     if (r < 0)
         return r;
@@ -332,6 +336,8 @@ int fs_write_pieces(struct fs *fs, struct fs_request *request, uint64_t ino,
         return r;
     node_lock_exclusive(node);
     r = node_check_content(node);
+    if (r == 0)
+        r = cut_finish(fs, ino);
     if (r == 0) {
         struct change change = {fs, node, request->batch, &to};
 
@@ -367,24 +373,33 @@ static int fallocate_locked(struct fs *fs, struct fs_request *request, struct no
 {
     struct inode to = node->inode;
     struct change change = {fs, node, request->batch, &to};
+    struct cut *cut = NULL;
     struct orphan range;
     bool changed;
-    int r, deletes;
+    int r;
 
     r = node_check_content(node);
     if (r < 0)
         return r;
     if (!(mode & FALLOC_FL_PUNCH_HOLE))
         r = check_room(fs, node, offset, end);
+    if (r == 0)
+        r = cut_finish(fs, node->ino);
     if (r < 0)
         return r;
-    deletes = content_allocate(&change, mode, offset, end, &range, &changed);
-    if (deletes < 0 || !changed)
-        return deletes;
-    r = change_apply(&change, request, node, kill_suid);
-    if (r < 0 || !deletes)
+    r = content_allocate(&change, mode, offset, end, &range, &changed);
+    if (r > 0)
+        r = cut_begin(&range, &cut);
+    if (r < 0 || !changed)
         return r;
-    return reclaim_now(fs, &range);
+    r = change_apply(&change, request, node, kill_suid);
+    if (r < 0) {
+        free(cut);
+        return r;
+    }
+    if (cut)
+        cut_end(fs, cut);
+    return 0;
 }
 
 int fs_fallocate(struct fs *fs, struct fs_request *request, uint64_t ino, int mode, uint64_t offset,

@@ -149,6 +149,7 @@ static void fs_init(struct fs *fs)
     atomic_init(&fs->forgetter.nodes_max, UINT64_MAX);
     pthread_mutex_init(&fs->lease_mutex, NULL);
     pthread_mutex_init(&fs->reclaimer.mutex, NULL);
+    pthread_mutex_init(&fs->cuts.mutex, NULL);
 }
 
 static void orphan_closed(struct node *node)
@@ -167,6 +168,7 @@ static void fs_free(struct fs *fs)
     }
     pthread_mutex_destroy(&fs->lease_mutex);
     pthread_mutex_destroy(&fs->reclaimer.mutex);
+    pthread_mutex_destroy(&fs->cuts.mutex);
     free(fs);
 }
 
@@ -204,7 +206,7 @@ int fs_open(
     if (r == 0)
         r = snapshot_dir_open(fs);
     if (r == 0)
-        r = reclaimer_open(fs);
+        r = options->read_only ? cuts_load(fs) : reclaimer_open(fs);
     if (r < 0) {
         (void)fs_close(fs);
         return err_with(r, "open the file system");
@@ -224,6 +226,8 @@ int core_open_source(const struct fs *live, struct source *source, struct fs **r
     r = node_table_open(fs);
     if (r == 0)
         r = open_root(fs);
+    if (r == 0)
+        r = cuts_load(fs);
     if (r < 0) {
         (void)fs_close(fs);
         return r;
@@ -242,6 +246,7 @@ int fs_close(struct fs *fs)
     /* The open orphans' work is queued while there are nodes, done when nobody else works. */
     node_each(fs, orphan_closed);
     r = reclaimer_close(fs);
+    cuts_close(fs);
     node_sweep(fs);
     fs_free(fs);
     return r;
@@ -260,7 +265,7 @@ void fs_get_stats(struct fs *fs, struct fs_stats *ret_stats)
         .nodes = node_table_count(fs),
         .node_bytes = node_table_count(fs) * NODE_BYTES,
         .handles = atomic_load(&fs->handle_count),
-        .orphans = queued + atomic_load(&fs->open_orphans),
+        .orphans = queued + atomic_load(&fs->open_orphans) + atomic_load(&fs->cuts.count),
     };
     past_count_nodes(fs, &ret_stats->past_nodes, &ret_stats->past_node_bytes);
 }

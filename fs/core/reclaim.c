@@ -113,23 +113,20 @@ bool reclaim_content(struct batch *batch, uint64_t ino, uint64_t small, uint64_t
 /**
  * Adds the next deletions of an orphan to the batch, and with the last that of its row. An extent
  * that no memtable and no filter knows is left out: a sparse file costs probes, not tombstones.
- * 1: that was all; 0: there is more.
+ * false: there is more.
  */
-static int orphan_step(
+static bool orphan_step(
     struct fs *fs, struct batch *batch, const struct orphan *orphan, uint32_t *extent)
 {
     unsigned deletions = 0;
     struct row_key key;
-    int r;
 
     for (unsigned probes = 0; *extent < orphan->extent_end; probes++, (*extent)++) {
         if (probes == PROBES_PER_STEP || deletions == EXTENTS_PER_BATCH_MAX)
-            return 0;
+            return false;
         row_key_extent(&key, orphan->ino, *extent);
-        r = engine_may_contain(fs->live, TABLE_BLOCKS, key.key);
-        if (r < 0)
-            return err_with(r, "orphan %#" PRIx64, orphan->ino);
-        if (r > 0) {
+        /* A probe that fails may be there. */
+        if (engine_may_contain(fs->live, TABLE_BLOCKS, key.key) != 0) {
             batch_delete_partition(batch, TABLE_BLOCKS, key.key);
             deletions++;
         }
@@ -137,16 +134,16 @@ static int orphan_step(
     if (orphan->small != 0)
         delete_small(batch, orphan->ino, orphan->small);
     reclaim_delete(batch, orphan);
-    return 1;
+    return true;
 }
 
 int reclaim_now(struct fs *fs, const struct orphan *orphan)
 {
     uint32_t extent = orphan->first_extent;
     uint64_t position;
-    int done = 0;
+    bool done = false;
 
-    while (done == 0) {
+    while (!done) {
         struct batch *batch = NULL;
         int r;
 
@@ -155,10 +152,6 @@ int reclaim_now(struct fs *fs, const struct orphan *orphan)
         if (r < 0)
             return err_with(r, "orphan %#" PRIx64, orphan->ino);
         done = orphan_step(fs, batch, orphan, &extent);
-        if (done < 0) {
-            engine_discard_batch(fs->engine, batch);
-            return done;
-        }
         r = engine_apply(fs->engine, batch, &position);
         if (r < 0)
             return err_with(r, "orphan %#" PRIx64, orphan->ino);
@@ -294,7 +287,7 @@ static int reclaim_work_step(struct fs *fs, struct reclaim_work *work)
 {
     struct batch *batch = fs->reclaimer.batch;
     uint64_t position;
-    int done;
+    bool done;
     int r;
 
     if (work->atime_of) {
@@ -303,7 +296,7 @@ static int reclaim_work_step(struct fs *fs, struct reclaim_work *work)
         return r < 0 ? r : 1;
     }
     done = orphan_step(fs, batch, &work->orphan, &work->extent);
-    if (done < 0 || batch_is_empty(batch))
+    if (batch_is_empty(batch))
         return done;
     fs->reclaimer.batch = NULL;
     r = engine_apply(fs->engine, batch, &position);
@@ -334,8 +327,7 @@ static int64_t reclaim_task_step(void *arg)
 
 /* ---- opening and closing ---- */
 
-/* What a crash left: ranges are cut from files that anybody may open, so they come first. */
-static int reclaim_recover(struct fs *fs)
+int reclaim_each(struct fs *fs, int (*each)(void *arg, const struct orphan *orphan), void *arg)
 {
     const struct slice all = SLICE_ALL;
     struct cursor *cursor = NULL;
@@ -350,10 +342,8 @@ static int reclaim_recover(struct fs *fs)
         return err_with(r, "orphans");
     while ((r = cursor_next(cursor, &row)) > 0) {
         r = reclaim_decode(row, &orphan);
-        if (r == 0 && orphan.kind == ORPHAN_RANGE)
-            r = reclaim_now(fs, &orphan);
-        else if (r == 0)
-            reclaim_later(fs, &orphan);
+        if (r == 0)
+            r = each(arg, &orphan);
         if (r < 0)
             break;
     }
@@ -361,13 +351,22 @@ static int reclaim_recover(struct fs *fs)
     return r < 0 ? err_with(r, "orphans") : 0;
 }
 
+/* Ranges are cut from files that anybody may open, so they do not wait. */
+static int recover(void *arg, const struct orphan *orphan)
+{
+    struct fs *fs = arg;
+
+    if (orphan->kind == ORPHAN_RANGE)
+        return reclaim_now(fs, orphan);
+    reclaim_later(fs, orphan);
+    return 0;
+}
+
 int reclaimer_open(struct fs *fs)
 {
-    int r;
+    /* What a crash left. */
+    int r = reclaim_each(fs, recover, fs);
 
-    if (fs->options.read_only)
-        return 0;
-    r = reclaim_recover(fs);
     if (r < 0)
         return r;
     r = task_start(fs->env, "reclaim", reclaim_task_step, fs, &fs->reclaimer.task);

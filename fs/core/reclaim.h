@@ -7,8 +7,8 @@
  *
  * ORPHAN_FILE: a file without a name, that was open when it lost it, or known when it was replaced,
  * or made without one, or was too large to be deleted in one batch. ORPHAN_RANGE: the cut of a
- * living file, too large for one batch; it is worked off under the file's lock, and by fs_open()
- * before anybody can see the file.
+ * living file, too large for one batch (cut.h); it is worked off under the file's lock, and by
+ * fs_open() before anybody can see the file.
  */
 #ifndef SSTFS_FS_CORE_RECLAIM_H
 #define SSTFS_FS_CORE_RECLAIM_H
@@ -62,6 +62,9 @@ void reclaim_put(struct batch *batch, const struct orphan *orphan);
 void reclaim_delete(struct batch *batch, const struct orphan *orphan);
 /** A row of section `orphans` read. -EUCLEAN. */
 MUST_USE int reclaim_decode(const struct row *row, struct orphan *ret_orphan);
+/** Each row of section `orphans`, until `each` fails. */
+MUST_USE int reclaim_each(
+    struct fs *fs, int (*each)(void *arg, const struct orphan *orphan), void *arg);
 
 /** Deletes the content of a file in `batch`: true, or false: it has too many extents for one. */
 bool reclaim_content(struct batch *batch, uint64_t ino, uint64_t small, uint64_t size);

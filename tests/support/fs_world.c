@@ -131,6 +131,17 @@ void world_crash(struct world *w)
     open_fs(w);
 }
 
+void world_rise(struct world *w, unsigned variant)
+{
+    w->engine = world_engine_rise(w, variant);
+    open_fs(w);
+}
+
+bool world_fail_apply(struct world *w, int r)
+{
+    return world_fail_nth_apply(w, 1, r);
+}
+
 void world_settle(struct world *w)
 {
     while (env_run_task(w->env))

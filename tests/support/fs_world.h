@@ -29,10 +29,14 @@ int world_teardown(void **state);
 
 /** Ends the file system as a kill would: nothing is finished; opens it again. */
 void world_crash(struct world *world);
+/** After world_die_at(): opens what `variant` (env_fault_variant) leaves of what was not synced. */
+void world_rise(struct world *world, unsigned variant);
 /** Ends it in order, and opens it again. */
 void world_reopen(struct world *world);
 /** Lets background tasks run until none has work. */
 void world_settle(struct world *world);
+/** The next engine_apply() fails with `r`. false: it cannot be made to. */
+bool world_fail_apply(struct world *world, int r);
 /** Fails the test with what fs_verify_tree() finds. */
 void world_verify(struct world *world);
 /** Findings, without failing. */
@@ -82,8 +86,15 @@ struct engine *world_engine_new(struct world *world);
 /** As after a kill (`crash`) or an orderly end. */
 struct engine *world_engine_reopen(struct world *world, bool crash);
 void world_engine_free(struct world *world);
-/** The next engine_apply() fails with `r`. false: it cannot be made to. */
-bool world_fail_apply(struct world *world, int r);
+/** What world_rise() goes on with. */
+struct engine *world_engine_rise(struct world *world, unsigned variant);
+/** The nth engine_apply() from now (1: the next) fails with `r`. false: it cannot be made to. */
+bool world_fail_nth_apply(struct world *world, unsigned nth, int r);
+/** From the nth change of a file from now on all I/O fails, until world_rise(). false: there are no
+ * files. */
+bool world_die_at(struct world *world, uint64_t nth);
+/** Whether that has come to pass. */
+bool world_is_dead(struct world *world);
 /** A batch of the test's own making. */
 struct batch *world_batch(struct world *world);
 

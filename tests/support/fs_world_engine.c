@@ -66,10 +66,31 @@ void world_engine_free(struct world *w)
     assert_int_equal(engine_close(w->engine, CLOSE_FLUSH), 0);
 }
 
-bool world_fail_apply(struct world *w, int r)
+bool world_fail_nth_apply(struct world *w, unsigned nth, int r)
 {
-    (void)w, (void)r;
+    (void)w, (void)nth, (void)r;
     return false;
+}
+
+bool world_die_at(struct world *w, uint64_t nth)
+{
+    assert_int_equal(engine_await(w->engine, engine_position(w->engine), true, NULL, NULL), 0);
+    env_fault_crash_at(w->env, nth);
+    return true;
+}
+
+bool world_is_dead(struct world *w)
+{
+    return env_fault_is_stopped(w->env);
+}
+
+struct engine *world_engine_rise(struct world *w, unsigned variant)
+{
+    env_fault_stop(w->env);
+    (void)fs_close(w->fs);
+    (void)engine_close(w->engine, 0);
+    env_fault_crash(w->env, (enum env_fault_variant)variant);
+    return open_engine(w);
 }
 
 struct batch *world_batch(struct world *w)

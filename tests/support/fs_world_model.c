@@ -35,10 +35,28 @@ void world_engine_free(struct world *w)
     assert_int_equal(engine_close(w->engine, 0), 0);
 }
 
-bool world_fail_apply(struct world *w, int r)
+bool world_fail_nth_apply(struct world *w, unsigned nth, int r)
 {
-    model_engine_fail_apply(w->engine, 1, r);
+    model_engine_fail_apply(w->engine, nth, r);
     return true;
+}
+
+bool world_die_at(struct world *w, uint64_t nth)
+{
+    (void)w, (void)nth;
+    return false;
+}
+
+bool world_is_dead(struct world *w)
+{
+    (void)w;
+    return false;
+}
+
+struct engine *world_engine_rise(struct world *w, unsigned variant)
+{
+    (void)variant;
+    return world_engine_reopen(w, true);
 }
 
 struct batch *world_batch(struct world *w)
