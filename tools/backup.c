@@ -48,7 +48,8 @@ struct backup {
     bool verifies, is_quiet, shows_progress;
     json_t *told; /* what was made and removed, as one document at the end; NULL: in words */
     struct retention retention;
-    char *folder; /* .snapshots/TAG */
+    char *folder;            /* .snapshots/TAG */
+    struct backup_sets sets; /* in DEST: listed once, as that may be far away; then the one made */
 };
 
 /* The store's UUID in the snapshot.json of the tag. */
@@ -72,11 +73,15 @@ static int read_own_store(const struct backup *backup, char to[64])
 }
 
 /* A folder that gathers the backups of two stores would be rotated as if they were one. */
-static int check_same_store(const struct backup *backup, struct backup_set *newest)
+static int check_same_store(const struct backup *backup)
 {
+    struct backup_set *newest = backup->sets.list;
     char ours[64] = "";
-    int r = destination_read_sets(backup->destination, newest, 1);
+    int r;
 
+    if (backup->sets.count == 0)
+        return 0;
+    r = destination_read_sets(backup->destination, newest, 1);
     if (r == 0)
         r = read_own_store(backup, ours);
     if (r == 0 && strcmp(newest->store, ours) != 0)
@@ -88,7 +93,7 @@ static int check_same_store(const struct backup *backup, struct backup_set *newe
 /* ---- copying ---- */
 
 /* `how` NULL, or a further option. */
-static int copy(const struct backup *backup, const struct backup_sets *sets, const char *how)
+static int copy(const struct backup *backup, const char *how)
 {
     AUTO(words_release) struct words words = WORDS_INIT;
     AUTO(buf_release) struct buf output = BUF_INIT;
@@ -103,8 +108,8 @@ static int copy(const struct backup *backup, const struct backup_sets *sets, con
         words_add(&words, "--info=progress2");
         words_add(&words, "--no-inc-recursive"); /* or the percentage is of what is known so far */
     }
-    if (sets->count > 0)
-        words_add(&words, "--link-dest=../%s", sets->list[0].tag);
+    if (backup->sets.count > 0)
+        words_add(&words, "--link-dest=../%s", backup->sets.list[0].tag);
     words_add(&words, "%s/", backup->folder);
     words_add(&words, "%s/" DESTINATION_INCOMPLETE "/", backup->destination);
     return rsync_run(&words, false, backup->shows_progress ? NULL : &output, "copy");
@@ -150,35 +155,22 @@ static int compare(const struct backup *backup)
 
 /* What differs was copied before, and has rotted since, in this set or in the one that it shares
  * files with: it is copied once more, and that set keeps what it has. */
-static int verify(const struct backup *backup, const struct backup_sets *sets)
+static int verify(const struct backup *backup)
 {
     int r = compare(backup);
 
     if (r != -EUCLEAN)
         return r;
     complain(EXIT_DONE, "%s; it is copied again", err_text(r));
-    r = copy(backup, sets, "--checksum");
+    r = copy(backup, "--checksum");
     return r == 0 ? compare(backup) : r;
 }
 
 /* ---- changing DEST ---- */
 
-/* The set just made is the newest, also where several are of one second. */
-static void move_own_to_front(const struct backup *backup, struct backup_sets *sets)
+static int rotate(const struct backup *backup)
 {
-    for (size_t i = 0; i < sets->count; i++) {
-        struct backup_set own = sets->list[i];
-
-        if (strcmp(own.tag, backup->tag) != 0)
-            continue;
-        memmove(sets->list + 1, sets->list, i * sizeof(own));
-        sets->list[0] = own;
-        return;
-    }
-}
-
-static int rotate(const struct backup *backup, const struct backup_sets *sets)
-{
+    const struct backup_sets *sets = &backup->sets;
     AUTO(freep) time_t *times = calloc(sets->count + 1, sizeof(*times));
     AUTO(freep) bool *keep = calloc(sets->count + 1, sizeof(*keep));
     int first = 0;
@@ -208,44 +200,52 @@ static int rotate(const struct backup *backup, const struct backup_sets *sets)
 
 /* ---- one backup ---- */
 
-static int run_copy(const struct backup *backup)
+/* The set just made is the newest, also where several are of one second. */
+static int add_own_set(struct backup *backup)
+{
+    AUTO(freep) char *path = NULL;
+    struct stat status;
+
+    if (asprintf(&path, "%s/snapshot.json", backup->folder) < 0)
+        return -ENOMEM;
+    if (stat(path, &status) < 0)
+        return err_new(-errno, "'%s': %s", path, strerror(errno));
+    return backup_sets_add(&backup->sets, backup->tag, status.st_mtime);
+}
+
+static int run_copy(struct backup *backup)
 {
     const char *const names[] = {DESTINATION_INCOMPLETE, backup->tag};
-    AUTO(backup_sets_release) struct backup_sets sets = {0};
-    int r = destination_list(backup->destination, &sets);
+    int r = check_same_store(backup);
 
-    if (r == 0 && sets.count > 0)
-        r = check_same_store(backup, &sets.list[0]);
-    for (size_t i = 0; r == 0 && i < sets.count; i++)
-        if (strcmp(sets.list[i].tag, backup->tag) == 0)
-            r = err_new(-EEXIST, "'%s' has a set '%s' already", backup->destination, backup->tag);
+    if (r == 0 && backup_sets_has(&backup->sets, backup->tag))
+        r = err_new(-EEXIST, "'%s' has a set '%s' already", backup->destination, backup->tag);
     if (r == 0)
-        r = copy(backup, &sets, NULL);
+        r = copy(backup, NULL);
     if (r == 0)
         r = copy_again(backup);
     if (r == 0 && backup->verifies)
-        r = verify(backup, &sets);
+        r = verify(backup);
     if (r == 0)
         r = destination_run(backup->destination, "mv", "-T", names, 2, NULL);
-    return r;
+    backup->is_made = r == 0;
+    return r == 0 ? add_own_set(backup) : r;
 }
 
 static int run_rotation(const struct backup *backup)
 {
-    AUTO(backup_sets_release) struct backup_sets sets = {0};
-    int r = destination_list(backup->destination, &sets);
+    int r = rotate(backup);
 
-    if (r < 0)
+    if (r < 0 || (!backup->has_log && backup->sets.segment_count == 0))
         return r;
-    move_own_to_front(backup, &sets);
-    r = rotate(backup, &sets);
-    return r < 0 ? r : backup_log_rotate(backup->destination);
+    return backup_log_rotate(backup->destination);
 }
 
 /* Of a store that archives its log: what DEST lacks of it. The tag stays for what comes next. */
 static int run_log(struct backup *backup)
 {
-    struct backup_log log = {backup->path, backup->folder, backup->destination, backup->verifies};
+    struct backup_log log = {
+        backup->path, backup->folder, backup->destination, &backup->sets, backup->verifies};
     int r = backup_log_copy(&log);
 
     backup->has_log = r > 0;
@@ -335,7 +335,7 @@ static int check_destination(const struct backup *backup)
     return r;
 }
 
-/* Another backup may have made one in this second. */
+/* Another backup may have made one in this second, and may be done with it: then it is a set. */
 #define TAGS_OF_NOW 100
 
 static int make_own_tag(struct backup *backup)
@@ -349,7 +349,8 @@ static int make_own_tag(struct backup *backup)
             snprintf(backup->tag, sizeof(backup->tag), "%s", now);
         else
             snprintf(backup->tag, sizeof(backup->tag), "%s-%d", now, i);
-        r = snapshot_make(backup->path, backup->tag);
+        if (!backup_sets_has(&backup->sets, backup->tag))
+            r = snapshot_make(backup->path, backup->tag);
     }
     return r;
 }
@@ -360,7 +361,9 @@ static int make_copy(struct backup *backup)
     int r;
 
     program_take_signals();
-    r = backup->is_own_tag ? make_own_tag(backup) : 0;
+    r = destination_list(backup->destination, &backup->sets);
+    if (r >= 0 && backup->is_own_tag)
+        r = make_own_tag(backup);
     if (r >= 0)
         r = snapshot_path(backup->path, backup->tag, &backup->folder);
     if (r < 0)
@@ -371,10 +374,8 @@ static int make_copy(struct backup *backup)
         r = snapshot_await(backup->path, backup->tag);
     if (r >= 0)
         r = run_copy(backup);
-    if (r >= 0) {
-        backup->is_made = true;
+    if (r >= 0)
         r = run_log(backup);
-    }
     let_go(backup);
     return r;
 }
@@ -467,6 +468,7 @@ int command_backup(int argc, char **argv)
         code = print_json(json_incref(backup.told), code);
     }
     json_decref(backup.told);
+    backup_sets_release(&backup.sets);
     free(backup.folder);
     return code;
 }

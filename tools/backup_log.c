@@ -22,15 +22,13 @@
 
 /* The first segment that something is restored over: the sets' lowest. */
 static int first_needed(
-    const char *destination, struct backup_sets *ret_sets, uint64_t *ret_segment)
+    const char *destination, const struct backup_sets *sets, uint64_t *ret_segment)
 {
-    int r = destination_list(destination, ret_sets);
+    int r = destination_read_sets(destination, sets->list, sets->count);
 
-    if (r == 0)
-        r = destination_read_sets(destination, ret_sets->list, ret_sets->count);
     *ret_segment = UINT64_MAX;
-    for (size_t i = 0; r == 0 && i < ret_sets->count; i++) {
-        uint64_t position = ret_sets->list[i].position;
+    for (size_t i = 0; r == 0 && i < sets->count; i++) {
+        uint64_t position = sets->list[i].position;
 
         if (position > 0 && position >> 32 < *ret_segment)
             *ret_segment = position >> 32;
@@ -103,7 +101,6 @@ static int copy_all(const struct backup_log *log, const char *folder, uint64_t f
 
 int backup_log_copy(const struct backup_log *log)
 {
-    AUTO(backup_sets_release) struct backup_sets sets = {0};
     AUTO(freep) char *folder = NULL;
     json_t *is_archived = NULL;
     uint64_t first;
@@ -117,7 +114,7 @@ int backup_log_copy(const struct backup_log *log)
     r = asprintf(&folder, "%.*s/log", (int)(strrchr(log->folder, '/') - log->folder), log->folder);
     if (r < 0)
         return -ENOMEM;
-    r = first_needed(log->destination, &sets, &first);
+    r = first_needed(log->destination, log->sets, &first);
     if (r == 0)
         r = copy_all(log, folder, first);
     return r < 0 ? r : 1;
@@ -132,8 +129,10 @@ int backup_log_rotate(const char *destination)
     AUTO(freep) const char **names = NULL;
     uint64_t first;
     size_t count = 0;
-    int r = first_needed(destination, &sets, &first);
+    int r = destination_list(destination, &sets);
 
+    if (r == 0)
+        r = first_needed(destination, &sets, &first);
     if (r < 0 || first == UINT64_MAX)
         return r;
     paths = calloc(sets.segment_count + 1, sizeof(*paths));
@@ -165,23 +164,12 @@ bool backup_log_keeps(const json_t *snapshot)
     return false;
 }
 
-static bool has_set(const struct backup_sets *sets, const char *tag)
-{
-    for (size_t i = 0; i < sets->count; i++)
-        if (strcmp(sets->list[i].tag, tag) == 0)
-            return true;
-    return false;
-}
-
 void backup_log_let_go(const struct backup_log *log, const char *tag)
 {
-    AUTO(backup_sets_release) struct backup_sets sets = {0};
     json_t *snapshots = NULL, *one;
     size_t i;
-    int r = destination_list(log->destination, &sets);
+    int r = control_ask(log->path, "snapshots", &snapshots);
 
-    if (r == 0)
-        r = control_ask(log->path, "snapshots", &snapshots);
     if (r < 0) {
         complain_of(r, "let go of the last backup's snapshot");
         return;
@@ -190,7 +178,7 @@ void backup_log_let_go(const struct backup_log *log, const char *tag)
     {
         const char *other = json_string_value(json_object_get(one, "tag"));
 
-        if (!backup_log_keeps(one) || strcmp(other, tag) == 0 || !has_set(&sets, other))
+        if (!backup_log_keeps(one) || strcmp(other, tag) == 0 || !backup_sets_has(log->sets, other))
             continue;
         r = snapshot_release(log->path, other, BACKUP_LOG_HOLD);
         if (r >= 0)

@@ -9,9 +9,10 @@
 #include "destination.h"
 
 struct backup_log {
-    const char *path;        /* in the mount */
-    const char *folder;      /* the tag's, beside which the log is shown */
-    const char *destination; /* with this set, complete */
+    const char *path;   /* in the mount */
+    const char *folder; /* the tag's, beside which the log is shown */
+    const char *destination;
+    const struct backup_sets *sets; /* there, this one too */
     bool verifies;
 };
 

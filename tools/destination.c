@@ -15,6 +15,27 @@ void backup_sets_release(struct backup_sets *sets)
     free(sets->segments);
 }
 
+bool backup_sets_has(const struct backup_sets *sets, const char *tag)
+{
+    for (size_t i = 0; i < sets->count; i++)
+        if (strcmp(sets->list[i].tag, tag) == 0)
+            return true;
+    return false;
+}
+
+int backup_sets_add(struct backup_sets *sets, const char *tag, time_t made)
+{
+    struct backup_set *grown = reallocarray(sets->list, sets->count + 1, sizeof(*grown));
+
+    if (!grown)
+        return -ENOMEM;
+    sets->list = grown;
+    memmove(grown + 1, grown, sets->count++ * sizeof(*grown));
+    *grown = (struct backup_set){.made = made};
+    snprintf(grown->tag, sizeof(grown->tag), "%s", tag);
+    return 0;
+}
+
 /* ---- rsync ---- */
 
 #define RSYNC_VANISHED 24
@@ -165,18 +186,6 @@ static char *parse_line(char *line, time_t *ret_time)
     return rest;
 }
 
-static int add_set(struct backup_sets *to, const char *tag, time_t made)
-{
-    struct backup_set *grown = reallocarray(to->list, to->count + 1, sizeof(*grown));
-
-    if (!grown)
-        return -ENOMEM;
-    to->list = grown;
-    grown[to->count] = (struct backup_set){.made = made};
-    strcpy(grown[to->count++].tag, tag);
-    return 0;
-}
-
 static int add_segment(struct backup_sets *to, uint64_t segment)
 {
     uint64_t *grown = reallocarray(to->segments, to->segment_count + 1, sizeof(*grown));
@@ -202,7 +211,7 @@ static int take_line(struct backup_sets *to, char *line)
     if (strcmp(slash + 1, "snapshot.json") != 0 || !snapshot_tag_is_valid(path) ||
         strcmp(path, DESTINATION_INCOMPLETE) == 0)
         return 0;
-    return add_set(to, path, made);
+    return backup_sets_add(to, path, made);
 }
 
 static int newer_first(const void *a, const void *b)

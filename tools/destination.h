@@ -32,6 +32,9 @@ struct backup_sets {
     size_t segment_count;
 };
 void backup_sets_release(struct backup_sets *sets);
+bool backup_sets_has(const struct backup_sets *sets, const char *tag);
+/** As the newest. */
+MUST_USE int backup_sets_add(struct backup_sets *sets, const char *tag, time_t made);
 
 /** What is in it. */
 MUST_USE int destination_list(const char *destination, struct backup_sets *ret_sets);

@@ -4,11 +4,14 @@ back what was: one file, a folder, or everything.
 Method: the commands on real folders; a stand-in for ssh that runs the command here; disks that are
 full, programs that are missing, copies cut short.
 """
+import calendar
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import support
 from support import Failed, run, same_tree, sstfs
@@ -67,6 +70,46 @@ def backups_share_what_they_have_in_common(place):
     place.mount('ro', store=first)
     same_tree(place.top / 'one', place.mnt / 'tree')
     assert not (place.mnt / 'later').exists()
+
+
+def a_second_set_of_one_second_has_a_name_of_its_own(place):
+    place.mount()
+    (place.mnt / 'file').write_text('x')
+    sets = place.top / 'sets'
+    sets.mkdir()
+    first = Path(backup(place, sets).stdout.strip())
+    # As if one had been made in each second of the hour: whichever the next one is made in.
+    made = calendar.timegm(time.strptime(first.name, '%Y-%m-%dT%H%M%SZ'))
+    taken = {time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime(made + i)) for i in range(3600)}
+    for name in taken - {first.name}:
+        (sets / name).mkdir()
+        os.link(first / 'snapshot.json', sets / name / 'snapshot.json')
+    (place.mnt / 'file').write_text('y')
+    names = [Path(backup(place, sets, '--verify').stdout.strip()).name for _ in range(2)]
+    for name in names:
+        assert name not in taken and name.rpartition('-')[0] in taken, name
+        support.no_damage(sets / name)
+        assert sstfs('cat', f'{sets / name}:file').stdout == 'y'
+    assert len(set(names)) == 2 and snapshot_names(place) == []
+    backup(place, sets, '--keep-last', '1')
+    assert len(sets_in(sets)) == 1
+
+
+def the_destination_is_listed_once(place):
+    """It may be far away, and hold much."""
+    place.mount()
+    sets, tools, calls = place.top / 'sets', place.top / 'tools', place.top / 'calls'
+    sets.mkdir()
+    tools.mkdir()
+    (tools / 'rsync').write_text(f'#!/bin/sh\necho "$*" >> {calls}\nexec {shutil.which("rsync")} "$@"\n')
+    (tools / 'rsync').chmod(0o755)
+    env = {**os.environ, 'PATH': f"{tools}:{os.environ['PATH']}"}
+    for tag in 'a', 'b', 'c':
+        place.snapshot(tag)
+        calls.write_text('')
+        backup(place, sets, '--verify', '--tag', tag, '--keep-last', '2', env=env)
+        assert calls.read_text().count('--list-only') == 1, calls.read_text()
+    assert sets_in(sets) == ['b', 'c']
 
 
 def backups_rotate_by_rules(place):
@@ -219,7 +262,7 @@ def diff_tells_what_changed(place):
     for name in 'same', 'edited', 'd/moved', 'd/sub/kept', 'gone/file':
         (place.mnt / name).write_text(name)
     os.link(place.mnt / 'same', place.mnt / 'also')
-    for name in 'valued', 'named', 'owned':
+    for name in 'valued', 'named', 'owned', 'given':
         (place.mnt / name).write_text(name)
         os.setxattr(place.mnt / name, 'user.a', b'one')
     place.snapshot('one')
@@ -232,8 +275,10 @@ def diff_tells_what_changed(place):
     os.setxattr(place.mnt / 'named', 'user.b', b'one')
     if os.geteuid() == 0:
         os.chown(place.mnt / 'owned', -1, 12)
+        os.chown(place.mnt / 'given', 12, -1)
     else:
         os.chmod(place.mnt / 'owned', 0o600)
+        os.chmod(place.mnt / 'given', 0o600)
     (place.mnt / 'd').rename(place.mnt / 'e')
     (place.mnt / 'e' / 'moved').rename(place.mnt / 'here')
     shutil.rmtree(place.mnt / 'gone')
@@ -244,7 +289,7 @@ def diff_tells_what_changed(place):
     wanted = {'M /edited content size', 'M /same mode links', '- /also', 'R /d -> /e', 'R /d/moved -> /here',
               '- /gone', '- /gone/file', '+ /made', '+ /made/file', 'M /e names',
               'M /e/sub/kept xattr', 'M / names', 'M /valued xattr', 'M /named xattr',
-              'M /owned owner' if os.geteuid() == 0 else 'M /owned mode'}
+              *(f'M /{name} {"owner" if os.geteuid() == 0 else "mode"}' for name in ('owned', 'given'))}
     for later in ['two'], []:
         done = sstfs('diff', place.mnt, 'one', *later, code=1)
         assert set(done.stdout.splitlines()) == wanted, done.stdout
@@ -353,6 +398,8 @@ def a_store_is_taken_back(place):
 if __name__ == '__main__':
     sys.exit(support.main([
         backups_share_what_they_have_in_common,
+        a_second_set_of_one_second_has_a_name_of_its_own,
+        the_destination_is_listed_once,
         backups_rotate_by_rules,
         an_interrupted_copy_goes_on,
         what_cannot_be_backed_up_is_said,
