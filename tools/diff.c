@@ -12,8 +12,9 @@
  *      renamed; a pair of directories is walked as in 1, so that what changed below is told under
  *      its new name
  *
- * Memory: pages, and the names of step 3, UNPAIRED_MAX at most; beyond, a renamed one is told as
- * removed and made. An inode has the same number in each tree, and none is given twice.
+ * Memory: pages of the directories above one another, and the paths of step 3, of each side
+ * UNPAIRED_BYTES_MAX at most; beyond, a renamed one is told as removed and made. An inode has the
+ * same number in each tree, and none is given twice.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -30,13 +31,13 @@
 #include "tools.h"
 #include "tree.h"
 
-#define UNPAIRED_MAX (1u << 20)
+#define UNPAIRED_BYTES_MAX (64u << 20)
 
 /* A name that one tree alone has; a directory then is one that both have, elsewhere. */
 struct item {
     char *path;
     uint64_t ino;
-    struct stat attributes;
+    bool is_directory;
 };
 
 struct items {
@@ -49,7 +50,8 @@ enum side { BEFORE, AFTER, SIDES };
 struct diff {
     struct tree trees[SIDES];
     struct items unpaired[SIDES];
-    const char *path; /* within the mount; "": all */
+    size_t unpaired_bytes[SIDES]; /* those that a round has not paired too */
+    const char *path;             /* within the mount; "": all */
     bool as_json;
     bool differs;
 };
@@ -184,15 +186,22 @@ static int tell_changes(struct diff *diff, const char *path, const struct stat *
 
 /* ---- names of one tree alone ---- */
 
+/* With what malloc takes beside. */
+static size_t bytes_of_item(const char *path)
+{
+    return sizeof(struct item) + strlen(path) + 16;
+}
+
+/* 1: there is no room. */
 static int keep(struct diff *diff, enum side side, const char *path, const struct fs_entry *entry)
 {
     struct items *items = &diff->unpaired[side];
-    struct item item = {NULL, entry->attributes.st_ino, entry->attributes};
+    struct item item = {.ino = entry->attributes.st_ino};
+    size_t bytes = bytes_of_item(path);
 
-    if (items->count == UNPAIRED_MAX) {
-        tell(diff, side == BEFORE ? "-" : "+", path);
-        return 0;
-    }
+    item.is_directory = S_ISDIR(entry->attributes.st_mode);
+    if (bytes > UNPAIRED_BYTES_MAX - diff->unpaired_bytes[side])
+        return 1;
     if (items->count == items->capacity) {
         size_t capacity = items->capacity ? items->capacity * 2 : 64;
         struct item *grown = reallocarray(items->list, capacity, sizeof(*grown));
@@ -206,6 +215,7 @@ static int keep(struct diff *diff, enum side side, const char *path, const struc
     if (!item.path)
         return -ENOMEM;
     items->list[items->count++] = item;
+    diff->unpaired_bytes[side] += bytes;
     return 0;
 }
 
@@ -245,17 +255,16 @@ static int take_alone(
 {
     struct fs *other = diff->trees[side == BEFORE ? AFTER : BEFORE].fs;
     struct fs_entry there;
-    int r;
+    int r = 0;
 
-    if (!S_ISDIR(entry->attributes.st_mode))
-        return keep(diff, side, path, entry);
-    r = fs_lookup_directory(other, entry->nodeid, &there);
-    if (r == -ENOENT)
-        return tell_alone(diff, side, path, entry);
-    if (r < 0)
-        return r;
-    fs_forget(other, there.nodeid, 1);
-    return keep(diff, side, path, entry);
+    if (S_ISDIR(entry->attributes.st_mode)) {
+        r = fs_lookup_directory(other, entry->nodeid, &there);
+        if (r == 0)
+            fs_forget(other, there.nodeid, 1);
+    }
+    if (r == 0)
+        r = keep(diff, side, path, entry);
+    return r == 1 || r == -ENOENT ? tell_alone(diff, side, path, entry) : r;
 }
 
 /* ---- 1. side by side ---- */
@@ -374,8 +383,9 @@ static int take_pair(struct diff *diff, const struct item *old, const struct ite
         found++;
     }
     if (r == 0)
-        r = tell_changes(diff, new->path, &old->attributes, &new->attributes, true);
-    if (r == 0 && S_ISDIR(new->attributes.st_mode))
+        r = tell_changes(
+            diff, new->path, &entries[BEFORE].attributes, &entries[AFTER].attributes, true);
+    if (r == 0 && new->is_directory)
         r = walk(diff, old->path, new->path, new->ino);
     for (int side = 0; side < found; side++)
         fs_forget(diff->trees[side].fs, entries[side].nodeid, 1);
@@ -389,7 +399,7 @@ static int tell_unpaired(struct diff *diff, enum side side, const struct item *i
     struct fs_entry entry;
     int r;
 
-    if (!S_ISDIR(item->attributes.st_mode)) {
+    if (!item->is_directory) {
         tell(diff, side == BEFORE ? "-" : "+", item->path);
         return 0;
     }
@@ -415,6 +425,8 @@ static int pair_once(struct diff *diff, struct items left[SIDES])
 
         if (a->ino == b->ino) {
             r = take_pair(diff, a, b);
+            diff->unpaired_bytes[BEFORE] -= bytes_of_item(a->path);
+            diff->unpaired_bytes[AFTER] -= bytes_of_item(b->path);
             free(a->path);
             free(b->path);
             i++, j++;

@@ -359,6 +359,73 @@ def a_directory_of_many_names_is_compared(place):
     assert len(sstfs('ls', f'{place.top}/store/snapshots/two:many').stdout.splitlines()) == 1500
 
 
+def resident_of_diff(place, *words):
+    """The most that was ever resident, of us before it began at the least; and the lines, of which what
+    follows the last slash."""
+    with subprocess.Popen([support.SSTFS, 'diff', place.mnt, *words], stdout=subprocess.PIPE, text=True) as running:
+        lines = [f"{line[0]} {line.rpartition('/')[2].strip()}" for line in running.stdout]
+        _, status, usage = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+    assert running.returncode in (0, 1), running.returncode
+    return usage.ru_maxrss << 10, lines
+
+
+def diff_takes_no_memory_by_the_size_of_the_tree(place):
+    place.mount()
+    place.snapshot('empty')
+    for i in range(40000):
+        folder = place.mnt / f'folder{i // 4000}'
+        if i % 4000 == 0:
+            folder.mkdir()
+        os.mknod(folder / f'{i}')
+    place.snapshot('one')
+    (place.mnt / 'made').write_text('')
+    place.snapshot('two')
+    least, lines = resident_of_diff(place, 'empty', 'empty')
+    assert lines == []
+    most, lines = resident_of_diff(place, 'one', 'two')
+    assert sorted(lines) == ['+ made', 'M names'], lines
+    # 40,000 nodes of each tree would take 28 MiB.
+    if most > least + (8 << 20):
+        raise Failed(f'{most >> 10} KiB were resident, {least >> 10} KiB for empty trees')
+
+
+def make_deep(folder):
+    """Its path takes 16 KiB: a descriptor of the last."""
+    folder.mkdir()
+    deep = os.open(folder, os.O_RDONLY)
+    for _ in range(64):
+        os.mkdir('d' * 255, dir_fd=deep)
+        deeper = os.open('d' * 255, os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = deeper
+    return deep
+
+
+def diff_remembers_no_more_names_than_it_may(place):
+    """What has no room is told as removed and made, a directory with all that is in it."""
+    place.mount()
+    gone, kept = make_deep(place.mnt / 'gone'), make_deep(place.mnt / 'kept')
+    for i in range(8000):
+        os.mknod(f'{i}', dir_fd=gone)
+    os.close(gone)
+    os.mkdir('before', dir_fd=kept)
+    os.mknod('before/in', dir_fd=kept)
+    place.snapshot('one')
+    run('rm', '-rf', place.mnt / 'gone')
+    os.rename('before', 'after', src_dir_fd=kept, dst_dir_fd=kept)
+    os.close(kept)
+    place.snapshot('two')
+    assert resident_of_diff(place, 'two', 'two')[1] == []
+    for tags, told in [(['one', 'two'], '-+'), (['two', 'one'], '+-')]:
+        most, lines = resident_of_diff(place, *tags)
+        wanted = [f'{told[0]} {name}' for name in ['gone', *['d' * 255] * 64, *range(8000), 'before']]
+        wanted += [f'{told[1]} after', '- in', '+ in', 'M names', f"M {'d' * 255} names"]
+        assert sorted(lines) == sorted(wanted), set(lines) ^ set(wanted)
+        if most > 100 << 20:
+            raise Failed(f'{most >> 20} MiB were resident, where names may take 64')
+
+
 def a_store_is_taken_back(place):
     make_tree(place.top / 'one')
     place.mount()
@@ -409,5 +476,7 @@ if __name__ == '__main__':
         diff_tells_what_changed,
         diff_of_a_path_tells_what_lies_there,
         a_directory_of_many_names_is_compared,
+        diff_takes_no_memory_by_the_size_of_the_tree,
+        diff_remembers_no_more_names_than_it_may,
         a_store_is_taken_back,
     ]))
