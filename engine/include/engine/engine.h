@@ -170,7 +170,10 @@ void rowref_release(struct rowref *ref);
 const struct cell *row_cell(const struct row *row, unsigned column);
 
 #define COLUMNS_ALL UINT64_MAX
-/** 1 and the row (`clustering` NULL: the static row); 0: there is none. `columns`: a bit each. */
+/** 1 and the row (`clustering` NULL: the static row); 0: there is none. `columns`: a bit each. When
+ * all of these are simple and were written after the row was inserted, its liveness may be missing
+ * or one from before.
+ */
 MUST_USE int engine_get(struct source *source, unsigned table, struct bytes key,
     const struct clustering *clustering, uint64_t columns, struct rowref *ret_row);
 
