@@ -2,7 +2,7 @@
 
 /* A memtable becomes one SSTable, and that is to fit the reserve when it is written again. */
 #define ACTIVE_PER_DISK 64
-#define ACTIVE_BYTES_ON_SMALL_DISKS (4u << 20)
+#define ACTIVE_BYTES_ON_SMALL_DISKS (3u << 20)
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -62,7 +62,7 @@ uint64_t memtable_budget(
 
     add_use(&own, memory);
     /* Of two looks, the second may find what the first did not. */
-    lent = use->idle > own.idle ? (use->idle - own.idle) / 2 : 0;
+    lent = use->idle > own.idle ? (use->idle - own.idle) * 3 / 4 : 0;
     lent_to_others = use->borrowed > own.borrowed ? use->borrowed - own.borrowed : 0;
     left = budgets->total > use->claimed ? budgets->total - use->claimed : 0;
 

@@ -1,9 +1,9 @@
 /*
  * How much memory the memtables of each table may take. All in bytes.
  *
- * Each table has a share. What the others leave of theirs it may borrow, half of it: a load on one
- * table alone makes few large SSTables, and a table that comes to need its share finds the other
- * half while the borrower is flushed, whose budget shrinks with each byte that is asked back.
+ * Each table has a share. What the others leave of theirs it may borrow, three quarters of it: a
+ * load on one table alone makes few large SSTables, and a table that comes to need its share finds
+ * the fourth while the borrower is flushed, whose budget shrinks with each byte that is asked back.
  * All together never take more than the sum of the shares, and a quarter of each is never lent, so
  * that what is written little never waits for what is written much.
  *

@@ -19,9 +19,9 @@
 #define SEED 7
 #define TABLE 0
 #define OTHER_TABLE 1
-/* With the model's memory the share of each of the three is 4 MiB. One alone has half of what the
- * others lend of theirs as well. */
-#define TABLE_BYTES_MAX (7u << 20)
+/* With the model's memory the share of each of the three is 4 MiB. One alone has three
+ * quarters of what the others lend of theirs as well. */
+#define TABLE_BYTES_MAX (17u << 19)
 #define VALUE_BYTES (64u << 10)
 #define WRITERS_MAX 256
 

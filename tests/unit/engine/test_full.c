@@ -16,12 +16,14 @@
 #include "support/random.h"
 
 #define DISK_BYTES (64u << 20)
+#define MEMORY_BYTES (32u << 20)
 #define VALUE_BYTES (32u << 10)
 #define NUMBERS_MAX 16384
 
 struct world {
     struct env *env;
     struct engine *engine;
+    uint64_t memory_bytes;
     bool there[NUMBERS_MAX];
     uint64_t end; /* no number from here on was written */
 };
@@ -46,13 +48,14 @@ static void open_world(struct world *world)
 {
     struct engine_options options = model_options();
 
+    options.memory_bytes = world->memory_bytes;
     check(engine_open(world->env, &options, &world->engine));
 }
 
 /* Not the world of faults, in which what was unlinked takes space until its folder is synced. */
-static void new_world(struct world *world, uint64_t disk_bytes)
+static void new_world(struct world *world, uint64_t disk_bytes, uint64_t memory_bytes)
 {
-    *world = (struct world){0};
+    *world = (struct world){.memory_bytes = memory_bytes};
     assert_int_equal(env_mem_new(random_seed(1), &world->env), 0);
     env_mem_set_space(world->env, disk_bytes);
     check(engine_create(world->env, model_tables, MODEL_TABLES));
@@ -146,14 +149,14 @@ static void expect(struct world *world)
 }
 
 /* Deletes one in `one_in` of the partitions of a full store and writes nearly as many again. */
-static void gives_back(uint64_t disk_bytes, uint64_t one_in)
+static void gives_back(uint64_t disk_bytes, uint64_t memory_bytes, uint64_t one_in)
 {
     struct world *world = calloc(1, sizeof(*world));
     struct engine_stats before, after;
     uint64_t written, deleted = 0;
 
     assert_non_null(world);
-    new_world(world, disk_bytes);
+    new_world(world, disk_bytes, memory_bytes);
     written = fill(world);
     assert_true(written * VALUE_BYTES > disk_bytes / 2);
     for (uint64_t number = 0; number < written; number += one_in, deleted++)
@@ -182,19 +185,26 @@ static void gives_back(uint64_t disk_bytes, uint64_t one_in)
 static void half_of_a_full_store_deleted_can_be_written_again(void **state)
 {
     (void)state;
-    gives_back(DISK_BYTES, 2);
+    gives_back(DISK_BYTES, MEMORY_BYTES, 2);
 }
 
 static void all_of_a_full_store_deleted_can_be_written_again(void **state)
 {
     (void)state;
-    gives_back(DISK_BYTES, 1);
+    gives_back(DISK_BYTES, MEMORY_BYTES, 1);
+}
+
+/* Memtables are no larger for it than what the reserve can write again. */
+static void so_it_can_with_more_memory_than_disk(void **state)
+{
+    (void)state;
+    gives_back(DISK_BYTES, 1u << 30, 1);
 }
 
 static void a_fifth_of_a_full_store_deleted_can_be_written_again(void **state)
 {
     (void)state;
-    gives_back(4 * DISK_BYTES, 5);
+    gives_back(4 * DISK_BYTES, MEMORY_BYTES, 5);
 }
 
 int main(void)
@@ -202,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(half_of_a_full_store_deleted_can_be_written_again),
         cmocka_unit_test(all_of_a_full_store_deleted_can_be_written_again),
+        cmocka_unit_test(so_it_can_with_more_memory_than_disk),
         cmocka_unit_test(a_fifth_of_a_full_store_deleted_can_be_written_again),
     };
 
