@@ -39,7 +39,7 @@ int backup_sets_add(struct backup_sets *sets, const char *tag, time_t made)
 /* ---- rsync ---- */
 
 #define RSYNC_VANISHED 24
-#define RSYNC_NOT_THERE 127 /* on the other host */
+#define RSYNC_NOT_THERE 127 /* on the other host; or 12, and only the shell's words tell it */
 
 /* What it complained of, in one line and with our code. */
 static int rsync_failed(int code, struct buf *errors, const char *what)
@@ -54,7 +54,8 @@ static int rsync_failed(int code, struct buf *errors, const char *what)
     else if (strstr(text, "Permission denied") || strstr(text, "Operation not permitted") ||
              strstr(text, "Read-only file system"))
         r = -EACCES;
-    else if (strstr(text, "No such file or directory") || code == RSYNC_NOT_THERE)
+    else if (strstr(text, "No such file or directory") || strstr(text, "not found") ||
+             code == RSYNC_NOT_THERE)
         r = -ENOENT;
     else if (strstr(text, "Not a directory"))
         r = -ENOTDIR;
