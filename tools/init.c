@@ -2,15 +2,19 @@
  * sstfs init: an empty store, or one made from a snapshot.
  */
 #include <errno.h>
+#include <ftw.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "engine/error.h"
 #include "fs/fs.h"
 #include "tools.h"
+
+#define REMOVE_FOLDERS_MAX 16 /* open at once */
 
 int snapshot_env_new(const char *store, const char *folder, struct env **ret_env, char **ret_way)
 {
@@ -44,21 +48,38 @@ static int make_from(struct env *env, const char *store, const char *folder)
     return r;
 }
 
-static int make(const char *store, const char *folder)
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
+{
+    (void)status, (void)kind;
+    /* The folder itself may have been the user's. */
+    if (where->level > 0 && remove(path) < 0 && errno != ENOENT)
+        return -errno;
+    return 0;
+}
+
+void remove_half_store(const char *store, bool with_folder)
+{
+    if (nftw(store, remove_one, REMOVE_FOLDERS_MAX, FTW_DEPTH | FTW_PHYS) != 0 ||
+        (with_folder && rmdir(store) < 0))
+        fprintf(stderr, "sstfs: half of a store is left in '%s': remove it\n", store);
+}
+
+static int make(const char *store, const char *folder, bool made)
 {
     struct env *env = NULL;
-    int r;
+    int r = env_posix_new(store, &env);
 
-    r = env_posix_new(store, &env);
     if (r < 0)
         return complain_of(r, "open '%s'", store);
     r = folder ? make_from(env, store, folder) : engine_create(env, fs_tables, FS_TABLE_COUNT);
     env_free(env);
     if (r == -ENOTEMPTY)
         return complain(EXIT_BUSY, "'%s' is not empty", store);
-    if (r < 0 && folder)
-        return complain_of(r, "make the store '%s' from '%s'", store, folder);
-    return r < 0 ? complain_of(r, "make the store '%s'", store) : EXIT_DONE;
+    if (r == 0)
+        return EXIT_DONE;
+    remove_half_store(store, made);
+    return folder ? complain_of(r, "make the store '%s' from '%s'", store, folder)
+                  : complain_of(r, "make the store '%s'", store);
 }
 
 int snapshot_folder_require(const char *folder)
@@ -117,5 +138,5 @@ int command_init(int argc, char **argv)
     code = folder ? snapshot_folder_require(folder) : EXIT_DONE;
     if (code == EXIT_DONE)
         code = new_store_folder(store, &made);
-    return code == EXIT_DONE ? make(store, folder) : code;
+    return code == EXIT_DONE ? make(store, folder, made) : code;
 }

@@ -1,9 +1,11 @@
 /*
  * sstfs restore MNT TAG PATH…: files and folders as they were, copied out of MNT/.past/TAG by cp(1)
- * with all that they have: modes, owners, times, links, extended attributes. With --at it is
+ * with all that they have: modes, owners, times, links, extended attributes. They are copied beside
+ * their place first: so one that cannot be read, or has no room, replaces nothing. With --at it is
  * another command, of a whole store: restore_at.c.
  */
 #include <errno.h>
+#include <ftw.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,9 @@
 #include "program.h"
 #include "restore_at.h"
 #include "tools.h"
+
+#define HALF_NAME ".sstfs-restore-%d" /* process */
+#define REMOVE_FOLDERS_MAX 16         /* open at once */
 
 struct restore {
     char *mountpoint;
@@ -39,7 +44,7 @@ static const char *inside(const struct restore *restore, const char *path)
     return path;
 }
 
-static int copy_tree(const char *from, const char *to)
+static int run_cp(const char *how, const char *from, const char *to)
 {
     AUTO(words_release) struct words words = WORDS_INIT;
     AUTO(buf_release) struct buf output = BUF_INIT, errors = BUF_INIT;
@@ -47,7 +52,7 @@ static int copy_tree(const char *from, const char *to)
     int code;
 
     words_add(&words, "cp");
-    words_add(&words, "-a");
+    words_add(&words, "%s", how);
     words_add(&words, "-T");
     words_add(&words, "--remove-destination");
     words_add(&words, "--");
@@ -62,6 +67,42 @@ static int copy_tree(const char *from, const char *to)
                    : strstr(text, "Permission denied") || strstr(text, "not permitted") ? -EACCES
                                                                                         : -EIO,
         "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
+{
+    (void)status, (void)kind, (void)where;
+    return remove(path) < 0 && errno != ENOENT ? -1 : 0;
+}
+
+static int put_in_place(const char *half, const char *to)
+{
+    struct stat new, old;
+
+    if (lstat(half, &new) < 0)
+        return err_new(-errno, "'%s': %s", half, strerror(errno));
+    /* What the folder there has beside stays; links take no room. */
+    if (S_ISDIR(new.st_mode) && lstat(to, &old) == 0 && S_ISDIR(old.st_mode))
+        return run_cp("-al", half, to);
+    if (rename(half, to) == 0)
+        return 0;
+    return err_new(errno == ENOTDIR || errno == EISDIR ? -EEXIST : -errno, "'%s' stays: %s", to,
+        strerror(errno));
+}
+
+static int copy_tree(const char *from, const char *to)
+{
+    AUTO(freep) char *half = NULL;
+    int size = (int)(strrchr(to, '/') + 1 - to), r;
+
+    if (asprintf(&half, "%.*s" HALF_NAME, size, to, (int)getpid()) < 0)
+        return -ENOMEM;
+    r = run_cp("-a", from, half);
+    if (r == 0)
+        r = put_in_place(half, to);
+    if (nftw(half, remove_one, REMOVE_FOLDERS_MAX, FTW_DEPTH | FTW_PHYS) < 0 && errno != ENOENT)
+        complain_of(err_new(-errno, "%s", strerror(errno)), "remove '%s'", half);
+    return r;
 }
 
 static int restore_one(const struct restore *restore, const char *path)
@@ -107,8 +148,16 @@ static int restore_all(const struct restore *restore, char *const *paths, int co
     int code = EXIT_DONE, done = 0;
 
     for (int i = 0; i < count; i++) {
-        int r = restore_one(restore, paths[i]);
+        int r;
 
+        for (size_t size = strlen(paths[i]); size > 1 && paths[i][size - 1] == '/'; size--)
+            paths[i][size - 1] = '\0';
+        r = restore_one(restore, paths[i]);
+        if (r == -EINTR) {
+            complain_of(r, "restore '%s'", paths[i]);
+            code = EXIT_PART;
+            break;
+        }
         if (r < 0) {
             code = complain_of(r, "restore '%s'", paths[i]);
             continue;
@@ -162,6 +211,7 @@ int command_restore(int argc, char **argv)
     restore.tag = argv[optind + 1];
     if (at.as_json)
         restore.told = json_pack("{s:s, s:[]}", "tag", restore.tag, "restored");
+    program_take_signals();
     code = check_tag(&restore);
     if (code == EXIT_DONE)
         code = restore_all(&restore, argv + optind + 2, argc - optind - 2);

@@ -5,7 +5,6 @@
 #include "restore_at.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,6 @@
 #include "tools.h"
 
 #define MEMORY_BYTES (256ull << 20)
-#define REMOVE_FOLDERS_MAX 16 /* open at once */
 
 /* ---- where the log is ---- */
 
@@ -75,23 +73,6 @@ static int open_log(const struct restore_at *plan, struct log_source *ret_source
 }
 
 /* ---- making the store ---- */
-
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
-{
-    (void)status, (void)kind;
-    /* The folder itself may have been the user's. */
-    if (where->level > 0 && remove(path) < 0 && errno != ENOENT)
-        return -errno;
-    return 0;
-}
-
-/* What came to be of a store that failed. */
-static void remove_store(const char *store, bool with_folder)
-{
-    if (nftw(store, remove_one, REMOVE_FOLDERS_MAX, FTW_DEPTH | FTW_PHYS) != 0 ||
-        (with_folder && rmdir(store) < 0))
-        fprintf(stderr, "sstfs: half of a store is left in '%s': remove it\n", store);
-}
 
 static int tell(const struct restore_at *plan, const struct log_restore_result *result)
 {
@@ -152,7 +133,7 @@ int restore_at(const struct restore_at *plan)
         else
             code = tell(plan, &result);
         if (r < 0)
-            remove_store(plan->store, made);
+            remove_half_store(plan->store, made);
     }
     env_free(source.env);
     return code;

@@ -74,6 +74,8 @@ MUST_USE int snapshot_folder_require(const char *folder);
 /** EXIT_DONE: there is an empty folder now, `*ret_made` if there was none. Else the exit status;
  * why is said. */
 MUST_USE int new_store_folder(const char *store, bool *ret_made);
+/** What came to be in it of a store that failed; what cannot be removed is said. */
+void remove_half_store(const char *store, bool with_folder);
 struct env;
 /** A snapshot's folder as an env, and the way to it from the store (which is there): malloc. */
 MUST_USE int snapshot_env_new(

@@ -32,7 +32,7 @@ def a_file_missing_in_a_copy_is_named(place):
         path.rename(place.top / 'aside')
         assert path.name in sstfs('verify', copy, code=1).stdout, kind
         assert path.name in one_line(sstfs('init', '--from', copy, new, code=1))
-        assert os.listdir(new) == []
+        assert not new.exists()
         assert path.name in one_line(place.mount('ro', store=copy, mnt=mnt))
         assert len(os.listdir(mnt)) == 8  # what does not need it can be read
         place.umount(mnt)
@@ -196,6 +196,87 @@ def a_backup_that_is_told_to_end_leaves_nothing_behind(place):
         support.no_damage(folder)
 
 
+def a_restore_that_fails_replaces_nothing(place):
+    place.mount()
+    folder = place.mnt / 'folder'
+    folder.mkdir()
+    (folder / 'good').write_text('then')
+    bad = os.urandom(1 << 20)
+    (folder / 'bad').write_bytes(bad)
+    place.snapshot('one')
+    (folder / 'good').write_text('now')
+    (folder / 'bad').write_text('now')
+    (folder / 'mine').write_text('now')
+    place.remount()  # so that nothing is cached
+    data = next((place.store / 'snapshots' / 'one').glob('sstfs/blocks-*/nb-*-Data.db'))
+    whole = data.read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 1
+
+    def write_data(content):
+        data.chmod(0o600)
+        with open(data, 'r+b') as file:
+            file.write(content)
+    write_data(damaged)
+    here = lambda: {path.name: path.read_text() for path in folder.iterdir()}
+    for path in 'folder/bad', 'folder':
+        done = sstfs('restore', '-y', place.mnt, 'one', path, code=10)
+        assert 'Input/output error' in one_line(done)
+        assert here() == dict.fromkeys(['good', 'bad', 'mine'], 'now')
+        one_line(sstfs('restore', '--to', place.top / 'mnt', place.mnt, 'one', 'folder/bad', code=10))
+        assert os.listdir(place.mnt) == ['folder']
+    write_data(whole)
+    place.remount()
+    sstfs('restore', '-y', place.mnt, 'one', 'folder/')
+    assert sorted(os.listdir(folder)) == ['bad', 'good', 'mine'] and os.listdir(place.mnt) == ['folder']
+    assert (folder / 'bad').read_bytes() == bad and (folder / 'good').read_text() == 'then'
+    assert (folder / 'bad').stat().st_nlink == 1
+    # What is of another kind now is the user's to remove.
+    (folder / 'bad').unlink()
+    (folder / 'bad').mkdir()
+    one_line(sstfs('restore', '-y', place.mnt, 'one', 'folder/bad', code=5))
+    assert sorted(os.listdir(folder)) == ['bad', 'good', 'mine']
+    small = place.top / 'small'
+    small.mkdir()
+    run('mount', '-t', 'tmpfs', '-o', 'size=300k', 'none', small)
+    one_line(sstfs('restore', '--to', small, place.mnt, 'one', 'folder', code=6))
+    assert os.listdir(small) == []
+    run('umount', small)
+
+
+def a_restore_that_is_told_to_end_replaces_nothing(place):
+    place.mount()
+    (place.mnt / 'file').write_text('then')
+    place.snapshot('one')
+    (place.mnt / 'file').write_text('now')
+    tools, started = place.top / 'tools', place.top / 'started'
+    tools.mkdir()
+    (tools / 'cp').write_text(f'#!/bin/sh\n{shutil.which("cp")} "$@"\ntouch {started}\nexec sleep 600\n')
+    (tools / 'cp').chmod(0o755)
+    with subprocess.Popen([support.SSTFS, 'restore', '-y', place.mnt, 'one', 'file'], stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, 'PATH': f"{tools}:{os.environ['PATH']}"}) as running:
+        support.wait_until(started.exists, 'cp')
+        running.terminate()
+        words = running.stderr.read()
+    assert running.returncode == 3 and 'interrupted' in words and len(words.splitlines()) == 1, words
+    assert os.listdir(place.mnt) == ['file'] and (place.mnt / 'file').read_text() == 'now'
+
+
+def a_store_that_has_no_room_leaves_none(place):
+    copy, small = copied_snapshot(place), place.top / 'small'
+    small.mkdir()
+    run('mount', '-t', 'tmpfs', '-o', 'size=100k', 'none', small)
+    for store in small, small / 'new':
+        one_line(sstfs('init', '--from', copy, store, code=6))
+        assert os.listdir(small) == []
+    run('umount', small)
+    sstfs('init', '--from', copy, small)
+    support.no_damage(small)
+    before = sorted(os.listdir(small))
+    one_line(sstfs('init', '--from', copy, small, code=5))
+    assert sorted(os.listdir(small)) == before
+
+
 def verify_heals_what_has_rotted_in_the_copy(place):
     sets = filled(place)
     place.snapshot('one')
@@ -249,6 +330,9 @@ if __name__ == '__main__':
         who_may_not_is_told_so,
         a_program_that_is_missing_is_said,
         a_backup_that_is_told_to_end_leaves_nothing_behind,
+        a_restore_that_fails_replaces_nothing,
+        a_restore_that_is_told_to_end_replaces_nothing,
+        a_store_that_has_no_room_leaves_none,
         verify_heals_what_has_rotted_in_the_copy,
         progress_is_shown_to_who_looks,
     ]))
