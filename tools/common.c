@@ -69,6 +69,15 @@ int complain_of(int r, const char *format, ...)
     return complain(exit_code_of(r), "%s: %s", text, err_text(r));
 }
 
+int flush_output(void)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    return errno == 0 ? err_new(-EIO, "write the output")
+                      : err_new(-errno, "write the output: %s", strerror(errno));
+}
+
 bool confirm(const char *question)
 {
     char line[16];

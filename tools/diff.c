@@ -522,8 +522,8 @@ static int compare(struct diff *diff)
         items_release(&left[side]);
         items_release(&diff->unpaired[side]);
     }
-    if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        r = err_new(-EIO, "write the output");
+    if (r == 0)
+        r = flush_output();
     if (r < 0)
         return complain_of(r, "diff");
     return diff->differs ? EXIT_DAMAGE : EXIT_DONE;

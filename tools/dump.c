@@ -41,7 +41,7 @@ static int put(struct buf *text, size_t at_least)
     if (r < 0 || text->size < at_least)
         return r;
     if (fwrite(text->data, 1, text->size, stdout) != text->size)
-        return err_new(-EIO, "write: %s", strerror(errno));
+        return err_new(-errno, "write the output: %s", strerror(errno));
     buf_clear(text);
     return 0;
 }
@@ -232,7 +232,7 @@ int command_dump(int argc, char **argv)
     log_set_level(LOG_LEVEL_WARNING);
     r = dump_path(&dump, argv[optind]);
     env_free(dump.env);
-    if (fflush(stdout) != 0 && r >= 0)
-        r = err_new(-EIO, "write: %s", strerror(errno));
+    if (r >= 0)
+        r = flush_output();
     return r < 0 ? complain_of(r, "dump '%s'", argv[optind]) : EXIT_DONE;
 }

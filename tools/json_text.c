@@ -63,9 +63,11 @@ int print_json(json_t *document, int code)
 {
     int r = document ? 0 : -ENOMEM;
 
-    if (r == 0 && (json_dumpf(document, stdout, JSON_INDENT(2)) < 0 || putchar('\n') == EOF ||
-                      fflush(stdout) != 0))
-        r = err_new(-EIO, "%s", strerror(errno));
+    if (r == 0) {
+        json_dumpf(document, stdout, JSON_INDENT(2));
+        putchar('\n');
+        r = flush_output();
+    }
     json_decref(document);
-    return r < 0 ? complain_of(r, "write the output") : code;
+    return r < 0 ? complain(exit_code_of(r), "%s", err_text(r)) : code;
 }

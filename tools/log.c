@@ -16,7 +16,7 @@ static int print(void *arg, struct buf *text)
 {
     (void)arg;
     if (fwrite(text->data, 1, text->size, stdout) != text->size)
-        return err_new(-EIO, "write: %s", strerror(errno));
+        return err_new(-errno, "write the output: %s", strerror(errno));
     buf_clear(text);
     return 0;
 }
@@ -33,8 +33,8 @@ static int dump(const char *folder, const char *file, bool is_store)
     else if (r >= 0)
         r = engine_dump_segments(env, file, fs_tables, FS_TABLE_COUNT, print, NULL, &holes);
     env_free(env);
-    if (r >= 0 && fflush(stdout) != 0)
-        r = err_new(-EIO, "write: %s", strerror(errno));
+    if (r >= 0)
+        r = flush_output();
     if (r == -EBUSY)
         return complain(EXIT_IN_USE, "'%s' is mounted: %s", folder, err_text(r));
     if (r < 0)

@@ -51,7 +51,7 @@ static int print_entry(void *arg, struct bytes name, const struct fs_entry *entr
     if (target.size > 0)
         printf(" -> %.*s", (int)target.size, (const char *)target.data);
     putchar('\n');
-    return ferror(stdout) ? -EIO : 0;
+    return ferror(stdout) ? flush_output() : 0;
 }
 
 struct listing {
@@ -130,8 +130,8 @@ int command_cat(int argc, char **argv)
     if (code != EXIT_DONE)
         return code;
     r = tree_read(&tree, &tree.start, print_piece, NULL);
-    if (r == 0 && fflush(stdout) != 0)
-        r = -errno;
+    if (r == 0)
+        r = flush_output();
     tree_close(&tree);
     if (r == -EISDIR || r == -EINVAL)
         return complain(EXIT_USAGE, "'%s' is no file", argument);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/error.h"
 #include "tools.h"
 #include "version.h"
 
@@ -148,7 +149,17 @@ int complain_usage(const char *name)
     return EXIT_USAGE;
 }
 
-int main(int argc, char **argv)
+/* Lost output is a failure of the command, unless it has told a worse one. */
+static int finish(int code)
+{
+    int r = code == EXIT_DONE || code == EXIT_DAMAGE ? flush_output() : 0;
+
+    if (r < 0)
+        complain(EXIT_DONE, "%s", err_text(r));
+    return r < 0 && code == EXIT_DONE ? (int)exit_code_of(r) : code;
+}
+
+static int run(int argc, char **argv)
 {
     const char *slash = strrchr(argv[0], '/');
     const char *program = slash ? slash + 1 : argv[0];
@@ -172,4 +183,9 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[2], "--help") == 0)
         return command_help(2, argv);
     return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    return finish(run(argc, argv));
 }

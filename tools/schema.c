@@ -27,7 +27,5 @@ int command_schema(int argc, char **argv)
     printf("CREATE KEYSPACE IF NOT EXISTS %s WITH replication = " REPLICATION ";\n",
         fs_tables[0].keyspace);
     fwrite(cql.data, 1, cql.size, stdout);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return complain(EXIT_IO, "schema: the output cannot be written");
     return EXIT_DONE;
 }

@@ -44,7 +44,9 @@ struct archive {
 
 static int put(const void *data, size_t size)
 {
-    return fwrite(data, 1, size, stdout) == size ? 0 : err_new(-errno, "write the archive");
+    return fwrite(data, 1, size, stdout) == size
+               ? 0
+               : err_new(-errno, "write the output: %s", strerror(errno));
 }
 
 static int pad(uint64_t size)
@@ -342,8 +344,8 @@ int command_tar(int argc, char **argv)
     r = put_tree(&archive, name_of_start(archive.tree.path), &archive.tree.start);
     if (r == 0)
         r = put(end, sizeof(end));
-    if (r == 0 && fflush(stdout) != 0)
-        r = err_new(-errno, "write the archive");
+    if (r == 0)
+        r = flush_output();
     for (size_t i = 0; i < archive.seen_count; i++)
         free(archive.seen[i].path);
     free(archive.seen);

@@ -30,6 +30,8 @@ enum exit_code exit_code_of(int r);
 int complain(enum exit_code code, const char *format, ...) PRINTF_LIKE(2, 3);
 /** The words of a failed call (engine/error.h), with its exit code. */
 int complain_of(int r, const char *format, ...) PRINTF_LIKE(2, 3);
+/** Flushes stdout: an error if any of what was printed could not be written. */
+MUST_USE int flush_output(void);
 /** How the command is to be called, and EXIT_USAGE. */
 int complain_usage(const char *command);
 

@@ -277,6 +277,28 @@ def a_store_that_has_no_room_leaves_none(place):
     assert sorted(os.listdir(small)) == before
 
 
+def output_that_is_lost_is_a_failure(place):
+    copy = copied_snapshot(place)
+    (place.mnt / 'file0').write_text('x')
+    place.snapshot('two')
+    data = next(copy.glob('sstfs/blocks-*/nb-*-Data.db'))
+    with open('/dev/full', 'w', encoding='ascii') as full:
+        def lost(*words, code=6):
+            done = subprocess.run([support.SSTFS, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+            assert done.returncode == code and 'No space left' in one_line(done), (words, done)
+        for command in (['ls', copy], ['verify', copy], ['schema'], ['help'], ['tar', copy], ['cat', f'{copy}:file3'],
+                        ['space', place.mnt], ['stats', place.mnt], ['scrub', place.mnt], ['diff', place.mnt, 'one', 'two'],
+                        ['snapshot', 'list', place.mnt], ['snapshot', 'holders', '--json', place.mnt, 'one']):
+            lost(*command)
+            if command[0] in ('ls', 'verify', 'space', 'scrub', 'diff'):
+                lost(command[0], '--json', *command[1:])
+        place.umount()
+        lost('log', 'dump', place.store)
+        lost('dump', copy)
+        data.unlink()
+        lost('verify', copy, code=1)  # that is what it was asked for
+
+
 def verify_heals_what_has_rotted_in_the_copy(place):
     sets = filled(place)
     place.snapshot('one')
@@ -333,6 +355,7 @@ if __name__ == '__main__':
         a_restore_that_fails_replaces_nothing,
         a_restore_that_is_told_to_end_replaces_nothing,
         a_store_that_has_no_room_leaves_none,
+        output_that_is_lost_is_a_failure,
         verify_heals_what_has_rotted_in_the_copy,
         progress_is_shown_to_who_looks,
     ]))
