@@ -127,7 +127,7 @@ int backup_log_rotate(const char *destination)
     AUTO(backup_sets_release) struct backup_sets sets = {0};
     AUTO(freep) char(*paths)[DESTINATION_SEGMENT_BYTES] = NULL;
     AUTO(freep) const char **names = NULL;
-    uint64_t first;
+    uint64_t first = UINT64_MAX;
     size_t count = 0;
     int r = destination_list(destination, &sets);
 
