@@ -27,6 +27,8 @@ struct get {
     struct decorated_key key;
     const struct clustering *clustering; /* NULL: the static row */
     uint64_t columns;
+    bool reads_all;           /* of each row, whatever columns are wanted */
+    bool may_have_more;       /* than what was read */
     struct deletion deletion; /* the newest of those of partition and ranges */
     unsigned row_count;
     struct finding *findings;
@@ -106,7 +108,8 @@ static int get_from_sstable(struct get *get, struct sstable_handle *handle)
     finding = finding_new(get);
     if (!finding)
         return -ENOMEM;
-    r = sstable_lookup_row(sstable, &get->key, get->clustering, get->columns, &finding->lookup);
+    r = sstable_lookup_row(sstable, &get->key, get->clustering,
+        get->reads_all ? COLUMNS_ALL : get->columns, &finding->lookup);
     if (r <= 0) {
         finding_free(get, finding);
         return r;
@@ -114,6 +117,7 @@ static int get_from_sstable(struct get *get, struct sstable_handle *handle)
     get->deletion = deletion_newest(get->deletion, finding->lookup.deletion);
     if (finding->lookup.row) {
         finding->is_of_sstable = true;
+        get->may_have_more |= finding->lookup.may_have_more;
         finding_keep(get, finding, finding->lookup.row);
     } else {
         row_lookup_release(&finding->lookup);
@@ -235,6 +239,28 @@ static int give_row(struct engine *engine, const struct get *get, struct rowref 
     return r;
 }
 
+/* From the view's tables. Where all that was read of the row is deleted, whether it exists is told
+ * by what was not: then all of it is read. */
+static int get_row(
+    struct engine *engine, struct get *get, const struct table_view *table, struct rowref *ret_row)
+{
+    int r;
+
+    get->deletion = DELETION_LIVE;
+    get->row_count = 0;
+    get->findings = NULL;
+    get->first_is_used = false;
+    get->may_have_more = false;
+    r = get_from_all(get, table);
+    if (r == 0)
+        r = give_row(engine, get, ret_row);
+    get_release(get);
+    if (r != 0 || get->reads_all || !get->may_have_more)
+        return r;
+    get->reads_all = true;
+    return get_row(engine, get, table, ret_row);
+}
+
 int engine_get(struct source *source, unsigned table, struct bytes key,
     const struct clustering *clustering, uint64_t columns, struct rowref *ret_row)
 {
@@ -252,15 +278,9 @@ int engine_get(struct source *source, unsigned table, struct bytes key,
     get.key = decorated_key_of(key);
     get.clustering = clustering;
     get.columns = columns;
-    get.deletion = DELETION_LIVE;
-    get.row_count = 0;
-    get.findings = NULL;
-    get.first_is_used = false;
+    get.reads_all = false;
     view = source_enter(source, &slot);
-    r = get_from_all(&get, &view->tables[table]);
-    if (r == 0)
-        r = give_row(engine, &get, ret_row);
-    get_release(&get);
+    r = get_row(engine, &get, &view->tables[table], ret_row);
     source_leave(source, slot);
     engine_note_latency(engine, LATENCY_GET, began_us);
     return read_failed(engine, table, "get", r);

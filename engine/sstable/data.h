@@ -142,19 +142,20 @@ MUST_USE int data_get_body(const struct serialization_header *header,
 
 /**
  * An even row: all its cells take as many bytes, so each can be found without those before it. It
- * is EVEN_ROW_BYTES_MIN long or longer, has all columns, which are simple and without a fixed
- * width, and a timestamp that is that of all cells; no TTL, no deletion.
+ * is EVEN_ROW_BYTES_MIN long or longer and has all columns, which are simple and without a fixed
+ * width; no TTL, no deletion of its own, and its first cell has a value that does not expire.
  */
 struct even_row {
-    int64_t timestamp_us;
+    struct liveness liveness;
     uint64_t cells_at; /* in the body */
     uint64_t cell_bytes;
 };
 
 /** Below, a row is read as a whole. */
 #define EVEN_ROW_BYTES_MIN (32u << 10)
-/** What `start` must have of the body: three variable integers and a byte. */
-#define EVEN_ROW_START_BYTES 28u
+/** What `start` must have of the body: the size of the unfiltered before, timestamp, and a cell's
+ * flags, timestamp and length. */
+#define EVEN_ROW_START_BYTES (9u + 9u + 1u + 9u + 9u)
 
 /**
  * Whether, by its size and its first cell, the row may be even. Of an SSTable whose digests say so
@@ -163,7 +164,7 @@ struct even_row {
 bool data_may_be_even(const struct serialization_header *header, const struct unfiltered_head *head,
     struct bytes start, struct even_row *ret_even);
 /** Whether one that may be is. */
-bool data_is_even(const struct row *row);
+bool data_is_even(const struct serialization_header *header, const struct row *row);
 /** Columns of a header that follow each other. */
 struct column_run {
     unsigned first, count;

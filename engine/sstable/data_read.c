@@ -473,30 +473,52 @@ static bool has_only_blobs(const struct header_columns *columns)
 bool data_may_be_even(const struct serialization_header *header, const struct unfiltered_head *head,
     struct bytes start, struct even_row *ret_even)
 {
+    bool has_timestamp = head->flags & FLAG_TIMESTAMP;
     struct decoder d = decoder_of(start);
     uint8_t cell_flags;
     int32_t value_bytes;
 
-    if (head->flags != (FLAG_TIMESTAMP | FLAG_ALL_COLUMNS) ||
+    if ((head->flags & ~FLAG_TIMESTAMP) != FLAG_ALL_COLUMNS ||
         head->body_bytes < EVEN_ROW_BYTES_MIN || !has_only_blobs(&header->regulars))
         return false;
     get_uvint(&d); /* size of the unfiltered before */
-    ret_even->timestamp_us = get_timestamp(&d, header);
+    ret_even->liveness = LIVENESS_NONE;
+    if (has_timestamp)
+        ret_even->liveness.timestamp_us = get_timestamp(&d, header);
     ret_even->cells_at = (uint64_t)(d.at - start.data);
     cell_flags = get_u8(&d);
+    if (cell_flags & ~(has_timestamp ? CELL_FLAG_ROW_TIMESTAMP : 0))
+        return false;
+    if (!(cell_flags & CELL_FLAG_ROW_TIMESTAMP))
+        get_uvint(&d);
     value_bytes = get_uvint32(&d);
-    if (decoder_failed(&d) || cell_flags != CELL_FLAG_ROW_TIMESTAMP || value_bytes < 0)
+    if (decoder_failed(&d) || value_bytes < 0)
         return false;
     ret_even->cell_bytes =
         (uint64_t)(d.at - start.data) - ret_even->cells_at + (uint32_t)value_bytes;
     return head->body_bytes == ret_even->cells_at + header->regulars.count * ret_even->cell_bytes;
 }
 
-/* What else a cell may have takes bytes that the first one lacks: then the sum is another. */
-bool data_is_even(const struct row *row)
+/* Of a cell's own timestamp; the row's takes none. */
+static unsigned timestamp_bytes(const struct serialization_header *header,
+    const struct liveness *liveness, const struct cell *cell)
 {
+    if (liveness->timestamp_us != TIMESTAMP_NONE && cell->timestamp_us == liveness->timestamp_us)
+        return 0;
+    return uvint_size((uint64_t)cell->timestamp_us - (uint64_t)header->min_timestamp_us);
+}
+
+/* A deletion or expiry would take bytes that the first cell lacks: then the sum were another. */
+bool data_is_even(const struct serialization_header *header, const struct row *row)
+{
+    const struct cell *first = &row->cells[0];
+    unsigned first_bytes = timestamp_bytes(header, &row->liveness, first);
+
     for (uint32_t i = 1; i < row->cell_count; i++) {
-        if (row->cells[i].value.size != row->cells[0].value.size)
+        const struct cell *cell = &row->cells[i];
+
+        if (cell->value.size != first->value.size ||
+            timestamp_bytes(header, &row->liveness, cell) != first_bytes)
             return false;
     }
     return true;
@@ -506,13 +528,12 @@ int data_get_part(const struct serialization_header *header, const struct even_r
     const struct column_run *part, struct bytes bytes, struct row_memory *memory,
     struct row *ret_row)
 {
-    const struct liveness liveness = {even->timestamp_us, 0, LOCAL_DELETION_TIME_NONE};
     struct decoder d = decoder_of(bytes);
 
     memory->cell_count = 0;
     for (unsigned i = part->first; i < part->first + part->count; i++) {
         const uint8_t *end = d.at + even->cell_bytes;
-        int r = add_cell(&d, header, &header->regulars.columns[i], &liveness, memory);
+        int r = add_cell(&d, header, &header->regulars.columns[i], &even->liveness, memory);
 
         if (r < 0)
             return r;
@@ -520,7 +541,7 @@ int data_get_part(const struct serialization_header *header, const struct even_r
             return err_new(-EUCLEAN, "cell %u is not as long as the first", i);
     }
     *ret_row = (struct row){
-        .liveness = liveness,
+        .liveness = even->liveness,
         .deletion = DELETION_LIVE,
         .cells = memory->cells,
         .cell_count = memory->cell_count,

@@ -141,6 +141,8 @@ static int read_partition(struct row_lookup *lookup, struct stream *index,
         return r;
     lookup->deletion = deletion_newest(cursor->deletion, open);
     lookup->row = r > 0 && !row_is_empty(&cursor->unfiltered.row) ? &cursor->unfiltered.row : NULL;
+    lookup->may_have_more = wanted->part.count > 0 && lookup->row &&
+                            lookup->row->liveness.timestamp_us == TIMESTAMP_NONE;
     return 1;
 }
 

@@ -13,6 +13,7 @@
 struct row_lookup {
     struct deletion deletion; /* newest of the partition's and of the range's that is open there */
     const struct row *row;    /* NULL: the partition has none; borrowed until release */
+    bool may_have_more;       /* cells that are not needed, by which the row exists */
     struct stream data;
     struct partition_cursor cursor;
     struct cell cells[ROW_LOOKUP_CELLS];

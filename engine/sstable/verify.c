@@ -193,7 +193,7 @@ static int check_evenness(struct verifier *verifier)
 
     if (unfiltered->is_marker || !verifier->sstable->digests.rows_are_even ||
         !data_may_be_even(cursor->header, &cursor->head, cursor->body, &even) ||
-        data_is_even(&unfiltered->row))
+        data_is_even(cursor->header, &unfiltered->row))
         return 0;
     return damaged(verifier, COMPONENT_DIGEST, 0, "a row is not even, as it says");
 }

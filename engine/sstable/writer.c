@@ -297,7 +297,7 @@ static void note_evenness(struct sstable_writer *writer, const struct row *row)
         data_get_head(&d, &writer->header, &memory, &head) != DATA_OK ||
         !data_may_be_even(&writer->header, &head, buf_bytes(&record->body), &even))
         return;
-    if (data_is_even(row))
+    if (data_is_even(&writer->header, row))
         writer->has_even_rows = true;
     else
         writer->has_uneven_rows = true;

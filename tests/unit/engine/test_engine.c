@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "engine/error.h"
@@ -105,7 +106,7 @@ static void put_column(struct engine *engine, bool insert, unsigned column, cons
     struct batch *batch;
     uint64_t position;
 
-    check(engine_admit(engine, 1, 100, ADMIT_RECLAIM, NULL, NULL, &batch));
+    check(engine_admit(engine, 1, 1 << 15, ADMIT_RECLAIM, NULL, NULL, &batch));
     batch_row(batch, 1, key, &CLUSTERING_ROW(&clustering, 1), insert);
     if (text)
         batch_cell(batch, column, bytes_of_string(text));
@@ -157,6 +158,28 @@ static void a_column_that_is_known_ends_the_search(void **state)
     check(engine_flush(engine, TABLES_ALL));
     put_column(engine, false, 1, NULL);
     assert_true(reads_sstables(engine, 1, ""));
+    check(engine_close(engine, 0));
+    env_free(env);
+}
+
+/* Of a large row only the column is read, and that is deleted: the other has it exist. */
+static void a_row_exists_by_columns_that_are_not_asked_for(void **state)
+{
+    struct env *env = new_env(64 << 20);
+    struct engine *engine = new_store(env);
+    char value[20001];
+
+    (void)state;
+    memset(value, 'v', sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    put_column(engine, false, 0, value);
+    put_column(engine, false, 1, value);
+    check(engine_flush(engine, TABLES_ALL));
+    assert_true(reads_sstables(engine, 0, value));
+    assert_true(reads_sstables(engine, 1, value));
+    put_column(engine, false, 0, NULL);
+    assert_true(reads_sstables(engine, 0, ""));
+    assert_true(reads_sstables(engine, 1, value));
     check(engine_close(engine, 0));
     env_free(env);
 }
@@ -1211,6 +1234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_applied_is_read),
         cmocka_unit_test(a_column_that_is_known_ends_the_search),
+        cmocka_unit_test(a_row_exists_by_columns_that_are_not_asked_for),
         cmocka_unit_test(what_is_flushed_is_read_and_survives_reopening),
         cmocka_unit_test(sstables_are_closed_for_memory_and_opened_when_they_are_read),
         cmocka_unit_test(compaction_changes_nothing_that_is_read),
