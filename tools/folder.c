@@ -73,6 +73,8 @@ int folder_require_store(const char *path)
 
     if (kind == FOLDER_MISSING)
         return complain(EXIT_NOT_FOUND, "'%s' does not exist", path);
+    if (kind < 0 && kind != -ENOTDIR)
+        return complain_of(kind, "'%s'", path);
     if (kind != FOLDER_STORE)
         return complain(EXIT_NOT_A_STORE, "'%s' is not a store", path);
     return EXIT_DONE;
@@ -80,6 +82,8 @@ int folder_require_store(const char *path)
 
 int complain_no_tree(const char *path, int kind)
 {
+    if (kind < 0 && kind != -ENOTDIR)
+        return complain_of(kind, "'%s'", path);
     if (kind != FOLDER_SSTABLES)
         return complain(EXIT_NOT_A_STORE, "'%s' is neither a store nor a snapshot", path);
     return complain(EXIT_NOT_A_STORE,

@@ -151,7 +151,7 @@ int command_space(int argc, char **argv)
     struct mount mount = {0};
     const char *store;
     bool as_json = false;
-    int option, r;
+    int option, r, code;
 
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         if (option != 'j')
@@ -161,15 +161,20 @@ int command_space(int argc, char **argv)
     if (optind + 1 != argc)
         return complain_usage(argv[0]);
     store = argv[optind];
-    if (folder_kind(store) != FOLDER_STORE) {
+    r = folder_kind(store);
+    if (r == -EACCES)
+        return complain_of(r, "space");
+    if (r != FOLDER_STORE) {
         r = mount_of(store, &mount);
         if (r < 0)
             return complain_of(r, "space");
         store = mount.source;
     }
-    r = folder_kind(store) == FOLDER_STORE ? measure(&space, store)
-                                           : err_new(-EPROTO, "'%s' is not a store", store);
+    code = folder_require_store(store);
+    r = code == EXIT_DONE ? measure(&space, store) : 0;
     mount_release(&mount);
+    if (code != EXIT_DONE)
+        return code;
     if (r < 0)
         return complain_of(r, "space");
     print_space(&space, as_json);

@@ -69,7 +69,8 @@ enum folder_kind {
 MUST_USE int folder_kind(const char *path);
 /** EXIT_DONE: it is a store. Else the exit status; why is said. */
 MUST_USE int folder_require_store(const char *path);
-/** EXIT_NOT_A_STORE, and why the folder of that kind is neither a store nor a snapshot of ours. */
+/** The exit status, and why the folder of that kind, or that error of folder_kind(), is neither a
+ * store nor a snapshot of ours. */
 int complain_no_tree(const char *path, int kind);
 /** EXIT_DONE: it is the folder of a snapshot, of ours. Else the exit status; why is said. */
 MUST_USE int snapshot_folder_require(const char *folder);

@@ -174,6 +174,8 @@ def as_user(uid, call):
             os.setuid(uid)
             call()
             code = 0
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -133,7 +133,14 @@ def who_may_not_is_told_so(place):
         assert 'only root' in one_line(sstfs('backup', place.mnt, sets, code=7))
         assert 'only root' in one_line(sstfs('snapshot', 'create', place.mnt, 'mine', code=7))
         one_line(sstfs('restore', '--to', sets, place.mnt, 'one', 'file0', code=7))
-    place.snapshot('one')
+        # What they may not look into could be anything.
+        for command in (['ls', copy], ['tar', copy], ['cat', f'{copy}/:file0'], ['verify', copy], ['scrub', copy],
+                        ['scrub', place.store], ['scrub', place.mnt], ['check', place.store], ['space', place.mnt], ['space', place.store],
+                        ['repair', '-n', '--log', place.store], ['rollback', '-y', place.store, 'one'],
+                        ['init', '--from', copy, place.top / 'new']):
+            assert 'Permission denied' in one_line(sstfs(*command, code=7)), command
+    copy = place.top / 'copy'
+    run('cp', '-a', place.snapshot('one'), copy)
     support.as_user(65534, as_nobody)
     assert tags(place) == ['one'] and os.listdir(sets) == []
 
