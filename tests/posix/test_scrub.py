@@ -4,8 +4,11 @@ SSTable, wherever it is linked, while the store serves.
 Method: one bit flipped in each kind of component, of a store that is mounted and of a copy.
 """
 import errno
+import fcntl
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
 
@@ -97,6 +100,47 @@ def a_lost_component_is_healed(place):
                 assert '0 damaged' in sstfs('scrub', target).stdout, lost
     sstfs('check', place.store)
     support.no_damage(copy)
+
+
+def a_tag_that_did_not_hold_it_does_not_after_healing(place):
+    place.mount()
+    names = lambda folder: {path.name for path in folder.rglob('nb-*')}
+    for name in 'old', 'new':
+        (place.mnt / name).write_bytes(os.urandom(40000))
+        place.snapshot(name)
+    old, new = (place.store / 'snapshots' / name for name in ('old', 'new'))
+    run('cp', '-a', new, place.top / 'copy')
+    before = names(old)
+    victim = next(path for path in new.rglob('blocks-*/nb-*-Data.db') if path.name not in before)
+    flip(victim)
+    assert '1 healed' in sstfs('scrub', '--repair-from', place.top / 'copy', place.mnt).stdout
+    assert names(old) == before and names(new) == names(place.top / 'copy')
+    support.no_damage(old)
+
+
+def an_sstable_that_goes_while_it_is_read_is_no_damage(place):
+    """As one that a compaction replaces: a lease on it tells when scrub begins to read."""
+    filled(place)
+    kinds = components(place.store / 'data' / 'sstfs')
+    number = kinds[0].name.split('-')[1]
+    other = number[:-1] + ('1' if number[-1] == '0' else '0')
+    gone = []
+    for path in kinds:
+        gone.append(path.with_name(path.name.replace(number, other)))
+        gone[-1].write_bytes(path.read_bytes())
+    data = next(path for path in gone if path.name.endswith('-Data.db'))
+    flip(data)
+    assert '1 damaged' in sstfs('scrub', place.mnt, code=1).stdout
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
+    with open(data, 'r+b') as file:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        with subprocess.Popen([support.SSTFS, 'scrub', place.mnt], stdout=subprocess.PIPE, text=True) as scrub:
+            assert signal.sigtimedwait([signal.SIGIO], support.WAIT_S), 'scrub never looked at it'
+            for path in gone:
+                path.unlink()
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            told = scrub.stdout.read()
+    assert scrub.returncode == 0 and ' 0 damaged' in told, told
 
 
 def a_list_of_components_that_is_wrong_is_found(place):
@@ -239,6 +283,8 @@ if __name__ == '__main__':
     sys.exit(support.main([
         a_damaged_component_is_healed,
         a_lost_component_is_healed,
+        a_tag_that_did_not_hold_it_does_not_after_healing,
+        an_sstable_that_goes_while_it_is_read_is_no_damage,
         a_list_of_components_that_is_wrong_is_found,
         whatever_is_flipped_in_a_copy_is_named_and_healed,
         another_snapshot_is_no_source_for_its_lists,

@@ -3,6 +3,7 @@
 Method: take snapshots between changes, copy them with rsync, mount the copies, compare with what the
 tree was; damage copies and see it found.
 """
+import json
 import os
 import shutil
 import sys
@@ -85,6 +86,54 @@ def snapshots_are_made_listed_renamed_and_deleted(place):
     assert 'none' in done.stderr
     (place.mnt / '.snapshots' / named).rmdir()
     assert set(os.listdir(place.mnt / '.snapshots')) <= {'latest'}
+
+
+def facts_of(tag):
+    """All that a program can take a change by."""
+    facts = {}
+    for path in tag.rglob('*'):
+        one = path.stat()
+        facts[path.relative_to(tag)] = (one.st_mode, one.st_uid, one.st_gid, one.st_size, one.st_mtime_ns, one.st_ctime_ns,
+                                        one.st_ino)
+    return facts
+
+
+def what_is_seen_of_a_tag_never_changes(place):
+    place.mount()
+    for i in range(4):
+        (place.mnt / f'file{i}').write_bytes(os.urandom(100000))
+        sstfs('flush', place.mnt)
+    top = place.mnt / '.snapshots'
+    one = place.snapshot('one')
+    wanted = facts_of(one)
+    point = json.loads((one / 'snapshot.json').read_text())['point_us']
+    for folder, mode in (top, 0o750), (one, 0o550):
+        status = folder.stat()
+        assert (status.st_mode & 0o7777, status.st_uid) == (mode, os.geteuid()), oct(status.st_mode)
+    files = {path: facts for path, facts in wanted.items() if (one / path).is_file()}
+    assert len(files) > 30 and {facts[0] for facts in files.values()} == {0o100440}
+    for i in range(3):
+        (place.mnt / f'file{i}').write_bytes(os.urandom(100000))
+        assert one.stat().st_mtime_ns == point * 1000
+        two = place.snapshot('two')
+        shared = {path: facts for path, facts in facts_of(two).items() if path.name.startswith('nb-') and path in wanted}
+        assert all(wanted[path] == facts for path, facts in shared.items())
+        assert shared or i > 0, 'nothing is the same, so nothing is seen'
+        assert facts_of(one) == wanted
+        two.rmdir()
+        sstfs('flush', place.mnt)
+        sstfs('compact', place.mnt)
+        assert facts_of(one) == wanted
+        if i == 1:
+            os.rename(one, top / 'uno')
+            one = top / 'uno'
+            assert facts_of(one) == wanted
+        place.remount()
+    assert facts_of(one) == wanted
+    # And no other file of the mount has one of its numbers, be it in the past.
+    numbers = [facts[-1] for facts in wanted.values()]
+    others = [path.stat().st_ino for path in [*place.mnt.iterdir(), *(place.mnt / '.past' / 'uno').iterdir()]]
+    assert len(set(numbers + others)) == len(numbers) + 8, (numbers, others)
 
 
 def each_backup_moves_only_what_is_new(place):
@@ -180,7 +229,6 @@ def strangers_are_listed_and_ignored(place):
 
 
 def dump_reads_what_is_there(place):
-    import json
     place.mount()
     (place.mnt / 'file').write_text('x')
     folder = place.snapshot('one')
@@ -199,6 +247,7 @@ if __name__ == '__main__':
         a_copy_of_a_snapshot_mounts_and_holds_the_point,
         a_store_is_made_from_a_copy,
         snapshots_are_made_listed_renamed_and_deleted,
+        what_is_seen_of_a_tag_never_changes,
         each_backup_moves_only_what_is_new,
         tags_survive_kill_and_remount,
         snapshot_folders_take_no_change,
