@@ -32,6 +32,7 @@
 #include "tree.h"
 
 #define UNPAIRED_BYTES_MAX (64u << 20)
+#define DEPTH_MAX 4096u /* of directories in one another: what the stack has room for, twice */
 
 /* A name that one tree alone has; a directory then is one that both have, elsewhere. */
 struct item {
@@ -54,6 +55,7 @@ struct diff {
     const char *path;             /* within the mount; "": all */
     bool as_json;
     bool differs;
+    unsigned depth;
 };
 
 static void items_release(struct items *items)
@@ -184,6 +186,15 @@ static int tell_changes(struct diff *diff, const char *path, const struct stat *
     return 0;
 }
 
+static int go_down(struct diff *diff)
+{
+    if (diff->depth == DEPTH_MAX)
+        return err_new(
+            -ENAMETOOLONG, "more than %u directories lie in one another there", DEPTH_MAX);
+    diff->depth++;
+    return 0;
+}
+
 /* ---- names of one tree alone ---- */
 
 /* With what malloc takes beside. */
@@ -240,12 +251,18 @@ static int tell_alone(
     struct diff *diff, enum side side, const char *path, const struct fs_entry *entry)
 {
     struct alone alone = {diff, side, path};
+    int r;
 
     if (*path)
         tell(diff, side == BEFORE ? "-" : "+", path);
     if (!S_ISDIR(entry->attributes.st_mode))
         return 0;
-    return tree_list(&diff->trees[side], entry->nodeid, take_child_alone, &alone);
+    r = go_down(diff);
+    if (r < 0)
+        return r;
+    r = tree_list(&diff->trees[side], entry->nodeid, take_child_alone, &alone);
+    diff->depth--;
+    return r;
 }
 
 /* A directory that the other tree has not is told at once, and so is what no other name pairs with:
@@ -332,8 +349,10 @@ static int walk(struct diff *diff, const char *before, const char *after, uint64
 {
     const char *const paths[SIDES] = {before, after};
     struct tree_cursor *cursors[SIDES] = {NULL, NULL};
-    int r = 0;
+    int r = go_down(diff);
 
+    if (r < 0)
+        return r;
     for (int side = 0; r == 0 && side < SIDES; side++)
         r = tree_cursor_open(&diff->trees[side], ino, &cursors[side]);
     while (r == 0) {
@@ -349,6 +368,7 @@ static int walk(struct diff *diff, const char *before, const char *after, uint64
     }
     for (int side = 0; side < SIDES; side++)
         tree_cursor_close(cursors[side]);
+    diff->depth--;
     return r < 0 ? r : 0;
 }
 

@@ -426,6 +426,27 @@ def diff_remembers_no_more_names_than_it_may(place):
             raise Failed(f'{most >> 20} MiB were resident, where names may take 64')
 
 
+def diff_says_that_a_tree_is_too_deep(place):
+    place.mount()
+    place.snapshot('empty')
+    for i in range(4200):
+        (place.mnt / f'beside{i}').mkdir()
+    deep = os.open(place.mnt, os.O_RDONLY)
+    for depth in range(4097):
+        os.mkdir('d', dir_fd=deep)
+        deeper = os.open('d', os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = deeper
+        if depth == 4094:
+            place.snapshot('just')
+    os.close(deep)
+    place.snapshot('deeper')
+    assert resident_of_diff(place, 'just', 'just')[1] == []
+    assert len(resident_of_diff(place, 'empty', 'just')[1]) == 4200 + 4095 + 1
+    for tags in ['empty', 'deeper'], ['deeper', 'empty'], ['deeper', 'deeper']:
+        assert '4096 directories' in one_line(sstfs('diff', place.mnt, *tags, code=10))
+
+
 def a_store_is_taken_back(place):
     make_tree(place.top / 'one')
     place.mount()
@@ -478,5 +499,6 @@ if __name__ == '__main__':
         a_directory_of_many_names_is_compared,
         diff_takes_no_memory_by_the_size_of_the_tree,
         diff_remembers_no_more_names_than_it_may,
+        diff_says_that_a_tree_is_too_deep,
         a_store_is_taken_back,
     ]))
