@@ -4,74 +4,12 @@
 #include <stdio.h>
 
 #include "engine/error.h"
+#include "file_check.h"
 #include "identity.h"
 #include "state.h"
 
 #define COPY_BYTES (1u << 20)
-#define PATH_BYTES (DATA_FOLDER_MAX + SSTABLE_FILE_NAME_MAX + 2)
-
-/* ---- is all of it there? ---- */
-
-/* In `path`: a file of an SSTable, within the snapshot's folder. */
-static void file_path(const struct table_schema *schema, const struct sstable_id *id,
-    enum sstable_component component, char path[PATH_BYTES])
-{
-    char folder[TABLE_FOLDER_NAME_MAX + 1], name[SSTABLE_FILE_NAME_MAX + 1];
-
-    table_folder_name(schema, folder);
-    sstable_file_name(id, component, name);
-    snprintf(path, PATH_BYTES, "%s/%s/%s", schema->keyspace, folder, name);
-}
-
-/* `bytes` 0: any size will do. 1: it is there. 0: it is not, and the words say so. */
-static int look_for_file(struct env *env, const char *path, uint64_t bytes)
-{
-    struct io_stat stat;
-    int r = io_stat(env, path, &stat);
-
-    if (r < 0 && r != -ENOENT)
-        return r;
-    if (r == -ENOENT)
-        err_new(-EUCLEAN, "'%s' is missing", path);
-    else if (bytes > 0 && stat.size != bytes)
-        err_new(-EUCLEAN, "'%s' has %llu bytes, not %llu", path, (unsigned long long)stat.size,
-            (unsigned long long)bytes);
-    else
-        return 1;
-    return 0;
-}
-
-static int check_files(
-    struct env *env, const struct table_schema *tables, const struct snapshot_facts *facts)
-{
-    for (size_t i = 0; i < facts->count; i++) {
-        const struct manifest_sstable *sstable = &facts->sstables[i];
-        const struct table_schema *schema = &tables[sstable->table];
-        unsigned components = sstable_components(schema);
-
-        for (unsigned c = 0; c < COMPONENT_COUNT; c++) {
-            char path[PATH_BYTES];
-            int r;
-
-            if (!(components >> c & 1))
-                continue;
-            file_path(schema, &sstable->facts.id, (enum sstable_component)c, path);
-            r = look_for_file(env, path, facts->file_bytes[i][c]);
-            if (r <= 0)
-                return r < 0 ? r : err_with(-EUCLEAN, "it is not whole");
-        }
-    }
-    return 0;
-}
-
-int engine_check_snapshot_files(
-    struct env *env, const struct table_schema *tables, unsigned table_count)
-{
-    AUTO(snapshot_facts_release) struct snapshot_facts facts = {0};
-    int r = snapshot_json_read(env, "", tables, table_count, &facts);
-
-    return r < 0 ? r : check_files(env, tables, &facts);
-}
+#define PATH_BYTES SSTABLE_FILE_PATH_BYTES
 
 /* ---- opening ---- */
 
@@ -172,7 +110,7 @@ static int take_sstable(struct restore *restore, const struct table_schema *sche
 
         if (!(components >> c & 1))
             continue;
-        file_path(schema, &sstable->facts.id, (enum sstable_component)c, from);
+        sstable_file_path(schema, &sstable->facts.id, (enum sstable_component)c, from);
         snprintf(to, sizeof(to), "data/%s", from);
         r = take_file(restore, from, to);
         if (r < 0)
@@ -198,7 +136,7 @@ int engine_create_from(struct env *env, struct env *from, const char *link_from,
     if (r == -ENOENT)
         r = err_new(-ENOTDIR, "there is no snapshot.json: this is not the folder of a snapshot");
     if (r == 0)
-        r = check_files(from, tables, &facts);
+        r = snapshot_files_check(from, tables, &facts);
     if (r == 0)
         r = engine_make_folders(env, tables, table_count);
     for (size_t i = 0; r == 0 && i < facts.count; i++)

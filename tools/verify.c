@@ -7,6 +7,9 @@
  *   4. recomputes SHA256SUMS, when there is one;
  *   5. lists strangers: files that belong to no SSTable of this point. They are ignored by all that
  *      reads the folder, so they are no damage.
+ *
+ * --quick takes SSTables by their files' sizes: instead of 2 and 3 it looks whether all are there,
+ * and of SHA256SUMS it recomputes what is not of an SSTable: snapshot.json, which names them.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -114,17 +117,37 @@ static void sort_known(struct verify *verify)
         qsort(verify->known, verify->known_count, sizeof(*verify->known), compare_known);
 }
 
-int verify_sstables(struct verify *verify)
+static int know_sstables(struct verify *verify)
 {
     int r = engine_sstables(verify->engine, know, verify);
 
+    sort_known(verify);
+    return r;
+}
+
+int verify_sstables(struct verify *verify)
+{
+    int r = know_sstables(verify);
+
     if (r < 0)
         return r;
-    sort_known(verify);
     for (size_t i = 0; i < verify->known_count; i++)
         if (!is_known(verify->seen, &verify->known[i]))
             verify_sstable(verify, &verify->known[i]);
     return 0;
+}
+
+static int file_finding(void *arg, const char *text)
+{
+    finding(arg, text);
+    return 0;
+}
+
+static int verify_files(struct verify *verify)
+{
+    int r = know_sstables(verify);
+
+    return r < 0 ? r : engine_check_files(verify->engine, file_finding, verify);
 }
 
 int verify_note_seen(struct verify *verify, const struct verify *other)
@@ -201,6 +224,15 @@ static int list_strangers(struct verify *verify)
 
 /* ---- SHA256SUMS ---- */
 
+static bool is_of_sstable(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    enum sstable_component component;
+    struct sstable_id id;
+
+    return sstable_parse_file_name(slash ? slash + 1 : path, &id, &component);
+}
+
 static void verify_sum(struct verify *verify, char *line)
 {
     char hex[SHA256_HEX + 1], text[1024];
@@ -211,6 +243,8 @@ static void verify_sum(struct verify *verify, char *line)
         finding(verify, "SHA256SUMS: a line that sha256sum would not write");
         return;
     }
+    if (verify->is_quick && is_of_sstable(path))
+        return;
     r = sha256_of_file(verify->env, path, hex);
     if (r < 0) {
         verify_finding_of(verify, r, path);
@@ -281,15 +315,18 @@ void verify_release(struct verify *verify)
 /* Damage that ends one of the steps is damage found, like any other; the next ones find theirs. */
 int verify_prove(struct verify *verify)
 {
+    enum { QUICK = 1, WHOLE = 2 };
     static const struct {
+        unsigned when;
         int (*run)(struct verify *verify);
         const char *what;
-    } steps[] = {{verify_sstables, "the walk over the SSTables"},
-        {verify_tree, "the walk over the tree"}, {verify_sums, "SHA256SUMS"},
-        {list_strangers, "the list of strangers"}};
+    } steps[] = {{QUICK, verify_files, "the look at the files"},
+        {WHOLE, verify_sstables, "the walk over the SSTables"},
+        {WHOLE, verify_tree, "the walk over the tree"}, {QUICK | WHOLE, verify_sums, "SHA256SUMS"},
+        {QUICK | WHOLE, list_strangers, "the list of strangers"}};
 
     for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
-        int r = steps[i].run(verify);
+        int r = steps[i].when & (verify->is_quick ? QUICK : WHOLE) ? steps[i].run(verify) : 0;
 
         if (r >= 0)
             continue;
@@ -302,14 +339,33 @@ int verify_prove(struct verify *verify)
 
 static int tell_json(const struct verify *verify)
 {
-    json_t *document =
-        json_pack("{s:o, s:I, s:I, s:I, s:I}", "folder", json_of_name(verify->folder), "sstables",
-            (json_int_t)verify->known_count, "files", (json_int_t)verify->files, "directories",
-            (json_int_t)verify->directories, "sums", (json_int_t)verify->sums);
+    json_t *document = json_pack("{s:o, s:b, s:I, s:I}", "folder", json_of_name(verify->folder),
+        "quick", verify->is_quick, "sstables", (json_int_t)verify->known_count, "sums",
+        (json_int_t)verify->sums);
+    int r = json_object_update(document, verify->told);
 
-    if (json_object_update(document, verify->told) < 0)
+    if (r == 0 && !verify->is_quick)
+        r = json_object_update_new(
+            document, json_pack("{s:I, s:I}", "files", (json_int_t)verify->files, "directories",
+                          (json_int_t)verify->directories));
+    if (r < 0)
         return complain_of(-ENOMEM, "verify");
     return print_json(document, verify->findings > 0 ? EXIT_DAMAGE : EXIT_DONE);
+}
+
+static void tell(const struct verify *verify)
+{
+    printf("%s: %zu SSTables, ", verify->folder, verify->known_count);
+    if (!verify->is_quick)
+        printf("%llu files, %llu directories, ", (unsigned long long)verify->files,
+            (unsigned long long)verify->directories);
+    printf("%llu SHA-256 sums, %llu strangers: ", (unsigned long long)verify->sums,
+        (unsigned long long)verify->strangers);
+    if (verify->findings > 0)
+        printf("%llu findings\n", (unsigned long long)verify->findings);
+    else
+        printf(verify->is_quick ? "all files are there, in their sizes; SSTables were not read\n"
+                                : "no damage\n");
 }
 
 /* One bit of snapshot.json may make it one of another format, or of other tables. */
@@ -339,14 +395,7 @@ static int verify_folder(struct verify *verify)
         return complain_of(r, "close '%s'", verify->folder);
     if (verify->told)
         return tell_json(verify);
-    printf("%s: %zu SSTables, %llu files, %llu directories, %llu SHA-256 sums, %llu strangers: ",
-        verify->folder, verify->known_count, (unsigned long long)verify->files,
-        (unsigned long long)verify->directories, (unsigned long long)verify->sums,
-        (unsigned long long)verify->strangers);
-    if (verify->findings > 0)
-        printf("%llu findings\n", (unsigned long long)verify->findings);
-    else
-        printf("no damage\n");
+    tell(verify);
     return verify->findings > 0 ? EXIT_DAMAGE : EXIT_DONE;
 }
 
@@ -355,6 +404,8 @@ static int check_kind(const struct verify *verify, int kind)
     if (kind != FOLDER_SSTABLES && verify->all_sstables)
         return complain(
             EXIT_USAGE, "--all-sstables: '%s' is no snapshot of Cassandra's", verify->folder);
+    if (verify->is_quick && verify->all_sstables)
+        return complain(EXIT_USAGE, "--quick: nothing tells the sizes of Cassandra's SSTables");
     if (kind == FOLDER_STORE || kind == FOLDER_SNAPSHOT || verify->all_sstables)
         return EXIT_DONE;
     return complain_no_tree(verify->folder, kind);
@@ -362,16 +413,17 @@ static int check_kind(const struct verify *verify, int kind)
 
 int command_verify(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"all-sstables", no_argument, NULL, 'a'}, {"json", no_argument, NULL, 'j'}, {0}};
+    static const struct option long_options[] = {{"all-sstables", no_argument, NULL, 'a'},
+        {"json", no_argument, NULL, 'j'}, {"quick", no_argument, NULL, 'q'}, {0}};
     struct verify verify = {0};
     bool as_json = false;
     int option, kind, code;
 
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-        if (option != 'a' && option != 'j')
+        if (option == '?')
             return complain_usage(argv[0]);
         verify.all_sstables |= option == 'a';
+        verify.is_quick |= option == 'q';
         as_json |= option == 'j';
     }
     if (optind + 1 != argc)

@@ -25,6 +25,7 @@ struct verify {
     json_t *told;              /* borrowed: findings and strangers go to it; NULL: to stdout */
     bool is_snapshot;          /* its folder, or a copy of it */
     bool all_sstables;         /* it is no snapshot of ours, but of Cassandra's */
+    bool is_quick;             /* of SSTables, whether their files are there, in their sizes */
 
     struct env *env;
     struct engine *engine;
@@ -35,7 +36,7 @@ struct verify {
 
 /** Read-only, as a mount would: the manifest is read, the log replayed in memory. */
 MUST_USE int verify_open(struct verify *verify);
-/** All of it; negative only for what is no damage. */
+/** All of it, or what is_quick says; negative only for what is no damage. */
 MUST_USE int verify_prove(struct verify *verify);
 /** Its SSTables alone. */
 MUST_USE int verify_sstables(struct verify *verify);

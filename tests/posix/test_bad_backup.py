@@ -74,6 +74,92 @@ def a_copy_without_its_lists_is_not_taken_for_a_whole_one(place):
     one_line(sstfs('init', '--from', copy, place.top / 'new', code=8))
 
 
+def quick(folder, *options, code=0):
+    return sstfs('verify', '--quick', *options, folder, code=code).stdout
+
+
+def scramble(path):
+    """Other bytes, as many."""
+    path.chmod(0o600)
+    path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+
+
+def a_quick_look_at_a_copy_finds_what_is_not_there_and_reads_no_sstable(place):
+    copy = copied_snapshot(place)
+    assert 'in their sizes' in quick(copy)
+    told = json.loads(quick(copy, '--json'))
+    assert told['quick'] and told['sstables'] == 3 and told['findings'] == [] and 'files' not in told, told
+    assert json.loads(sstfs('verify', '--json', copy).stdout)['quick'] is False
+    gone = []
+    for kind in COMPONENTS:
+        path = next(copy.glob(f'sstfs/blocks-*/nb-*-{kind}'))
+        content = path.read_bytes()
+        path.chmod(0o600)
+        path.write_bytes(content[:-1])
+        assert f"{path.name}' has {len(content) - 1} bytes, not {len(content)}" in quick(copy, code=1)
+        path.write_bytes(content + b'x')
+        assert f"{path.name}' has {len(content) + 1} bytes, not {len(content)}" in quick(copy, code=1)
+        path.write_bytes(content)
+        assert 'in their sizes' in quick(copy)
+        gone += [path, next(copy.glob(f'sstfs/dirents-*/nb-*-{kind}'))]
+    (gone[0].parent / 'stranger').write_text('')
+    assert f'stranger: sstfs/{gone[0].parent.name}/stranger\n' in quick(copy)
+    for path in gone:
+        path.rename(place.top / path.name)
+    done = quick(copy, code=1)
+    assert [path for path in gone if f"{path.name}' is missing" not in done] == [], done
+    assert f': {len(gone)} findings' in done, done  # of each one line
+    for path in gone:
+        (place.top / path.name).rename(path)
+
+    # What snapshot.json and the other lists say is proved; what SSTables hold is not.
+    (copy / 'SHA256SUMS').rename(place.top / 'aside')
+    assert 'SHA256SUMS is missing' in quick(copy, code=1)
+    (place.top / 'aside').rename(copy / 'SHA256SUMS')
+    path = next(copy.glob('sstfs/blocks-*/manifest.json'))
+    path.rename(place.top / 'aside')
+    assert 'manifest.json' in quick(copy, code=1)
+    (place.top / 'aside').rename(path)
+    text = (copy / 'snapshot.json').read_text()
+    (copy / 'snapshot.json').chmod(0o600)
+    (copy / 'snapshot.json').write_text(text.replace('"level": 0', '"level": 1'))  # one bit
+    assert 'snapshot.json: its SHA-256' in quick(copy, code=1)
+    (copy / 'snapshot.json').write_text(text)
+    support.no_damage(copy)
+    for path in copy.glob('sstfs/*/nb-*'):
+        scramble(path)
+    assert 'in their sizes' in quick(copy)
+    sstfs('verify', copy, code=1)
+    one_line(sstfs('verify', '--quick', '--all-sstables', copy, code=2))
+
+
+def a_quick_look_at_a_store_goes_by_its_manifest(place):
+    place.mount()
+    for i in range(8):
+        (place.mnt / f'file{i}').write_bytes(os.urandom(20000))
+    sstfs('flush', place.mnt)
+    (place.mnt / 'later').write_text('only in the log')
+    one_line(sstfs('verify', '--quick', place.store, code=9))
+    place.kill()
+    assert 'in their sizes' in quick(place.store)
+    for kind in COMPONENTS:
+        path = next(place.store.glob(f'data/sstfs/blocks-*/nb-*-{kind}'))
+        path.rename(place.top / 'aside')
+        assert f"damage: 'data/sstfs/{path.parent.name}/{path.name}' is missing" in quick(place.store, code=1)
+        (place.top / 'aside').rename(path)
+        with open(path, 'ab') as longer:
+            longer.write(b'x')
+        # Of one it knows the size, of the others what they have together.
+        want = f"{path.name}' has " if kind == 'Data.db' else 'bytes together, not '
+        done = quick(place.store, code=1)
+        assert path.name.removesuffix(kind) in done and want in done, done
+        os.truncate(path, path.stat().st_size - 1)
+    for path in place.store.glob('data/sstfs/*/nb-*'):
+        scramble(path)
+    assert 'in their sizes' in quick(place.store)
+    sstfs('verify', place.store, code=1)
+
+
 def filled(place, files=4, size=1 << 20):
     """A mount with some SSTables, and a destination."""
     place.mount()
@@ -355,6 +441,8 @@ if __name__ == '__main__':
     sys.exit(support.main([
         a_file_missing_in_a_copy_is_named,
         a_copy_without_its_lists_is_not_taken_for_a_whole_one,
+        a_quick_look_at_a_copy_finds_what_is_not_there_and_reads_no_sstable,
+        a_quick_look_at_a_store_goes_by_its_manifest,
         a_destination_that_takes_nothing_is_said,
         who_may_not_is_told_so,
         a_program_that_is_missing_is_said,

@@ -271,6 +271,15 @@ struct engine_sstable {
 typedef int (*sstable_each)(void *arg, const struct engine_sstable *sstable);
 MUST_USE int engine_sstables(struct engine *engine, sstable_each each, void *arg);
 
+/** What is wrong with a file, in words that name it. A negative answer ends the search. */
+typedef int (*engine_file_finding)(void *arg, const char *text);
+/**
+ * Whether all their files are there, in the sizes that snapshot.json or the manifest knows (of a
+ * store: of Data.db, and of all of an SSTable together). No content is read. Of `all_sstables`
+ * nothing is known. 0, however much is found; what `finding` returned; or a negative errno.
+ */
+MUST_USE int engine_check_files(struct engine *engine, engine_file_finding finding, void *arg);
+
 /** Their files were replaced by whole ones of the same names (scrub): those that are open are
  * closed, to be opened again on demand, and what was suspect is so no longer. */
 void engine_reopen_sstables(struct engine *engine);
