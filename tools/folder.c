@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,18 @@
 #include "tools.h"
 
 #define FOLDER_DEPTH_MAX 4096
+#define REMOVE_FOLDERS_MAX 16 /* open at once */
+
+/* What the root of a filesystem of its own has, and nobody else may remove. */
+static bool belongs_to_disk(const char *name)
+{
+    return strcmp(name, "lost+found") == 0;
+}
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
 
 static int folder_is_empty(int fd)
 {
@@ -31,7 +44,7 @@ static int folder_is_empty(int fd)
     }
     errno = 0;
     while (is_empty && (entry = readdir(directory)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        if (!is_dots(entry->d_name) && !belongs_to_disk(entry->d_name))
             is_empty = 0;
     if (is_empty && errno != 0)
         is_empty = -errno;
@@ -65,6 +78,38 @@ int folder_kind(const char *path)
     if (r < 0)
         return err_new(r, "list '%s': %s", path, strerror(-r));
     return r ? FOLDER_EMPTY : FOLDER_OTHER;
+}
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
+{
+    (void)status, (void)kind, (void)where;
+    return remove(path) < 0 && errno != ENOENT ? -1 : 0;
+}
+
+int folder_remove(const char *path)
+{
+    if (nftw(path, remove_one, REMOVE_FOLDERS_MAX, FTW_DEPTH | FTW_PHYS) < 0 && errno != ENOENT)
+        return -errno;
+    return 0;
+}
+
+int folder_clear(const char *path)
+{
+    DIR *directory = opendir(path);
+    const struct dirent *entry;
+    int r = 0;
+
+    if (!directory)
+        return -errno;
+    while (r == 0 && (entry = readdir(directory))) {
+        AUTO(freep) char *inside = NULL;
+
+        if (is_dots(entry->d_name) || belongs_to_disk(entry->d_name))
+            continue;
+        r = asprintf(&inside, "%s/%s", path, entry->d_name) < 0 ? -ENOMEM : folder_remove(inside);
+    }
+    closedir(directory);
+    return r;
 }
 
 int folder_require_store(const char *path)

@@ -2,7 +2,6 @@
  * sstfs init: an empty store, or one made from a snapshot.
  */
 #include <errno.h>
-#include <ftw.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 #include "fs/fs.h"
 #include "tools.h"
 
-#define REMOVE_FOLDERS_MAX 16 /* open at once */
+#define MEMORY_BYTES (64ull << 20)
 
 int snapshot_env_new(const char *store, const char *folder, struct env **ret_env, char **ret_way)
 {
@@ -48,20 +47,34 @@ static int make_from(struct env *env, const char *store, const char *folder)
     return r;
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
-{
-    (void)status, (void)kind;
-    /* The folder itself may have been the user's. */
-    if (where->level > 0 && remove(path) < 0 && errno != ENOENT)
-        return -errno;
-    return 0;
-}
-
 void remove_half_store(const char *store, bool with_folder)
 {
-    if (nftw(store, remove_one, REMOVE_FOLDERS_MAX, FTW_DEPTH | FTW_PHYS) != 0 ||
-        (with_folder && rmdir(store) < 0))
+    if (folder_clear(store) < 0 || (with_folder && rmdir(store) < 0))
         fprintf(stderr, "sstfs: half of a store is left in '%s': remove it\n", store);
+}
+
+/* A file system, not only a store: its root, which is the first thing that readers look for. */
+static int make_empty(struct env *env)
+{
+    struct engine_options engine_options = {.tables = fs_tables,
+        .table_count = FS_TABLE_COUNT,
+        .memory_bytes = MEMORY_BYTES,
+        .sync_mode = SYNC_GROUP};
+    struct fs_options fs_options = {.owner = (uint64_t)getuid() << 32 | getgid()};
+    struct engine *engine;
+    struct fs *fs;
+    int r, closed;
+
+    r = engine_create(env, fs_tables, FS_TABLE_COUNT);
+    if (r == 0)
+        r = engine_open(env, &engine_options, &engine);
+    if (r < 0)
+        return r;
+    r = fs_open(engine, env, &fs_options, &fs);
+    if (r == 0)
+        r = fs_close(fs);
+    closed = engine_close(engine, CLOSE_FLUSH);
+    return r < 0 ? r : closed;
 }
 
 static int make(const char *store, const char *folder, bool made)
@@ -71,7 +84,7 @@ static int make(const char *store, const char *folder, bool made)
 
     if (r < 0)
         return complain_of(r, "open '%s'", store);
-    r = folder ? make_from(env, store, folder) : engine_create(env, fs_tables, FS_TABLE_COUNT);
+    r = folder ? make_from(env, store, folder) : make_empty(env);
     env_free(env);
     if (r == -ENOTEMPTY)
         return complain(EXIT_BUSY, "'%s' is not empty", store);

@@ -5,7 +5,6 @@
  * another command, of a whole store: restore_at.c.
  */
 #include <errno.h>
-#include <ftw.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +21,6 @@
 #include "tools.h"
 
 #define HALF_NAME ".sstfs-restore-%d" /* process */
-#define REMOVE_FOLDERS_MAX 16         /* open at once */
 
 struct restore {
     char *mountpoint;
@@ -69,12 +67,6 @@ static int run_cp(const char *how, const char *from, const char *to)
         "%.*s", (int)strcspn(text, "\n"), text);
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)
-{
-    (void)status, (void)kind, (void)where;
-    return remove(path) < 0 && errno != ENOENT ? -1 : 0;
-}
-
 static int put_in_place(const char *half, const char *to)
 {
     struct stat new, old;
@@ -93,15 +85,16 @@ static int put_in_place(const char *half, const char *to)
 static int copy_tree(const char *from, const char *to)
 {
     AUTO(freep) char *half = NULL;
-    int size = (int)(strrchr(to, '/') + 1 - to), r;
+    int size = (int)(strrchr(to, '/') + 1 - to), r, removed;
 
     if (asprintf(&half, "%.*s" HALF_NAME, size, to, (int)getpid()) < 0)
         return -ENOMEM;
     r = run_cp("-a", from, half);
     if (r == 0)
         r = put_in_place(half, to);
-    if (nftw(half, remove_one, REMOVE_FOLDERS_MAX, FTW_DEPTH | FTW_PHYS) < 0 && errno != ENOENT)
-        complain_of(err_new(-errno, "%s", strerror(errno)), "remove '%s'", half);
+    removed = folder_remove(half);
+    if (removed < 0)
+        complain(exit_code_of(removed), "remove '%s': %s", half, strerror(-removed));
     return r;
 }
 

@@ -67,6 +67,11 @@ enum folder_kind {
 };
 /** What `path` is; a negative errno if it cannot be looked at (-ENOTDIR: no folder). */
 MUST_USE int folder_kind(const char *path);
+/** A file, or a folder and all in it; one that is not there is no error. Without words: these are
+ * of what it is removed for. */
+MUST_USE int folder_remove(const char *path);
+/** The same of all that is in a folder but lost+found, which does not make it other than empty. */
+MUST_USE int folder_clear(const char *path);
 /** EXIT_DONE: it is a store. Else the exit status; why is said. */
 MUST_USE int folder_require_store(const char *path);
 /** The exit status, and why the folder of that kind, or that error of folder_kind(), is neither a

@@ -370,6 +370,21 @@ def a_store_that_has_no_room_leaves_none(place):
     assert sorted(os.listdir(small)) == before
 
 
+def what_a_disk_keeps_in_its_root_is_left_alone(place):
+    copy, disk = copied_snapshot(place), place.top / 'disk'
+    disk.mkdir()
+    run('mount', '-t', 'tmpfs', '-o', 'size=100k', 'none', disk)
+    (disk / 'lost+found').mkdir()
+    (disk / 'lost+found' / '#12').write_text('found')
+    one_line(sstfs('init', '--from', copy, disk, code=6))
+    assert os.listdir(disk) == ['lost+found'] and (disk / 'lost+found' / '#12').read_text() == 'found'
+    run('mount', '-o', 'remount,size=100m', disk)
+    sstfs('init', disk)
+    support.no_damage(disk)
+    assert (disk / 'lost+found' / '#12').read_text() == 'found'
+    run('umount', disk)
+
+
 def output_that_is_lost_is_a_failure(place):
     copy = copied_snapshot(place)
     (place.mnt / 'file0').write_text('x')
@@ -449,7 +464,7 @@ if __name__ == '__main__':
         a_backup_that_is_told_to_end_leaves_nothing_behind,
         a_restore_that_fails_replaces_nothing,
         a_restore_that_is_told_to_end_replaces_nothing,
-        a_store_that_has_no_room_leaves_none,
+        a_store_that_has_no_room_leaves_none, what_a_disk_keeps_in_its_root_is_left_alone,
         output_that_is_lost_is_a_failure,
         verify_heals_what_has_rotted_in_the_copy,
         progress_is_shown_to_who_looks,

@@ -74,6 +74,19 @@ def a_healthy_store_is_clean(place):
     sstfs('check', place.store)
 
 
+def a_store_just_made_is_whole(place):
+    store = place.top / 'new'
+    sstfs('init', store)
+    before = state_of(store)
+    assert 'no damage' in sstfs('check', store).stdout
+    assert 'no damage' in sstfs('verify', store).stdout
+    assert sstfs('ls', store).stdout == ''
+    assert state_of(store) == before
+    place.store = store
+    place.mount('ro')
+    assert os.listdir(place.mnt) == []
+
+
 def what_is_no_store_is_said(place):
     sstfs('check', place.top / 'nowhere', code=4)
     sstfs('check', place.top, code=8)
@@ -148,6 +161,7 @@ def a_damaged_snapshot_is_named(place):
 if __name__ == '__main__':
     sys.exit(support.main([
         a_healthy_store_is_clean,
+        a_store_just_made_is_whole,
         what_is_no_store_is_said,
         a_lost_manifest_is_named_and_mended_when_told_so,
         a_hole_in_the_log_is_named,
