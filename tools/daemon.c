@@ -218,7 +218,9 @@ static int open_store(struct daemon *daemon)
         .archive = options->archive};
     struct fs_options fs_options = {.read_only = options->read_only,
         .relatime = options->relatime,
-        .owner = (uint64_t)getuid() << 32 | getgid()};
+        .lists_snapshots = options->lists_snapshots,
+        .owner = (uint64_t)getuid() << 32 | getgid(),
+        .snapshots_gid = options->snapshots_gid};
     int r;
 
     r = env_posix_new(plan->store, &daemon->env);

@@ -104,7 +104,8 @@ static void print_all(FILE *to)
         "made. SSTABLE: any of\nits files.\n\n"
         "mount options: ro, memory=SIZE (a quarter of the machine's, at most 1G), "
         "sync=periodic|group|batch,\nsync_period=SECONDS (5), archive=on|off (off), relatime, "
-        "allow_other,\nsuid, dev, noexec, sync, dirsync, log=FILE\n\n"
+        "allow_other,\nsuid, dev, noexec, sync, dirsync, log=FILE, "
+        "snapdir=hidden|visible (hidden),\nsnapgid=GROUP (the mounter's)\n\n"
         "exit codes: 0 done, 1 damage found, 2 usage, 3 done in part, 4 not found, 5 busy, "
         "6 no space,\n7 permission, 8 not a store, 9 in use by another process, 10 I/O "
         "error\n");

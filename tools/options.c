@@ -1,6 +1,8 @@
 #include "options.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +31,8 @@ enum option_kind {
     OPTION_SYNC_PERIOD,
     OPTION_MEMORY,
     OPTION_ARCHIVE,
+    OPTION_SNAPDIR,
+    OPTION_SNAPGID,
     OPTION_LOG,
 };
 
@@ -44,6 +48,8 @@ static const struct option {
     {"sync_period", OPTION_SYNC_PERIOD, true},
     {"dirsync", OPTION_DIRSYNC, false},
     {"archive", OPTION_ARCHIVE, true},
+    {"snapdir", OPTION_SNAPDIR, true},
+    {"snapgid", OPTION_SNAPGID, true},
     {"allow_other", OPTION_ALLOW_OTHER, false},
     {"noallow_other", OPTION_NO_ALLOW_OTHER, false},
     {"relatime", OPTION_RELATIME, false},
@@ -96,6 +102,7 @@ void options_init(struct mount_options *options)
         .sync_mode = SYNC_PERIODIC,
         .sync_period_us = 5000000,
         .memory_bytes = default_memory(),
+        .snapshots_gid = getgid(),
     };
 }
 
@@ -157,6 +164,27 @@ static int set_archive(struct mount_options *options, const char *value)
     return 0;
 }
 
+static int set_snapdir(struct mount_options *options, const char *value)
+{
+    if (strcmp(value, "visible") != 0 && strcmp(value, "hidden") != 0)
+        return err_new(-EINVAL, "option snapdir=%s: want hidden or visible", value);
+    options->lists_snapshots = strcmp(value, "visible") == 0;
+    return 0;
+}
+
+/* A number or a name, as chgrp(1) takes it. The last number stands for no group. */
+static int set_snapgid(struct mount_options *options, const char *value)
+{
+    const struct group *group = getgrnam(value);
+    char *end = NULL;
+    unsigned long long gid = strtoull(value, &end, 10);
+
+    if (!group && (!isdigit((unsigned char)*value) || *end || gid >= UINT32_MAX))
+        return err_new(-EINVAL, "option snapgid=%s: want a group", value);
+    options->snapshots_gid = group ? group->gr_gid : (uint32_t)gid;
+    return 0;
+}
+
 /* `word` as it was written, for what is passed on. */
 static int set_option(
     struct mount_options *options, const struct option *option, const char *word, const char *value)
@@ -194,6 +222,10 @@ static int set_option(
         return set_memory(options, value);
     case OPTION_ARCHIVE:
         return set_archive(options, value);
+    case OPTION_SNAPDIR:
+        return set_snapdir(options, value);
+    case OPTION_SNAPGID:
+        return set_snapgid(options, value);
     case OPTION_LOG:
         buf_clear(&options->log);
         buf_append(&options->log, value, strlen(value));
@@ -280,6 +312,8 @@ void options_print(const struct mount_options *options, struct buf *to)
     if (options->synchronous_names)
         print_to(to, "dirsync\n");
     print_to(to, "archive=%s\n", options->archive ? "on" : "off");
+    print_to(to, "snapdir=%s\n", options->lists_snapshots ? "visible" : "hidden");
+    print_to(to, "snapgid=%" PRIu32 "\n", options->snapshots_gid);
     print_to(to, "%s\n", options->allow_other ? "allow_other" : "noallow_other");
     print_to(to, "%s\n", options->relatime ? "relatime" : "noatime");
     if (options->all_sstables)

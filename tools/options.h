@@ -14,6 +14,8 @@ struct mount_options {
     bool relatime;
     bool synchronous_names; /* sync, dirsync */
     bool archive;           /* keeps the log, for restore --at */
+    bool lists_snapshots;   /* snapdir */
+    uint32_t snapshots_gid; /* snapgid */
     enum sync_mode sync_mode;
     uint64_t sync_period_us;
     uint64_t memory_bytes;

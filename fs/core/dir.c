@@ -6,11 +6,13 @@
 #include "core/entry.h"
 #include "core/info.h"
 #include "core/past.h"
+#include "core/snapshot_node.h"
 #include "engine/assert.h"
 
 #define COOKIE_DOT 1u
 #define COOKIE_DOT_DOT 2u
-#define COOKIE_FIRST 3u
+#define COOKIE_SNAPSHOTS 3u
+#define COOKIE_FIRST 4u
 #define BATCH_BITS 16
 #define BATCH_ENTRIES_MAX 65535u
 #define HASHES_BYTES_MAX (64u << 20)
@@ -433,7 +435,7 @@ static int listing_run(struct listing *listing, fs_dirent_each each, void *arg)
     return r < 0 ? r : 0;
 }
 
-/* "." and ".."; 1: not taken. */
+/* "." and "..", and what is in no table; 1: not taken. */
 static int hand_out_dots(struct listing *listing, uint64_t cookie, fs_dirent_each each, void *arg)
 {
     struct fs_dirent dirent;
@@ -453,6 +455,14 @@ static int hand_out_dots(struct listing *listing, uint64_t cookie, fs_dirent_eac
     if (cookie < COOKIE_DOT_DOT) {
         dirent = (struct fs_dirent){.name = BYTES_LITERAL(".."), .cookie = COOKIE_DOT_DOT};
         dirent_plain(&dirent, parent, S_IFDIR);
+        if (each(arg, &dirent) != 0)
+            return 1;
+        listing->taken++;
+    }
+    if (cookie < COOKIE_SNAPSHOTS && directory_lists_snapshots(listing->directory)) {
+        dirent =
+            (struct fs_dirent){.name = BYTES_LITERAL(SNAPSHOTS_NAME), .cookie = COOKIE_SNAPSHOTS};
+        dirent_plain(&dirent, snapshot_number_of_name(SNAPSHOTS_NAME), S_IFDIR);
         if (each(arg, &dirent) != 0)
             return 1;
         listing->taken++;

@@ -657,11 +657,17 @@ void inode_stat(uint64_t ino, const struct inode *inode, struct stat *to)
     timespec_of(inode->ctime_ns, &to->st_ctim);
 }
 
+bool directory_lists_snapshots(const struct node *node)
+{
+    return node->ino == FS_ROOT_INO && node->fs->options.lists_snapshots;
+}
+
 void node_stat(const struct node *node, struct stat *to)
 {
     int64_t read_ns = atomic_load(&node->read_ns);
 
     inode_stat(node->ino, &node->inode, to);
+    to->st_nlink += directory_lists_snapshots(node);
     if (read_ns != 0)
         timespec_of(read_ns, &to->st_atim);
     if (node->home == HOME_NONE || node->home == HOME_ORPHAN)

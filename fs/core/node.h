@@ -190,6 +190,8 @@ MUST_USE int node_check_content(const struct node *node);
 
 /** Under the lock (shared will do). */
 void node_stat(const struct node *node, struct stat *to);
+/** The root, if it is to: .snapshots is listed and counted as a directory in it. */
+bool directory_lists_snapshots(const struct node *node);
 void inode_stat(uint64_t ino, const struct inode *inode, struct stat *to);
 /** The same as an entry with the timeouts of ordinary inodes. */
 void node_entry(const struct node *node, struct fs_entry *to);

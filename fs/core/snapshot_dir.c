@@ -140,7 +140,7 @@ static void fill_stat(struct fs *fs, uint64_t number, uint32_t mode, uint64_t us
         .st_mode = mode,
         .st_nlink = 1, /* not counted, which find(1) understands */
         .st_uid = (uint32_t)(fs->options.owner >> 32),
-        .st_gid = (uint32_t)fs->options.owner,
+        .st_gid = fs->options.snapshots_gid,
         .st_size = 4096,
         .st_blocks = 8,
         .st_blksize = 1 << 20,

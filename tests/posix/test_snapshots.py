@@ -3,6 +3,7 @@
 Method: take snapshots between changes, copy them with rsync, mount the copies, compare with what the
 tree was; damage copies and see it found.
 """
+import grp
 import json
 import os
 import shutil
@@ -228,6 +229,69 @@ def strangers_are_listed_and_ignored(place):
     assert os.listdir(place.mnt) == ['file']
 
 
+def the_root_lists_snapshots_when_it_is_told_to(place):
+    place.mount('snapdir=visible')
+    (place.mnt / 'folder').mkdir()
+    names = [f'{i:04}' for i in range(3000)]  # many readings long
+    for name in names:
+        (place.mnt / name).touch()
+    place.snapshot('one')
+    wanted = sorted(['.snapshots', 'folder', *names])
+    assert sorted(os.listdir(place.mnt)) == wanted
+    place.remount('snapdir=visible')
+    for _ in range(2):  # with attributes and without
+        with os.scandir(place.mnt) as entries:
+            listed = {entry.name: (entry.is_dir(follow_symlinks=False), entry.inode()) for entry in entries}
+        assert sorted(listed) == wanted
+        assert listed['.snapshots'] == (True, (place.mnt / '.snapshots').stat().st_ino)
+    assert place.mnt.stat().st_nlink == 2 + 2
+    assert os.listdir(place.mnt / 'folder') == [] and (place.mnt / 'folder').stat().st_nlink == 2
+    # A snapshot has none in it, and it is no change.
+    assert sorted(os.listdir(place.mnt / '.past' / 'one')) == wanted[1:]
+    assert sstfs('diff', place.mnt, 'one').stdout == ''
+    assert 'snapdir=visible' in (place.mnt / '.sstfs' / 'config').read_text().split('\n')
+    place.remount('snapdir=visible,snapdir=hidden')
+    assert sorted(os.listdir(place.mnt)) == wanted[1:] and place.mnt.stat().st_nlink == 2 + 1
+    place.umount()
+    support.no_damage(place.store)
+    for value in 'on', '':
+        assert 'want hidden or visible' in place.mount(f'snapdir={value}', code=2).stderr
+
+
+def a_group_may_be_let_in_to_snapshots(place):
+    place.top.chmod(0o755)
+    place.mount('snapgid=4321')
+    (place.mnt / 'secret').write_text('x')
+    (place.mnt / 'secret').chmod(0o600)
+    one, top = place.snapshot('one'), place.mnt / '.snapshots'
+    paths = [top, top / 'latest', *one.rglob('*')]
+    assert len(paths) > 30
+    for path in paths:
+        assert (path.stat().st_uid, path.stat().st_gid) == (os.geteuid(), 4321), path
+    assert [path for path in (place.mnt, place.mnt / '.past', place.mnt / '.past' / 'one', place.mnt / '.sstfs')
+            if path.stat().st_gid != os.getegid()] == []
+
+    def member():
+        assert sorted(os.listdir(top)) == ['latest', 'one']
+        run('sha256sum', '--quiet', '-c', 'SHA256SUMS', cwd=one)
+        raises(13, (top / 'two').mkdir)
+        raises(13, one.rmdir)
+        raises(13, os.setxattr, one, 'user.sstfs.hold', b'mine')
+        raises(13, (place.mnt / '.past' / 'one' / 'secret').read_bytes)  # the file's own mode
+
+    support.as_user(4321, member)
+    support.as_user(1234, lambda: raises(13, os.listdir, top))
+    assert 'snapgid=4321' in (place.mnt / '.sstfs' / 'config').read_text().split('\n')
+    group = grp.getgrall()[-1]
+    place.remount(f'snapgid={group.gr_name}')
+    assert {path.stat().st_gid for path in paths} == {group.gr_gid}
+    place.remount()
+    assert {path.stat().st_gid for path in paths} == {os.getegid()}
+    place.umount()
+    for value in 'no such group', '-1', '1x', '4294967295', '18446744073709551617', '':
+        assert 'want a group' in place.mount(f'snapgid={value}', code=2).stderr
+
+
 def dump_reads_what_is_there(place):
     place.mount()
     (place.mnt / 'file').write_text('x')
@@ -253,5 +317,7 @@ if __name__ == '__main__':
         snapshot_folders_take_no_change,
         damage_in_a_copy_is_found,
         strangers_are_listed_and_ignored,
+        the_root_lists_snapshots_when_it_is_told_to,
+        a_group_may_be_let_in_to_snapshots,
         dump_reads_what_is_there,
     ]))

@@ -12,7 +12,8 @@
 
 void fs_store_open(struct fs_store *store)
 {
-    static const struct fs_options fs_options = {.owner = UINT64_C(1000) << 32 | 100};
+    static const struct fs_options fs_options = {
+        .owner = UINT64_C(1000) << 32 | 100, .snapshots_gid = 100};
     struct engine_options options = {
         .tables = fs_tables,
         .table_count = FS_TABLE_COUNT,

@@ -33,6 +33,7 @@ static struct world *world_new(void)
     w->seed = random_seed(1);
     w->caller = (struct fs_caller){.uid = 1000, .gid = 1000, .pid = 1};
     w->options.owner = (uint64_t)1000 << 32 | 1000;
+    w->options.snapshots_gid = 1000;
     return w;
 }
 

@@ -42,8 +42,10 @@ extern const struct table_schema fs_tables[FS_TABLE_COUNT];
 
 struct fs_options {
     bool read_only;
-    bool relatime;  /* default: atimes never follow reads */
-    uint64_t owner; /* uid << 32 | gid of who mounted: owns .snapshots */
+    bool relatime;          /* default: atimes never follow reads */
+    bool lists_snapshots;   /* the root lists .snapshots; default: reachable by name only */
+    uint64_t owner;         /* uid << 32 | gid of who mounted: owns .snapshots */
+    uint32_t snapshots_gid; /* but for their group, which may read them */
 };
 
 /** Who asks. */

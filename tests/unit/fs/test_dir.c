@@ -304,6 +304,38 @@ static void every_cookie_can_be_gone_back_to(void **state)
     fs_release_directory(w->fs, handle);
 }
 
+static void snapshots_are_listed_once_where_they_are_to_be(void **state)
+{
+    struct world *w = *state;
+    struct fs_handle *handle;
+    uint64_t dir;
+
+    make_files(w, ROOT, 5);
+    assert_int_equal(world_mkdir(w, ROOT, "sub", 0755, &dir), 0);
+    fs_forget(w->fs, dir, 1);
+    w->options.lists_snapshots = true;
+    world_reopen(w);
+    assert_int_equal(world_stat(w, ROOT).st_nlink, 4);
+    for (unsigned room = 1; room < 10; room++) {
+        handle = open_directory(w, ROOT);
+        while (read_some(w, handle, false, room) > 0)
+            assert_true(seen.count <= 9);
+        assert_int_equal(seen.count, 9);
+        assert_string_equal(seen.names[2], ".snapshots");
+        assert_string_equal(seen.names[3], "f00000");
+        assert_int_equal(seen.entries[2].nodeid, 0);
+        assert_int_equal(seen.entries[2].attributes.st_mode, S_IFDIR);
+        for (unsigned i = 0; i + 1 < 9; i++)
+            assert_goes_on(w, handle, i, seen.names[i + 1]);
+        fs_release_directory(w->fs, handle);
+    }
+    assert_int_equal(world_lookup(w, ROOT, "sub", &dir), 0);
+    handle = open_directory(w, dir);
+    assert_int_equal(read_some(w, handle, false, 9), 2);
+    fs_release_directory(w->fs, handle);
+    fs_forget(w->fs, dir, 1);
+}
+
 static void a_position_never_given_is_the_end(void **state)
 {
     struct world *w = *state;
@@ -345,6 +377,7 @@ int main(void)
         TEST(a_name_that_was_replaced_or_linked_stays_in_the_listing),
         TEST(plus_entries_are_looked_up),
         TEST(every_cookie_can_be_gone_back_to),
+        TEST(snapshots_are_listed_once_where_they_are_to_be),
         TEST(a_position_never_given_is_the_end),
         TEST(a_removed_directory_lists_nothing),
     };

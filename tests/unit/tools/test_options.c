@@ -40,12 +40,13 @@ static void options_of_ours_are_taken(void **state)
     (void)state;
     parse(&options,
         "memory=1.5G,sync=group,sync_period=2s,relatime,dirsync,log=/var/log/x,ro,all_sstables,"
-        "archive=on");
+        "archive=on,snapdir=visible,snapgid=4321");
     assert_true(options.memory_bytes == 3ull << 29);
     assert_int_equal(options.sync_mode, SYNC_GROUP);
     assert_true(options.sync_period_us == 2000000);
     assert_true(options.relatime && options.synchronous_names && options.read_only);
-    assert_true(options.all_sstables && options.archive);
+    assert_true(options.all_sstables && options.archive && options.lists_snapshots);
+    assert_true(options.snapshots_gid == 4321);
     assert_string_equal((const char *)options.log.data, "/var/log/x");
     assert_string_equal((const char *)options.flags.data, "dirsync,ro");
     options_release(&options);
