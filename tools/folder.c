@@ -52,32 +52,50 @@ static int folder_is_empty(int fd)
     return is_empty;
 }
 
+/* 1: it is there, 0: it is not. Of one that may be listed only nobody can tell. */
+static int folder_has(int fd, const char *path, const char *name, struct stat *ret_status)
+{
+    if (fstatat(fd, name, ret_status, 0) == 0)
+        return 1;
+    return errno == ENOENT ? 0
+                           : err_new(-errno, "look for '%s/%s': %s", path, name, strerror(errno));
+}
+
+/* Closes `fd`. */
+static int kind_of_other(int fd, const char *path)
+{
+    int r = folder_is_empty(fd);
+
+    if (r < 0)
+        return err_new(r, "list '%s': %s", path, strerror(-r));
+    return r ? FOLDER_EMPTY : FOLDER_OTHER;
+}
+
 int folder_kind(const char *path)
 {
+    static const struct {
+        const char *name;
+        enum folder_kind kind;
+    } signs[] = {{"store.json", FOLDER_STORE}, {"snapshot.json", FOLDER_SNAPSHOT},
+        {"sstfs", FOLDER_SSTABLES}};
     struct stat status;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int r;
 
     if (fd < 0 && errno == ENOENT)
         return FOLDER_MISSING;
     if (fd < 0)
         return err_new(-errno, "open '%s': %s", path, strerror(errno));
-    if (fstatat(fd, "store.json", &status, 0) == 0) {
+    for (size_t i = 0; i < ARRAY_COUNT(signs); i++) {
+        int r = folder_has(fd, path, signs[i].name, &status);
+
+        if (r > 0 && signs[i].kind == FOLDER_SSTABLES && !S_ISDIR(status.st_mode))
+            r = 0;
+        if (r == 0)
+            continue;
         close(fd);
-        return FOLDER_STORE;
+        return r < 0 ? r : (int)signs[i].kind;
     }
-    if (fstatat(fd, "snapshot.json", &status, 0) == 0) {
-        close(fd);
-        return FOLDER_SNAPSHOT;
-    }
-    if (fstatat(fd, "sstfs", &status, 0) == 0 && S_ISDIR(status.st_mode)) {
-        close(fd);
-        return FOLDER_SSTABLES;
-    }
-    r = folder_is_empty(fd);
-    if (r < 0)
-        return err_new(r, "list '%s': %s", path, strerror(-r));
-    return r ? FOLDER_EMPTY : FOLDER_OTHER;
+    return kind_of_other(fd, path);
 }
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *where)

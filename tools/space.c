@@ -81,12 +81,14 @@ static int walk(struct space *space, enum holder holder, const char *store, cons
     if (!fts)
         return -errno;
     while (r == 0 && (entry = fts_read(fts))) {
-        if (entry->fts_info == FTS_DP || entry->fts_info == FTS_NS)
+        bool was_seen = entry->fts_info != FTS_DNR && entry->fts_info != FTS_NS;
+
+        if (entry->fts_info == FTS_DP || entry->fts_info == FTS_ERR)
             continue;
-        if (entry->fts_info == FTS_DNR && entry->fts_errno != ENOENT)
-            r = err_new(-entry->fts_errno, "'%s': %s", entry->fts_path, strerror(entry->fts_errno));
-        else if (entry->fts_info != FTS_DNR && entry->fts_info != FTS_ERR)
+        if (was_seen)
             r = count(space, holder, entry->fts_statp);
+        else if (entry->fts_errno != ENOENT)
+            r = err_new(-entry->fts_errno, "'%s': %s", entry->fts_path, strerror(entry->fts_errno));
     }
     fts_close(fts);
     return r;

@@ -228,7 +228,17 @@ def who_may_not_is_told_so(place):
     copy = place.top / 'copy'
     run('cp', '-a', place.snapshot('one'), copy)
     support.as_user(65534, as_nobody)
+    # Nor where all that may be had is a list of names.
+    copy.chmod(0o444)
+    place.store.chmod(0o444)
+    support.as_user(65534, as_nobody)
     assert tags(place) == ['one'] and os.listdir(sets) == []
+    place.umount()
+    place.store.chmod(0o755)
+    run('chmod', '-R', 'a+rX', place.store)
+    support.as_user(65534, lambda: sstfs('space', place.store))
+    (place.store / 'data').chmod(0o444)
+    support.as_user(65534, lambda: one_line(sstfs('space', place.store, code=7)))
 
 
 def a_program_that_is_missing_is_said(place):
