@@ -210,6 +210,37 @@ def a_destination_that_takes_nothing_is_said(place):
     support.no_damage(whole)
 
 
+def facts_of(folder):
+    return {path.relative_to(folder): (path.lstat().st_mtime_ns, path.is_file() and path.read_bytes())
+            for path in folder.rglob('*')}
+
+
+def a_destination_that_gets_full_keeps_the_sets_it_has(place):
+    sets = filled(place)
+    run('mount', '-t', 'tmpfs', '-o', 'size=6M', 'none', sets)
+    place.snapshot('one')
+    sstfs('backup', '--verify', '--tag', 'one', place.mnt, sets)
+    first = sets / 'one'
+    before = facts_of(first)
+    for i in range(4):
+        (place.mnt / f'more{i}').write_bytes(os.urandom(1 << 20))
+        sstfs('flush', place.mnt)
+    for _ in range(2):  # what the first try left is not in the way of the second
+        words = one_line(sstfs('backup', '--keep-last', '1', place.mnt, sets, code=6))
+        assert 'No space left' in words, words
+        assert tags(place) == ['one']
+        assert facts_of(first) == before
+        support.no_damage(first)
+        assert sorted(os.listdir(sets)) == ['incomplete', 'one']
+    run('mount', '-o', 'remount,size=20M', sets)
+    second = sstfs('backup', '--verify', place.mnt, sets).stdout.strip()
+    assert sorted(os.listdir(sets)) == sorted(['one', os.path.basename(second)])
+    assert facts_of(first) == before
+    support.no_damage(first)
+    support.no_damage(second)
+    run('umount', sets)
+
+
 def who_may_not_is_told_so(place):
     sets = filled(place)
     place.top.chmod(0o755)
@@ -469,6 +500,7 @@ if __name__ == '__main__':
         a_quick_look_at_a_copy_finds_what_is_not_there_and_reads_no_sstable,
         a_quick_look_at_a_store_goes_by_its_manifest,
         a_destination_that_takes_nothing_is_said,
+        a_destination_that_gets_full_keeps_the_sets_it_has,
         who_may_not_is_told_so,
         a_program_that_is_missing_is_said,
         a_backup_that_is_told_to_end_leaves_nothing_behind,
