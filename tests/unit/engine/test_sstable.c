@@ -647,6 +647,30 @@ static void a_flipped_byte_of_data_names_its_file_and_place(void **state)
     fixture_end(&f);
 }
 
+static void remove_and_open_again(struct fixture *f, const char *file)
+{
+    sstable_unref(f->sstable);
+    check(io_unlink(f->env, file));
+    check(sstable_open(f->env, "", &table_id, f->schema, f->cache, &f->sstable));
+}
+
+/* One that a server was streamed has neither. */
+static void a_lost_list_is_damage_where_a_digest_is(void **state)
+{
+    static struct fixture f;
+
+    (void)state;
+    fixture_begin(&f, 2);
+    fixture_table(&f, &test_table_small, 4, 20, 100);
+    check(sstable_verify(f.sstable));
+    remove_and_open_again(&f, "nb-1-big-TOC.txt");
+    assert_int_equal(sstable_verify(f.sstable), -EUCLEAN);
+    assert_non_null(strstr(err_text(-EUCLEAN), "TOC.txt"));
+    remove_and_open_again(&f, "nb-1-big-Digest.crc32");
+    check(sstable_verify(f.sstable));
+    fixture_end(&f);
+}
+
 /** 1: all is read as it was written; 0: damage was met. Anything else fails the test. */
 static int read_all(struct fixture *f, const struct buf *expected, const char *where)
 {
@@ -836,6 +860,7 @@ int main(void)
         cmocka_unit_test(columns_are_numbered_by_the_schema_that_reads),
         cmocka_unit_test(a_writer_that_fails_or_is_discarded_leaves_no_files),
         cmocka_unit_test(a_flipped_byte_of_data_names_its_file_and_place),
+        cmocka_unit_test(a_lost_list_is_damage_where_a_digest_is),
         cmocka_unit_test(no_flipped_bit_is_believed),
         cmocka_unit_test(a_partition_of_any_size_takes_bounded_memory),
     };
