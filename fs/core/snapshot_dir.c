@@ -1,6 +1,6 @@
 /*
  * .snapshots: each tag a directory that holds the files of the store's folder snapshots/TAG, as
- * they are, read-only (SCHEMA.md, "Reserved names").
+ * they are, read-only. Its name is reserved (entry.h).
  *
  * Numbers that programs see are hashes of what a file is: an SSTable's component of its id and
  * kind, so it has the same number in every tag, and rsync -H copies it once; anything else of its
