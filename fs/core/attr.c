@@ -89,7 +89,7 @@ int attr_set_locked(
     AUTO(buf_release) struct buf acl = BUF_INIT;
     struct changes changes = CHANGES_NONE;
     int64_t now = core_now_ns(fs);
-    struct cut *cut = NULL;
+    AUTO(freep) struct cut *cut = NULL;
     struct orphan range;
     struct inode *to;
     int r;
@@ -120,24 +120,19 @@ int attr_set_locked(
     /* After chown's own clearing: who sets both at once means this mode. */
     if (change->set & FS_SET_MODE) {
         r = set_mode(node, request->batch, change->mode, to, &acl);
-        if (r < 0) {
-            free(cut);
+        if (r < 0)
             return r;
-        }
     }
     set_times(change, now, to);
     r = changes_apply(fs, request, &changes);
-    if (r < 0) {
-        free(cut);
+    if (r < 0)
         return r;
-    }
     /* What was set is later than what was read. */
     if (change->set & (FS_SET_ATIME | FS_SET_ATIME_NOW))
         atomic_store(&node->read_ns, 0);
     if (acl.size > 0)
         xattr_change_acl(node, buf_bytes(&acl));
-    if (cut)
-        cut_end(fs, cut);
+    cut_end(fs, &cut);
     return 0;
 }
 

@@ -53,14 +53,14 @@ static void drop(struct fs *fs, struct cut *cut)
     free(cut);
 }
 
-void cut_end(struct fs *fs, struct cut *cut)
+void cut_end(struct fs *fs, struct cut **begun)
 {
-    int r = reclaim_now(fs, &cut->range);
+    struct cut *cut = *begun;
+    int r = cut ? reclaim_now(fs, &cut->range) : 0;
 
-    if (r == 0) {
-        free(cut);
+    if (r == 0)
         return;
-    }
+    *begun = NULL;
     log_error("op=cut ino=%#" PRIx64 ": %s; it is finished when the file is written next, or at "
               "the next mount",
         cut->range.ino, err_text(r));

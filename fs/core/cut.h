@@ -30,10 +30,11 @@ struct cuts {
     _Atomic uint64_t count;
 };
 
-/** Before the batch with the row of `range` is applied. -ENOMEM. */
+/** Before the batch with the row of `range` is applied; malloc, the caller's. -ENOMEM. */
 MUST_USE int cut_begin(const struct orphan *range, struct cut **ret_cut);
-/** After it: works it off, or remembers it as unfinished. Frees it, or keeps it. */
-void cut_end(struct fs *fs, struct cut *cut);
+/** After it: works it off, or remembers it as unfinished and takes it: `*begun` is NULL then.
+ * Without a cut there, does nothing. */
+void cut_end(struct fs *fs, struct cut **begun);
 
 /** Before the content of a file is changed, under its exclusive lock: finishes what is unfinished.
  */

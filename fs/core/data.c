@@ -373,7 +373,7 @@ static int fallocate_locked(struct fs *fs, struct fs_request *request, struct no
 {
     struct inode to = node->inode;
     struct change change = {fs, node, request->batch, &to};
-    struct cut *cut = NULL;
+    AUTO(freep) struct cut *cut = NULL;
     struct orphan range;
     bool changed;
     int r;
@@ -393,12 +393,9 @@ static int fallocate_locked(struct fs *fs, struct fs_request *request, struct no
     if (r < 0 || !changed)
         return r;
     r = change_apply(&change, request, node, kill_suid);
-    if (r < 0) {
-        free(cut);
+    if (r < 0)
         return r;
-    }
-    if (cut)
-        cut_end(fs, cut);
+    cut_end(fs, &cut);
     return 0;
 }
 
